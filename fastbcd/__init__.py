@@ -1,0 +1,39 @@
+"""Train and compress small neural networks on CPUs, without gradients.
+
+The public names are imported on first use: ``import fastbcd`` itself loads neither
+scikit-learn nor SciPy nor Numba and takes a few milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fastbcd._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from fastbcd import formats as formats
+    from fastbcd import schemes as schemes
+    from fastbcd.estimators import BCDClassifier as BCDClassifier
+    from fastbcd.estimators import BCDRegressor as BCDRegressor
+
+_HOME = {
+    "BCDClassifier": "fastbcd.estimators",
+    "BCDRegressor": "fastbcd.estimators",
+}
+_MODULES = ("formats", "schemes")
+
+__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "formats", "schemes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"fastbcd.{name}")
+    else:
+        raise AttributeError(f"module 'fastbcd' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

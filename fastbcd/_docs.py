@@ -1,0 +1,89 @@
+"""The part of the estimators' docstrings that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
+        Widths of the hidden layers.
+    activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
+        Activation of the hidden layers.
+    solver : {"auto", "full"}, default="auto"
+        "full" takes exact sweeps over all data (arXiv 2303.06815). "auto" chooses it.
+    loss : <loss choices>, default="auto"
+        <loss help>
+    scheme : Scheme, dict or None, default=None
+        How to compress while training: one scheme for all hidden layers, or
+        ``{layer index or "output": scheme}``. The output layer stays dense unless it is named.
+        ``predict`` always uses the compressed weights.
+    rho : float, default=1.0
+        Penalty of the linear residuals, ||U - V W - b||^2 / 2.
+    gamma : float, default=1.0
+        Penalty of the activation residuals, ||V - sigma(U)||^2 / 2.
+    tau : float or "auto", default="auto"
+        Penalty that ties the weights to their compressed copies. A number keeps it constant, as
+        published. "auto" lets it grow to rho times the number of samples, so that pruned
+        weights can come back early on.
+    alpha : float, default=1.0
+        Weight of the proximal terms: larger takes shorter, safer steps.
+    max_iter : int, default=300
+        Most sweeps over the data.
+    tol : float, default=1e-5
+        The fit has converged when ``n_iter_no_change`` sweeps in a row each lower the objective
+        by less than ``tol`` times its value at the start.
+    n_iter_no_change : int, default=10
+        See ``tol``; with ``early_stopping``, the sweeps without a better validation score
+        that end the fit.
+    early_stopping : bool, default=False
+        Hold out data, keep the network of the best validation score, and stop when it no longer
+        improves. ``fit`` takes the held-out data as ``X_val, y_val``, or sets aside
+        ``validation_fraction`` of the rows.
+    validation_fraction : float, default=0.1
+        Share of the rows that ``early_stopping`` sets aside.
+    warm_start : bool, default=False
+        Start from the weights of the previous fit.
+    accelerate : bool, default=True
+        Extrapolate after each sweep where that lowers the objective.
+    certificate : bool, default=False
+        Record the decrease of each block and the subgradient of each sweep in
+        ``convergence_``. About doubles the time.
+    random_state : int, RandomState or None, default=None
+        Seeds the starting weights and the split of ``early_stopping``.
+    verbose : int, default=0
+        1 prints some sweeps to stderr, 2 prints all."""
+
+ATTRIBUTES = """network_ : Network
+        The fitted network. ``network_.forward(X)`` skips all checks.
+    layers_ : list of Format
+        Weights of each layer as they are stored.
+    coefs_, intercepts_ : lists of arrays
+        Dense weights (n_in, n_out), equal to what ``predict`` uses, and intercepts.
+    compression_report_ : CompressionReport
+        Parameters, bytes and operations of each layer.
+    convergence_ : ConvergenceRecord
+        Parts of the objective and steps of every sweep, in units of the scaled data.
+    objective_curve_ : array
+        Objective at the start and after each sweep.
+    validation_scores_ : list of float
+        Score after each sweep, with ``early_stopping``.
+    n_iter_, best_iter_ : int
+        Sweeps taken, and the sweep whose network was kept.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : array of str
+        Names of the features, if ``X`` had any."""
+
+T = TypeVar("T", bound=type)
+
+
+def shared(loss_choices: str, loss_help: str) -> Callable[[T], T]:
+    """Return a decorator that fills ``<parameters>`` and ``<attributes>`` of a class docstring."""
+    parameters = SHARED.replace("<loss choices>", loss_choices).replace("<loss help>", loss_help)
+
+    def fill(cls: T) -> T:
+        doc = (cls.__doc__ or "").replace("<parameters>", parameters)
+        cls.__doc__ = doc.replace("<attributes>", ATTRIBUTES)
+        return cls
+
+    return fill

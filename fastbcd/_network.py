@@ -1,0 +1,81 @@
+"""A fitted network: plain data and a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd._types import Float
+from fastbcd.activations import ACTIVATIONS
+from fastbcd.formats import Format
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: ``activation(v @ weight + intercept)``.
+
+    Parameters
+    ----------
+    weight : Format
+        Weights, shape (n_in, n_out).
+    intercept : (n_out,) array
+        Intercepts.
+    activation : str
+        A key of :data:`fastbcd.activations.ACTIVATIONS`.
+    """
+
+    weight: Format
+    intercept: Float
+    activation: str
+
+    def forward(self, v: Float) -> Float:
+        """Return the activations (n, n_out) for inputs (n, n_in)."""
+        z = np.ascontiguousarray(self.weight.matmul(v))
+        ACTIVATIONS[self.activation].add_bias(z, self.intercept)
+        return z
+
+    @property
+    def n_params(self) -> int:
+        """Stored weights and intercepts."""
+        return self.weight.n_params + self.intercept.size
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays of the layer: numbers, indices and intercepts."""
+        return self.weight.n_bits // 8 + self.intercept.nbytes
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output.
+    """
+
+    layers: Sequence[Layer]
+
+    def forward(self, x: Float) -> Float:
+        """Return the outputs (n, n_out) for inputs (n, n_in), without any check."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    @property
+    def n_params(self) -> int:
+        """Stored weights and intercepts of all layers."""
+        return sum(layer.n_params for layer in self.layers)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(layer.n_bytes for layer in self.layers)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one prediction, activations left out."""
+        return sum(layer.weight.flops + layer.intercept.size for layer in self.layers)

@@ -1,0 +1,259 @@
+r"""The objective of NN-BCD, its parts, and its subgradient.
+
+.. math:: F = \sum_i s_i \Big[ R(v_{L,i}; y_i)
+    + \sum_l \frac{\rho}{2} \|u_{l,i} - v_{l-1,i} W_l - b_l\|^2
+    + \frac{\gamma}{2} \|v_{l,i} - \sigma_l(u_{l,i})\|^2 \Big]
+    + \sum_{l \in C} \frac{\tau}{2} \|W_l - T(G_l)\|^2
+
+(arXiv 2303.06815, with sample weights s and intercepts b.) Samples are rows.
+
+Everything here is computed from the blocks alone, term by term, so it checks what the
+solver keeps up to date on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd._linalg import linear
+from fastbcd._types import Float, Float64
+from fastbcd.activations import Activation
+from fastbcd.formats import Format
+from fastbcd.losses import Loss
+from fastbcd.schemes import Scheme
+from fastbcd_kernels.residual import weighted_squared_distance
+
+
+@dataclass(frozen=True)
+class Penalties:
+    r"""The weights of the terms of F, and of the proximal terms of its minimisation.
+
+    Parameters
+    ----------
+    rho : float
+        Weight of ``||U_l - V_{l-1} W_l - b_l||^2 / 2``.
+    gamma : float
+        Weight of ``||V_l - sigma(U_l)||^2 / 2``.
+    tau : float
+        Weight of ``||W_l - T(G_l)||^2 / 2``.
+    alpha : float
+        Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
+        pre-activations, the weights and the output. It is what makes each step gain at
+        least ``alpha/2`` times its squared length, also where F is not convex.
+    """
+
+    rho: float
+    gamma: float
+    tau: float
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What stays fixed during a fit.
+
+    Parameters
+    ----------
+    x : (n, n_in) array
+        Inputs.
+    y : (n, n_out) array
+        Targets: values, or class indicators.
+    sample_weight : (n,) float64 array
+        Sample weights s.
+    loss : Loss
+        R.
+    activations : list of Activation
+        One per layer; the output layer's is the identity.
+    schemes : list of Scheme or None
+        One per layer; None leaves a layer dense.
+    penalties : Penalties
+        Weights of the terms.
+    """
+
+    x: Float
+    y: Float
+    sample_weight: Float64
+    loss: Loss
+    activations: list[Activation]
+    schemes: list[Scheme | None]
+    penalties: Penalties
+
+    @property
+    def unit_weights(self) -> bool:
+        """Whether all samples count once."""
+        return bool(np.all(self.sample_weight == 1))
+
+
+@dataclass
+class Blocks:
+    """The variables of one layer.
+
+    Parameters
+    ----------
+    weight : (n_in, n_out) array
+        W.
+    intercept : (n_out,) array
+        b.
+    linear : (n, n_out) array
+        Z = V_prev W + b, kept up to date by the solver.
+    pre : (n, n_out) array
+        U.
+    act : (n, n_out) array
+        V.
+    compressed : Format or None
+        G, the compressed copy.
+    target : (n_in, n_out) array or None
+        T(G), the compressed copy as a dense array.
+    """
+
+    weight: Float
+    intercept: Float
+    linear: Float
+    pre: Float
+    act: Float
+    compressed: Format | None = None
+    target: Float | None = None
+
+
+@dataclass
+class Terms:
+    """The parts of F, each already multiplied by its weight.
+
+    Parameters
+    ----------
+    loss : float
+        R.
+    linear : list of float
+        rho/2 ||U_l - Z_l||^2 by layer.
+    activation : list of float
+        gamma/2 ||V_l - sigma(U_l)||^2 by layer.
+    compression : list of float
+        tau/2 ||W_l - T(G_l)||^2 by layer.
+    """
+
+    loss: float
+    linear: list[float]
+    activation: list[float]
+    compression: list[float]
+
+    @property
+    def total(self) -> float:
+        """F."""
+        return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
+
+
+def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
+    """Return V of the layer before ``index``: the inputs of the network for the first."""
+    return problem.x if index == 0 else blocks[index - 1].act
+
+
+def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
+    block = blocks[index]
+    v = layer_input(problem, blocks, index)
+    z = linear(v, block.weight, block.intercept, np.empty_like(block.pre))
+    return float(
+        0.5 * problem.penalties.rho * weighted_squared_distance(block.pre, z, problem.sample_weight)
+    )
+
+
+def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute gamma/2 ||V - sigma(U)||^2 of one layer from scratch."""
+    block = blocks[index]
+    value = problem.activations[index].value(block.pre)
+    return float(
+        0.5
+        * problem.penalties.gamma
+        * weighted_squared_distance(block.act, value, problem.sample_weight)
+    )
+
+
+def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute tau/2 ||W - T(G)||^2 of one layer; zero where nothing is compressed."""
+    block = blocks[index]
+    if block.target is None:
+        return 0.0
+    difference = block.weight - block.target
+    return 0.5 * problem.penalties.tau * float(np.sum(np.square(difference), dtype=np.float64))
+
+
+def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
+    """Compute the weighted loss of the output block."""
+    return problem.loss.value(blocks[-1].act, problem.y, problem.sample_weight)
+
+
+def objective(problem: Problem, blocks: list[Blocks]) -> Terms:
+    """Compute F and its parts from the blocks alone.
+
+    Cost: one product per layer, 2 n d_in d_out flops.
+    """
+    layers = range(len(blocks))
+    return Terms(
+        loss=loss_term(problem, blocks),
+        linear=[linear_term(problem, blocks, index) for index in layers],
+        activation=[activation_term(problem, blocks, index) for index in layers],
+        compression=[compression_term(problem, blocks, index) for index in layers],
+    )
+
+
+def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, int, Float]]:
+    """Yield the subgradient of least norm of F, block by block, as (name, layer, array).
+
+    Everywhere but at the kinks of the activation this is the gradient. At a kink that is
+    convex in u the interval of slopes is searched, at a concave one its two ends.
+
+    Cost: three products per layer. The compressed copies are not included: they minimise
+    over a set, not a space.
+    """
+    p = problem.penalties
+    weight = problem.sample_weight[:, None]
+    last = len(blocks) - 1
+    misses = [
+        block.pre - linear(layer_input(problem, blocks, i), block.weight, block.intercept,
+                           np.empty_like(block.pre))
+        for i, block in enumerate(blocks)
+    ]  # fmt: skip
+    for i, block in enumerate(blocks):
+        sigma = problem.activations[i]
+        gap = block.act - sigma.value(block.pre)
+        by_act = p.gamma * gap
+        if i == last:
+            by_act = by_act + problem.loss.gradient(block.act, problem.y)
+        else:
+            by_act = by_act - p.rho * misses[i + 1] @ blocks[i + 1].weight.T
+        yield "activation", i, weight * by_act
+        left, right = sigma.slopes(block.pre)
+        smooth = p.rho * misses[i]
+        yield (
+            "pre-activation",
+            i,
+            weight * least_slope(smooth - p.gamma * gap * left, smooth - p.gamma * gap * right),
+        )
+        weighted = weight * misses[i]
+        by_weight = -p.rho * layer_input(problem, blocks, i).T @ weighted
+        if block.target is not None:
+            by_weight = by_weight + p.tau * (block.weight - block.target)
+        yield "weight", i, by_weight
+        yield "intercept", i, -p.rho * weighted.sum(axis=0)
+
+
+def least_slope(left: Float, right: Float) -> Float:
+    """Return the subgradient nearest to zero of a function with these one-sided slopes.
+
+    Where ``left <= right`` the function is convex there and every slope between is one;
+    where ``left > right`` only the two themselves are (limiting subgradients).
+    """
+    between = np.clip(0, np.minimum(left, right), np.maximum(left, right))
+    nearest_end = np.where(np.abs(left) <= np.abs(right), left, right)
+    return np.where(left <= right, between, nearest_end)
+
+
+def subgradient_norm(problem: Problem, blocks: list[Blocks]) -> float:
+    """Return the norm of the least subgradient over all blocks."""
+    squares = [
+        np.sum(np.square(array), dtype=np.float64) for _, _, array in subgradient(problem, blocks)
+    ]
+    return float(np.sqrt(sum(squares)))

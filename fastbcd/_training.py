@@ -1,0 +1,142 @@
+"""From data and settings to a trained network: what the estimators call.
+
+Everything here is functions of arrays; the estimators add scikit-learn's conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd._network import Network
+from fastbcd._objective import Penalties, Problem
+from fastbcd._scaling import Scaling, absorb, release
+from fastbcd._types import Float, Float64
+from fastbcd.activations import ACTIVATIONS
+from fastbcd.initialization import orthogonal
+from fastbcd.losses import LOSSES
+from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
+from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
+from fastbcd.solvers._loop import Outcome
+from fastbcd.solvers.full import TauRamp
+
+RAMP_SWEEPS = 100
+"""Sweeps over which an automatic tau grows; fewer where max_iter is short."""
+
+RAMP_START = 0.03
+"""First value of an automatic tau, relative to its last."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit needs to know besides the data. See the estimators for the meaning."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    loss: str
+    scale_targets: bool
+    scheme: SchemeChoice
+    rho: float
+    gamma: float
+    tau: float | str
+    alpha: float
+    accelerate: bool
+    certificate: bool
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of :func:`train`.
+
+    Parameters
+    ----------
+    network : Network
+        On raw data, compressed where a scheme said so.
+    record : ConvergenceRecord
+        The course of the fit, in the units of the scaled data.
+    outcome : Outcome
+        How the fit ended.
+    """
+
+    network: Network
+    record: ConvergenceRecord
+    outcome: Outcome
+
+
+def train(
+    x: Float,
+    y: Float,
+    sample_weight: Float64,
+    settings: Settings,
+    random_state: np.random.RandomState,
+    make_monitor: Callable[[Callable[[Network], Network]], Monitor],
+    start: Network | None = None,
+) -> Trained:
+    """Train a network, compressing it on the way if a scheme is given.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Inputs, float32 or float64.
+    y : (n, k) array of the same type
+        Targets: values, or class indicators whose rows sum to one.
+    sample_weight : (n,) array
+        Positive weights.
+    settings : Settings
+        Everything else.
+    random_state : RandomState
+        For the starting weights.
+    make_monitor : callable
+        Returns the monitor; it is handed the function that turns a network on scaled data
+        into the one on raw data.
+    start : Network, optional
+        Where to start from instead of random weights.
+    """
+    widths = [x.shape[1], *settings.hidden_layer_sizes, y.shape[1]]
+    schemes = schemes_by_layer(settings.scheme, list(zip(widths, widths[1:], strict=False)))
+    inputs = Scaling.of(x, sample_weight)
+    outputs = None
+    if settings.scale_targets:
+        outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
+    scaled = inputs.apply(x)
+    targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y)
+    if start is not None:
+        weights, intercepts = release(start, inputs, outputs)
+    else:
+        weights = [w.astype(x.dtype) for w in orthogonal(widths, random_state)]
+        weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
+        intercepts = [np.zeros(width, x.dtype) for width in widths[1:]]
+    hidden = ACTIVATIONS[settings.activation]
+    problem = Problem(
+        scaled,
+        targets,
+        sample_weight,
+        LOSSES[settings.loss],
+        [hidden] * (len(weights) - 1) + [ACTIVATIONS["identity"]],
+        schemes,
+        Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
+    )
+    monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
+    solver = FullSolver(
+        _ramp(settings, sample_weight.sum(), monitor.max_iter),
+        settings.accelerate,
+        settings.certificate,
+    )
+    state = solver.init(problem, weights, intercepts)
+    outcome = run(solver, problem, state, monitor)
+    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+
+
+def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
+    """Return the course of tau: constant if it is a number.
+
+    "auto" ends at rho times the total sample weight. That is the curvature that the data give
+    to a weight whose input has unit mean square, so that the weights and their copies agree
+    in the end without the copies ever standing still.
+    """
+    if not isinstance(settings.tau, str):
+        return TauRamp(settings.tau, settings.tau, 0)
+    end = settings.rho * n_weighted
+    return TauRamp(RAMP_START * end, end, min(RAMP_SWEEPS, max_iter // 2))

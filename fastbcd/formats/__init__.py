@@ -1,0 +1,27 @@
+"""What a compressed weight matrix is: its numbers, its bits, and how to multiply by it.
+
+Every format has the members of :class:`Format`. A format knows bytes and products;
+how to choose its numbers is the business of :mod:`fastbcd.schemes`.
+"""
+
+from fastbcd.formats._base import Format as Format
+from fastbcd.formats._base import State as State
+from fastbcd.formats.dense import DenseMatrix as DenseMatrix
+from fastbcd.formats.low_rank import LowRankMatrix as LowRankMatrix
+from fastbcd.formats.sparse import SparseMatrix as SparseMatrix
+from fastbcd.formats.tensor_train import TensorTrainMatrix as TensorTrainMatrix
+
+FORMATS: dict[str, type[Format]] = {
+    cls.kind: cls for cls in (DenseMatrix, SparseMatrix, LowRankMatrix, TensorTrainMatrix)
+}
+"""The formats by the name that their state carries."""
+
+__all__ = [
+    "FORMATS",
+    "DenseMatrix",
+    "Format",
+    "LowRankMatrix",
+    "SparseMatrix",
+    "State",
+    "TensorTrainMatrix",
+]

@@ -1,0 +1,63 @@
+"""All entries, as they are."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+
+
+class DenseMatrix(Format):
+    """A plain matrix.
+
+    Parameters
+    ----------
+    weight : (n_in, n_out) array
+        The entries.
+    """
+
+    kind: ClassVar[str] = "dense"
+
+    def __init__(self, weight: Float) -> None:
+        self.weight = np.ascontiguousarray(weight)
+        self.shape = (weight.shape[0], weight.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the entries."""
+        return self.weight.dtype
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``v @ W``."""
+        return v @ self.weight
+
+    def to_dense(self) -> Float:
+        """Return a copy of the entries."""
+        return self.weight.copy()
+
+    @property
+    def n_params(self) -> int:
+        """Number of entries."""
+        return self.weight.size
+
+    @property
+    def flops(self) -> int:
+        """Two per entry."""
+        return 2 * self.weight.size
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return ``{"weight": (n_in, n_out)}``."""
+        return {"weight": self.weight}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`."""
+        return cls(state["weight"])
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)(self.weight * self.dtype.type(factor))

@@ -1,0 +1,71 @@
+"""A product of two thin matrices."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+
+
+class LowRankMatrix(Format):
+    """W = left @ right.
+
+    Parameters
+    ----------
+    left : (n_in, rank) array
+        First factor.
+    right : (rank, n_out) array
+        Second factor.
+    """
+
+    kind: ClassVar[str] = "low_rank"
+
+    def __init__(self, left: Float, right: Float) -> None:
+        self.left = np.ascontiguousarray(left)
+        self.right = np.ascontiguousarray(right)
+        self.shape = (left.shape[0], right.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """Inner dimension."""
+        return self.left.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the factors."""
+        return self.left.dtype
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``(v @ left) @ right``."""
+        return (v @ self.left) @ self.right
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        return self.left @ self.right
+
+    @property
+    def n_params(self) -> int:
+        """Entries of both factors."""
+        return self.left.size + self.right.size
+
+    @property
+    def flops(self) -> int:
+        """Two per entry of the factors."""
+        return 2 * self.n_params
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return ``{"left": (n_in, rank), "right": (rank, n_out)}``."""
+        return {"left": self.left, "right": self.right}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`."""
+        return cls(state["left"], state["right"])
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)(self.left, self.right * self.dtype.type(factor))

@@ -1,0 +1,96 @@
+"""Non-zero entries and their places (compressed sparse rows)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+
+
+class SparseMatrix(Format):
+    """A matrix with few non-zeros, stored row by row.
+
+    Column indices take one, two or four bytes, the fewest that the width allows.
+
+    Parameters
+    ----------
+    values : (nnz,) array
+        Non-zero entries in row-major order.
+    columns : (nnz,) integer array
+        Their columns, increasing within each row.
+    row_lengths : (n_in,) integer array
+        Non-zeros of each row.
+    n_out : int
+        Number of columns.
+    """
+
+    kind: ClassVar[str] = "sparse"
+
+    def __init__(
+        self, values: Float, columns: NDArray[Any], row_lengths: NDArray[Any], n_out: int
+    ) -> None:
+        self.shape = (row_lengths.size, n_out)
+        self.values = values
+        self.columns = columns.astype(np.min_scalar_type(max(n_out - 1, 0)), copy=False)
+        self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
+
+    @classmethod
+    def from_dense(cls, weight: Float) -> Self:
+        """Store the non-zeros of ``weight`` (n_in, n_out)."""
+        rows, columns = np.nonzero(weight)
+        lengths = np.bincount(rows, minlength=weight.shape[0])
+        return cls(weight[rows, columns], columns, lengths, weight.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.values.dtype
+
+    def _csr(self) -> csr_array:
+        starts = np.concatenate([[0], np.cumsum(self.row_lengths, dtype=np.int32)])
+        return csr_array((self.values, self.columns.astype(np.int32), starts), shape=self.shape)
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``v @ W`` from the non-zeros alone."""
+        return np.ascontiguousarray((self._csr().T @ v.T).T)
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        dense = np.zeros(self.shape, self.dtype)
+        rows = np.repeat(np.arange(self.shape[0]), self.row_lengths)
+        dense[rows, self.columns] = self.values
+        return dense
+
+    @property
+    def n_params(self) -> int:
+        """Number of stored values."""
+        return self.values.size
+
+    @property
+    def flops(self) -> int:
+        """Two per non-zero."""
+        return 2 * self.values.size
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return ``values``, ``columns``, ``row_lengths`` and the width ``n_out``."""
+        return {
+            "values": self.values,
+            "columns": self.columns,
+            "row_lengths": self.row_lengths,
+            "n_out": np.asarray(self.shape[1], np.uint32),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`."""
+        return cls(state["values"], state["columns"], state["row_lengths"], int(state["n_out"]))
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        scaled = self.values * self.dtype.type(factor)
+        return type(self)(scaled, self.columns, self.row_lengths, self.shape[1])

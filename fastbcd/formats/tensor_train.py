@@ -1,0 +1,137 @@
+"""A train of small cores whose product is the matrix, reshaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+
+
+def _chain(cores: Sequence[Float]) -> Float:
+    """Multiply neighbouring cores: (r_0, m_1 .. m_k, r_k) as (r_0 m_1 .. m_k, r_k)."""
+    product = cores[0].reshape(-1, cores[0].shape[2])
+    for core in cores[1:]:
+        product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
+    return product
+
+
+class TensorTrainMatrix(Format):
+    """A matrix whose row-major entries, seen as a tensor, form a tensor train.
+
+    Parameters
+    ----------
+    cores : sequence of (r_{k-1}, m_k, r_k) arrays
+        The train; r_0 = r_d = 1.
+    shape : (n_in, n_out)
+        ``prod(m_k) == n_in * n_out``.
+
+    Notes
+    -----
+    Where the modes can be cut so that the first ones make up ``n_in``, the train is a product
+    of two thin matrices, and :meth:`matmul` multiplies by them. Otherwise it forms W.
+    """
+
+    kind: ClassVar[str] = "tensor_train"
+
+    def __init__(self, cores: Sequence[Float], shape: tuple[int, int]) -> None:
+        self.cores = tuple(cores)
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.modes = tuple(core.shape[1] for core in self.cores)
+        self.ranks = (1, *(core.shape[2] for core in self.cores))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the cores."""
+        return self.cores[0].dtype
+
+    @cached_property
+    def _cut(self) -> int | None:
+        """How many leading modes make up n_in; None if no cut does."""
+        sizes = np.cumprod(self.modes)
+        hits = np.flatnonzero(sizes == self.shape[0])
+        return None if hits.size == 0 else int(hits[0]) + 1
+
+    @cached_property
+    def _factors(self) -> tuple[Float, Float] | None:
+        """The two thin matrices on both sides of the cut, where that saves work."""
+        cut = self._cut
+        if cut is None or cut == len(self.cores):
+            return None
+        rank = self.ranks[cut]
+        if rank * sum(self.shape) >= self.shape[0] * self.shape[1]:
+            return None
+        return _chain(self.cores[:cut]), _chain(self.cores[cut:]).reshape(rank, self.shape[1])
+
+    @cached_property
+    def _dense(self) -> Float:
+        return _chain(self.cores).reshape(self.shape)
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``v @ W`` by two thin products where the modes allow it, else by one dense one."""
+        if self._factors is None:
+            return v @ self._dense
+        left, right = self._factors
+        return (v @ left) @ right
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        factors = self._factors
+        return (
+            _chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
+        )
+
+    @property
+    def n_params(self) -> int:
+        """Entries of all cores."""
+        return sum(core.size for core in self.cores)
+
+    @property
+    def flops(self) -> int:
+        """Two per entry of the matrices that :meth:`matmul` multiplies by."""
+        if self._factors is None:
+            return 2 * self.shape[0] * self.shape[1]
+        return 2 * sum(factor.size for factor in self._factors)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return the ``cores`` end to end, the ``modes``, the ``ranks`` and the ``shape``."""
+        return {
+            "cores": np.concatenate([core.ravel() for core in self.cores]),
+            "modes": np.asarray(self.modes, np.uint32),
+            "ranks": np.asarray(self.ranks, np.uint32),
+            "shape": np.asarray(self.shape, np.uint32),
+        }
+
+    @classmethod
+    def from_buffer(
+        cls, buffer: Float, modes: Sequence[int], ranks: Sequence[int], shape: tuple[int, int]
+    ) -> Self:
+        """Cut ``buffer``, in which the cores lie end to end, into the train."""
+        cores = []
+        offset = 0
+        for k, mode in enumerate(modes):
+            core_shape = (int(ranks[k]), int(mode), int(ranks[k + 1]))
+            size = int(np.prod(core_shape))
+            cores.append(buffer[offset : offset + size].reshape(core_shape))
+            offset += size
+        return cls(cores, shape)
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`."""
+        shape = (int(state["shape"][0]), int(state["shape"][1]))
+        return cls.from_buffer(state["cores"], state["modes"], state["ranks"], shape)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        last = self.cores[-1] * self.dtype.type(factor)
+        return type(self)((*self.cores[:-1], last), self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be formed again."""
+        return {"cores": self.cores, "shape": self.shape, "modes": self.modes, "ranks": self.ranks}

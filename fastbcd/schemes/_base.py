@@ -1,0 +1,129 @@
+"""The protocol that every scheme follows, and the choice of one scheme per layer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from fastbcd._types import Float
+from fastbcd.formats import Format
+
+
+@dataclass
+class Scheme(ABC):
+    """A way to compress: the maths of one projection.
+
+    Subclasses are dataclasses whose fields are their parameters. As in scikit-learn,
+    the constructor only stores; :meth:`check` is called where the shape is known.
+    """
+
+    @abstractmethod
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise ValueError, naming the parameter and the mend, if ``shape`` cannot be compressed.
+
+        Parameters
+        ----------
+        shape : (n_in, n_out)
+            Shape of the weight matrix.
+        """
+
+    @abstractmethod
+    def project(self, weight: Float, warm: Format | None = None) -> Format:
+        """Return the compressed matrix nearest to ``weight``, or nearly so.
+
+        Parameters
+        ----------
+        weight : (n_in, n_out) array
+            What to compress. It is not changed.
+        warm : Format, optional
+            Result for a matrix nearby, for methods that can start from it.
+        """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name (scikit-learn's protocol)."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name (scikit-learn's protocol).
+
+        Raises
+        ------
+        ValueError
+            If a name is not a parameter of this scheme.
+        """
+        names = [field.name for field in fields(self)]
+        for name, value in params.items():
+            if name not in names:
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}. Its parameters are "
+                    f"{', '.join(names)}."
+                )
+            setattr(self, name, value)
+        return self
+
+
+def exactly_one(scheme: Scheme, *names: str) -> str:
+    """Return the one parameter among ``names`` that is given; raise ValueError otherwise."""
+    given = [name for name in names if getattr(scheme, name) is not None]
+    if len(given) != 1:
+        found = "none" if not given else " and ".join(f"{n}={getattr(scheme, n)!r}" for n in given)
+        raise ValueError(
+            f"{type(scheme).__name__} takes exactly one of {', '.join(names)}; {found} given."
+        )
+    return given[0]
+
+
+SchemeChoice = Scheme | Mapping[int | str, Scheme | None] | None
+"""One scheme for all hidden layers, or one per layer: {index or "output": scheme}."""
+
+
+def schemes_by_layer(choice: SchemeChoice, shapes: list[tuple[int, int]]) -> list[Scheme | None]:
+    """Return the scheme of every layer, checked against its shape.
+
+    Parameters
+    ----------
+    choice : Scheme, mapping or None
+        One scheme for all hidden layers, or ``{layer index or "output": scheme}``. Layers count
+        from 0 at the input; negative indices count from the output. The output layer stays
+        dense unless it is named.
+    shapes : list of (n_in, n_out)
+        Shapes of the weight matrices, the output layer last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a key that names no layer, a value that is no scheme, or a scheme that does not
+        fit a shape.
+    """
+    n_layers = len(shapes)
+    found: list[Scheme | None] = [None] * n_layers
+    if isinstance(choice, Scheme):
+        found[: n_layers - 1] = [choice] * (n_layers - 1)
+    elif isinstance(choice, Mapping):
+        for key, scheme in choice.items():
+            if key != "output" and not isinstance(key, int):
+                raise TypeError(f'scheme: a key must be a layer index or "output", got {key!r}.')
+            if key != "output" and not -n_layers <= int(key) < n_layers:
+                raise ValueError(
+                    f"scheme: there is no layer {key}. The network has {n_layers} layers: 0 to "
+                    f'{n_layers - 1}, the last being "output".'
+                )
+            if scheme is not None and not isinstance(scheme, Scheme):
+                raise TypeError(f"scheme[{key!r}] must be a Scheme or None, got {scheme!r}.")
+            found[n_layers - 1 if key == "output" else int(key)] = scheme
+    elif choice is not None:
+        raise TypeError(
+            "scheme must be a Scheme such as Prune(sparsity=0.9), a dict of them by layer, "
+            f"or None; got {choice!r}."
+        )
+    for index, (scheme, shape) in enumerate(zip(found, shapes, strict=True)):
+        if scheme is not None:
+            try:
+                scheme.check(shape)
+            except ValueError as error:
+                raise ValueError(
+                    f"scheme does not fit layer {index} of shape {shape[0]} x {shape[1]}: {error}"
+                ) from None
+    return found

@@ -1,0 +1,139 @@
+"""Tensor train: the matrix, seen as a tensor of many modes, cut by small ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from numbers import Integral
+
+import numpy as np
+
+from fastbcd._types import Float
+from fastbcd.formats import Format, TensorTrainMatrix
+from fastbcd.schemes._base import Scheme
+from fastbcd_kernels import tensor_train as kernel
+
+
+def default_modes(n: int) -> tuple[int, ...]:
+    """Factor ``n`` into modes of at least 3 where its prime factors allow it: 1024 is 4 x ... x 4.
+
+    Prime factors, with the twos paired into fours; a two that is left joins the smallest mode.
+    """
+    factors = []
+    divisor = 2
+    while n > 1:
+        while n % divisor == 0:
+            factors.append(divisor)
+            n //= divisor
+        divisor = divisor + 1 if divisor * divisor <= n else max(n, 2)
+    twos, others = factors.count(2), [f for f in factors if f > 2]
+    modes = [4] * (twos // 2) + others
+    if twos % 2:
+        if modes:
+            modes[modes.index(min(modes))] *= 2
+        else:
+            modes = [2]
+    return tuple(sorted(modes)) or (1,)
+
+
+def train_ranks(modes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Return r_0 .. r_d: ``rank``, or less where the unfolding has fewer rows or columns."""
+    ranks = [1]
+    for k, mode in enumerate(modes):
+        ranks.append(min(rank, ranks[-1] * mode, prod(modes[k + 1 :])))
+    return tuple(ranks)
+
+
+def decompose(
+    weight: Float, modes: Sequence[int], ranks: Sequence[int], warm: Sequence[Float] | None = None
+) -> list[Float]:
+    """Cut ``weight`` into a tensor train by Gram matrices in float64.
+
+    Parameters
+    ----------
+    weight : array
+        ``weight.size == prod(modes)``, read in row-major order.
+    modes, ranks : sequences of int
+        Mode sizes and ranks, as in :func:`train_ranks`.
+    warm : sequence of cores, optional
+        Train of a matrix nearby, of the same modes and ranks.
+
+    Returns
+    -------
+    list of (r_{k-1}, m_k, r_k) arrays of the type of ``weight``
+    """
+    if warm is not None:
+        buffer = np.concatenate([core.ravel() for core in warm]).astype(np.float64, copy=False)
+    else:
+        buffer = np.empty(sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes)))
+    flat = np.ascontiguousarray(weight, dtype=np.float64).ravel()
+    kernel.tt_sweep(
+        flat,
+        np.asarray(modes, np.int64),
+        np.asarray(ranks, np.int64),
+        buffer,
+        warm is not None,
+    )
+    train = TensorTrainMatrix.from_buffer(
+        buffer.astype(weight.dtype, copy=False), modes, ranks, (weight.shape[0], weight.shape[1])
+    )
+    return list(train.cores)
+
+
+@dataclass
+class TensorTrain(Scheme):
+    """Decompose the row-major entries of each layer into a tensor train of bounded rank.
+
+    Parameters
+    ----------
+    rank : int, default=8
+        Bound of all ranks. A rank that an unfolding cannot have is cut to what it can.
+    modes : sequence of int, optional
+        Sizes of the tensor's modes; their product is the number of weights. By default
+        both sides of the matrix are factored into small modes, so that the train can be
+        multiplied by without forming the matrix.
+
+    Notes
+    -----
+    The projection is the TT-SVD (Oseledets, SIAM J. Sci. Comput. 33, 2011), which is within
+    sqrt(number of modes - 1) of the best train. It is computed through Gram matrices and
+    started from the previous train where there is one; see
+    :mod:`fastbcd_kernels.tensor_train`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbcd.schemes import TensorTrain
+    >>> train = TensorTrain(rank=2).project(np.ones((16, 16)))
+    >>> train.modes, train.ranks
+    ((4, 4, 4, 4), (1, 2, 2, 2, 1))
+    """
+
+    rank: int = 8
+    modes: Sequence[int] | None = None
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise ValueError if the parameters do not describe a train for ``shape``."""
+        if not isinstance(self.rank, Integral) or self.rank < 1:
+            raise ValueError(f"rank={self.rank!r} must be a positive integer.")
+        if self.modes is None:
+            return
+        if len(self.modes) < 2 or any(not isinstance(m, Integral) or m < 1 for m in self.modes):
+            raise ValueError(f"modes={self.modes!r} must be at least two positive integers.")
+        if prod(self.modes) != prod(shape):
+            raise ValueError(
+                f"modes={tuple(self.modes)} multiply to {prod(self.modes)}, but there are "
+                f"{prod(shape)} weights. Leave modes out to have them chosen, for example "
+                f"{default_modes(shape[0]) + default_modes(shape[1])}."
+            )
+
+    def project(self, weight: Float, warm: Format | None = None) -> TensorTrainMatrix:
+        """Return a train near ``weight``."""
+        shape = (weight.shape[0], weight.shape[1])
+        self.check(shape)
+        modes = tuple(self.modes or default_modes(shape[0]) + default_modes(shape[1]))
+        ranks = train_ranks(modes, self.rank)
+        fits = isinstance(warm, TensorTrainMatrix) and (warm.modes, warm.ranks) == (modes, ranks)
+        start = warm.cores if fits and isinstance(warm, TensorTrainMatrix) else None
+        return TensorTrainMatrix(decompose(weight, modes, ranks, start), shape)
