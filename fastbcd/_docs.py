@@ -27,11 +27,11 @@ SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
         weights can come back early on.
     alpha : float, default=1.0
         Weight of the proximal terms: larger takes shorter, safer steps.
-    max_iter : int, default=300
+    max_iter : int, default=1000
         Most sweeps over the data.
-    tol : float, default=1e-5
-        The fit has converged when ``n_iter_no_change`` sweeps in a row each lower the objective
-        by less than ``tol`` times its value at the start.
+    tol : float, default=<tol>
+        The fit has converged when the last ``n_iter_no_change`` sweeps lowered the objective by
+        less than ``tol`` times its value at the start, per sweep.
     n_iter_no_change : int, default=10
         See ``tol``; with ``early_stopping``, the sweeps without a better validation score
         that end the fit.
@@ -77,9 +77,11 @@ ATTRIBUTES = """network_ : Network
 T = TypeVar("T", bound=type)
 
 
-def shared(loss_choices: str, loss_help: str) -> Callable[[T], T]:
+def shared(loss_choices: str, loss_help: str, tol: str) -> Callable[[T], T]:
     """Return a decorator that fills ``<parameters>`` and ``<attributes>`` of a class docstring."""
-    parameters = SHARED.replace("<loss choices>", loss_choices).replace("<loss help>", loss_help)
+    parameters = SHARED
+    for mark, text in (("loss choices", loss_choices), ("loss help", loss_help), ("tol", tol)):
+        parameters = parameters.replace(f"<{mark}>", text)
 
     def fill(cls: T) -> T:
         doc = (cls.__doc__ or "").replace("<parameters>", parameters)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbcd._types import Float
-from fastbcd.activations import ACTIVATIONS
+from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import Format
 
 
@@ -23,7 +23,7 @@ class Layer:
     intercept : (n_out,) array
         Intercepts.
     activation : str
-        A key of :data:`fastbcd.activations.ACTIVATIONS`.
+        A key of :data:`fastbcd.activations.ALL_ACTIVATIONS`.
     """
 
     weight: Format
@@ -33,7 +33,7 @@ class Layer:
     def forward(self, v: Float) -> Float:
         """Return the activations (n, n_out) for inputs (n, n_in)."""
         z = np.ascontiguousarray(self.weight.matmul(v))
-        ACTIVATIONS[self.activation].add_bias(z, self.intercept)
+        ALL_ACTIVATIONS[self.activation].add_bias(z, self.intercept)
         return z
 
     @property

@@ -221,7 +221,8 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
         gap = block.act - sigma.value(block.pre)
         by_act = p.gamma * gap
         if i == last:
-            by_act = by_act + problem.loss.gradient(block.act, problem.y)
+            left, right = problem.loss.slopes(block.act, problem.y)
+            by_act = least_slope(by_act + left, by_act + right)
         else:
             by_act = by_act - p.rho * misses[i + 1] @ blocks[i + 1].weight.T
         yield "activation", i, weight * by_act

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers._loop import Outcome
 from fastbcd.solvers.full import TauRamp
 
-RAMP_SWEEPS = 100
+RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
 RAMP_START = 0.03
@@ -95,7 +96,7 @@ def train(
         Where to start from instead of random weights.
     """
     widths = [x.shape[1], *settings.hidden_layer_sizes, y.shape[1]]
-    schemes = schemes_by_layer(settings.scheme, list(zip(widths, widths[1:], strict=False)))
+    schemes = schemes_by_layer(settings.scheme, list(pairwise(widths)))
     inputs = Scaling.of(x, sample_weight)
     outputs = None
     if settings.scale_targets:
@@ -120,7 +121,7 @@ def train(
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, sample_weight.sum(), monitor.max_iter),
+        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
     )

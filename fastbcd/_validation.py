@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Collection, Iterable
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+# Any keeps the type checker from believing that a float is not a Real.
+REAL: Any = numbers.Real
+INTEGRAL: Any = numbers.Integral
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
@@ -24,17 +28,21 @@ def check_number(name: str, value: Any, low: float, *, strict: bool = True) -> f
     ValueError
         Otherwise.
     """
-    fits = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(float(value))
+    fits = isinstance(value, REAL) and not isinstance(value, bool) and np.isfinite(float(value))
     if not fits or float(value) < low or (strict and float(value) == low):
-        raise ValueError(
-            f"{name} must be a number {'above' if strict else 'of at least'} {low:g}; got {value!r}."
-        )
+        bound = f"{'above' if strict else 'of at least'} {low:g}"
+        raise ValueError(f"{name} must be a number {bound}; got {value!r}.")
     return float(value)
+
+
+def is_integer(value: Any, low: int) -> bool:
+    """Whether ``value`` is an integer, Python's or NumPy's, of at least ``low``."""
+    return isinstance(value, INTEGRAL) and not isinstance(value, bool) and int(value) >= low
 
 
 def check_integer(name: str, value: Any, low: int) -> int:
     """Return ``value`` as an int if it is an integer of at least ``low``; else raise ValueError."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+    if not is_integer(value, low):
         raise ValueError(f"{name} must be an integer of at least {low}; got {value!r}.")
     return int(value)
 
@@ -48,16 +56,23 @@ def check_sizes(value: Any) -> tuple[int, ...]:
         If a size is not a positive integer.
     """
     sizes = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    for size in sizes:
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise ValueError(
-                f"hidden_layer_sizes must be positive integers such as (300, 100); got {value!r}."
-            )
+    if not sizes or any(not is_integer(size, 1) for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be positive integers such as (300, 100); got {value!r}."
+        )
     return tuple(int(size) for size in sizes)
+
+
+def is_fraction(value: Any, *, low_too: bool = False, high_too: bool = False) -> bool:
+    """Whether ``value`` is a number between 0 and 1; the ends count only if asked for."""
+    if not isinstance(value, REAL) or isinstance(value, bool):
+        return False
+    number = float(value)
+    return 0 < number < 1 or (low_too and number == 0) or (high_too and number == 1)
 
 
 def check_fraction(name: str, value: Any) -> float:
     """Return ``value`` if it lies strictly between 0 and 1; raise ValueError otherwise."""
-    if not isinstance(value, Real) or not 0 < float(value) < 1:
+    if not is_fraction(value):
         raise ValueError(f"{name} must be between 0 and 1, for example 0.1; got {value!r}.")
     return float(value)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from scipy.special import expit
 
 from fastbcd._types import Float, Float64
-from fastbcd_kernels import activation_step, residual
+from fastbcd_kernels import activation_step, minibatch_step, residual
 
 
 class Activation(Protocol):
@@ -40,6 +41,10 @@ class Activation(Protocol):
 
     def slopes(self, u: Float) -> tuple[Float, Float]:
         """Return the left and the right derivative at ``u``."""
+        ...
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
         ...
 
 
@@ -90,6 +95,10 @@ class PiecewiseLinear:
         one, s = u.dtype.type(1), u.dtype.type(self.slope)
         return np.where(u > 0, one, s), np.where(u >= 0, one, s)
 
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u)."""
+        minibatch_step.mask_piecewise_linear(d, v, self.slope, mean)
+
 
 class HardTanh:
     """sigma(u) = min(max(u, -1), 1)."""
@@ -124,6 +133,64 @@ class HardTanh:
         right = np.where((u >= -1) & (u < 1), one, zero)
         return left, right
 
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u)."""
+        minibatch_step.mask_hard_tanh(d, v, mean)
+
+
+class Smooth:
+    """An activation without a closed-form U-step: for networks trained elsewhere.
+
+    Such networks can be used and compressed, not trained by exact block updates.
+
+    Parameters
+    ----------
+    name : {"logistic", "tanh"}
+        1 / (1 + exp(-u)), or tanh(u).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._function = expit if name == "logistic" else np.tanh
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
+        values: Float = self._function(u, out=out)
+        return values
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias)."""
+        z += bias
+        self._function(z, out=z)
+
+    def step(
+        self,
+        u: Float,
+        z: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Refuse: the U-step of a smooth activation has no closed form."""
+        raise ValueError(
+            f"The activation {self.name!r} has no exact U-step, so a network with it can be "
+            f"compressed but not trained. Train with one of {', '.join(ACTIVATIONS)}."
+        )
+
+    def _derivative(self, v: Float) -> Float:
+        derivative: Float = v * (1 - v) if self.name == "logistic" else 1 - v * v
+        return derivative
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the derivative at ``u``, twice."""
+        derivative = self._derivative(self.value(u))
+        return derivative, derivative
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
+        d *= self._derivative(v)
+        np.mean(d, axis=0, out=mean)
+
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": PiecewiseLinear("relu", 0.0),
@@ -131,4 +198,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "hard_tanh": HardTanh(),
     "identity": PiecewiseLinear("identity", 1.0),
 }
-"""The built-in activations by name."""
+"""The activations that a network can be trained with, by name."""
+
+ALL_ACTIVATIONS: dict[str, Activation] = {
+    **ACTIVATIONS,
+    "logistic": Smooth("logistic"),
+    "tanh": Smooth("tanh"),
+}
+"""The activations that a network can have, those of networks trained elsewhere included."""

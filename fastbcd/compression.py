@@ -1,173 +1,156 @@
-"""What compression did to a network: the report."""
+"""Make a trained network small: :func:`compress`, its budgets and its report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import check_scoring
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
 
-from fastbcd._network import Layer, Network
-from fastbcd._types import Float
+from fastbcd._report import CompressionReport as CompressionReport
+from fastbcd._report import LayerReport as LayerReport
+from fastbcd._report import report as report
+from fastbcd.schemes._base import SchemeChoice
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_TINY = np.finfo(float).tiny
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One line of a :class:`CompressionReport`.
-
-    Parameters
-    ----------
-    layer : str
-        Index of the layer, or "total".
-    shape : str
-        "n_in x n_out".
-    format : str
-        How the weights are stored.
-    n_params : int
-        Stored numbers, intercepts included.
-    n_nonzero : int
-        Weights of the dense matrix that are not zero.
-    n_bytes : int
-        Bytes of all arrays, indices and intercepts included.
-    dense_bytes : int
-        The same for the dense layer.
-    flops : int
-        Operations of one prediction.
-    error : float or None
-        ||W - T|| / ||W||: relative distance from the weights before compression; None if the
-        network was trained compressed and there were none.
-    """
-
-    layer: str
-    shape: str
-    format: str
-    n_params: int
-    n_nonzero: int
-    n_bytes: int
-    dense_bytes: int
-    flops: int
-    error: float | None
+__all__ = ["CompressionReport", "LayerReport", "compress", "report"]
 
 
-@dataclass(frozen=True)
-class CompressionReport:
-    """Size and error of every layer, and the score before and after where data were given.
+def compress(
+    model: Any,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    scheme: SchemeChoice = None,
+    max_bytes: int | None = None,
+    ratio: float | None = None,
+    max_score_drop: float | None = None,
+    scoring: Any = None,
+    allocation: str = "global",
+    epochs: float | str = "auto",
+    sample_weight: ArrayLike | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+) -> Any:
+    """Return a small network that does what ``model`` does; ``model`` stays as it is.
+
+    The layers are compressed one after another, each fitted to the outputs of the dense layer
+    on the inputs that the layers compressed before it produce. Then all layers are refined
+    together. Neurons that nothing depends on any more are removed.
+
+    Exactly one budget is given: amounts in ``scheme``, ``max_bytes``, ``ratio`` or
+    ``max_score_drop``. With one of the last three, ``scheme`` may name the kinds to choose from,
+    without an amount: ``Prune()``.
 
     Parameters
     ----------
-    layers : sequence of LayerReport
-        One per layer.
-    total : LayerReport
-        Their sum.
-    score_before, score_after : float or None
-        Score of the dense and of the compressed network on the data that were given.
+    model : estimator
+        A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
+        scikit-learn, a Pipeline that ends in one of them, or a torch.nn.Sequential of linear
+        layers and activations.
+    X : (n_samples, n_features) array or sparse matrix
+        Rows like those that the network will see; 1,000 are useful, 20,000 are plenty.
+    y : array, optional
+        Their targets. Without them the dense network's own outputs are imitated.
+    scheme : Scheme or dict, optional
+        One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
+    max_bytes : int, optional
+        Bound of the bytes of all arrays. Numbers are stored as float32.
+    ratio : float, optional
+        How many times smaller than the dense network, in bytes.
+    max_score_drop : float, optional
+        The smallest network found is returned whose score is at most this much below that of
+        the dense network. A fifth of the rows is set aside to measure it; rows that the dense
+        network was not trained on measure it fairly.
+    scoring : str or callable, optional
+        As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
+    allocation : {"global", "uniform"}, default="global"
+        With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
+        sparsity of all of them together and gives each layer what it needs, "uniform" prunes
+        every layer by as much.
+    epochs : float or "auto", default="auto"
+        Passes of the refinement over the rows. 0 leaves it out, which takes seconds.
+    sample_weight : (n_samples,) array, optional
+        Non-negative weights of the rows.
+    random_state : int, RandomState or None, default=None
+        Chooses rows and their order.
+    verbose : int, default=0
+        1 prints progress to stderr.
+
+    Returns
+    -------
+    BCDClassifier, BCDRegressor or Pipeline
+        Fitted, with the classes and feature names of ``model``; ``compression_report_`` tells
+        what was saved. A Pipeline keeps its (copied) preprocessing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a model or layer that is not supported, data that do not fit it, weights that are
+        not finite, or a budget that cannot be met.
+
+    Warns
+    -----
+    UserWarning
+        If ``max_score_drop`` cannot be met; the best network found is returned.
+
+    Notes
+    -----
+    An interruption (Ctrl-C) during the refinement or the search returns the best network so far.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from fastbcd.compression import compress
+    >>> X, y = load_digits(return_X_y=True)
+    >>> mlp = MLPClassifier((64,), max_iter=50, random_state=0, tol=1).fit(X, y)
+    >>> small = compress(mlp, X, y, ratio=4, random_state=0)
+    >>> small.compression_report_.ratio >= 4
+    True
     """
+    # The estimators import the report from here.
+    from fastbcd import importing
+    from fastbcd._compress import Budget, Job
 
-    layers: Sequence[LayerReport]
-    total: LayerReport
-    score_before: float | None = None
-    score_after: float | None = None
-
-    @property
-    def ratio(self) -> float:
-        """Dense bytes over compressed bytes."""
-        return self.total.dense_bytes / self.total.n_bytes
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table as a pandas DataFrame.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ImportError("to_frame() needs pandas: pip install pandas") from None
-        return pd.DataFrame([asdict(row) for row in (*self.layers, self.total)]).set_index("layer")
-
-    def __str__(self) -> str:
-        names = [field.name for field in fields(LayerReport)]
-        rows = [[_text(getattr(row, n)) for n in names] for row in (*self.layers, self.total)]
-        widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
-        lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in (names, *rows)
-        ]
-        lines.append(f"{self.ratio:.1f} times smaller")
-        if self.score_before is not None and self.score_after is not None:
-            lines[-1] += f"; score {self.score_before:.4f} before, {self.score_after:.4f} after"
-        return "\n".join(lines)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def report(
-    network: Network,
-    dense: Sequence[Float] | None = None,
-    score_before: float | None = None,
-    score_after: float | None = None,
-) -> CompressionReport:
-    """Describe ``network``, against the dense weights it was made from if there are any.
-
-    Parameters
-    ----------
-    network : Network
-        The compressed network.
-    dense : sequence of (n_in, n_out) arrays, optional
-        Weights before compression.
-    score_before, score_after : float, optional
-        Scores to report.
-    """
-    references: Sequence[Float | None] = dense or [None] * len(network.layers)
-    rows = [
-        _row(str(index), layer, reference)
-        for index, (layer, reference) in enumerate(zip(network.layers, references, strict=True))
-    ]
-    error = None
-    if dense:
-        norms = [float(np.linalg.norm(weight)) for weight in dense]
-        missed = [(row.error or 0.0) * norm for row, norm in zip(rows, norms, strict=True)]
-        error = float(np.linalg.norm(missed) / max(np.linalg.norm(norms), _TINY))
-    total = LayerReport(
-        layer="total",
-        shape="",
-        format="",
-        n_params=sum(row.n_params for row in rows),
-        n_nonzero=sum(row.n_nonzero for row in rows),
-        n_bytes=sum(row.n_bytes for row in rows),
-        dense_bytes=sum(row.dense_bytes for row in rows),
-        flops=sum(row.flops for row in rows),
-        error=error,
+    if isinstance(model, Pipeline):
+        if not len(model.steps):
+            raise TypeError("The Pipeline is empty.")
+        inner = compress(
+            model.steps[-1][1],
+            X if len(model.steps) == 1 else model[:-1].transform(X),
+            y,
+            scheme=scheme,
+            max_bytes=max_bytes,
+            ratio=ratio,
+            max_score_drop=max_score_drop,
+            scoring=scoring,
+            allocation=allocation,
+            epochs=epochs,
+            sample_weight=sample_weight,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        steps = [(name, deepcopy(step)) for name, step in model.steps[:-1]]
+        small = Pipeline([*steps, (model.steps[-1][0], inner)])
+        small.compression_report_ = inner.compression_report_
+        return small
+    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
+    source = importing.read(model, y)
+    job = Job(
+        source,
+        X,
+        y,
+        sample_weight,
+        epochs,
+        check_random_state(random_state),
+        int(verbose),
+        holds_out=max_score_drop is not None,
     )
-    return CompressionReport(rows, total, score_before, score_after)
-
-
-def _row(name: str, layer: Layer, dense: Float | None) -> LayerReport:
-    n_in, n_out = layer.weight.shape
-    stored = layer.weight.to_dense()
-    error = None
-    if dense is not None:
-        error = float(np.linalg.norm(dense - stored) / max(np.linalg.norm(dense), _TINY))
-    return LayerReport(
-        layer=name,
-        shape=f"{n_in} x {n_out}",
-        format=layer.weight.kind,
-        n_params=layer.n_params,
-        n_nonzero=int(np.count_nonzero(stored)),
-        n_bytes=layer.n_bytes,
-        dense_bytes=(n_in + 1) * n_out * layer.weight.dtype.itemsize,
-        flops=layer.weight.flops + layer.intercept.size,
-        error=error,
-    )
+    scorer = None
+    if max_score_drop is not None and scoring is not None:
+        scorer = check_scoring(source.estimator(source.network), scoring)
+    return job.run(budget, scorer)

@@ -1,316 +1,27 @@
-"""The scikit-learn estimators: conventions around :func:`fastbcd._training.train`."""
+"""The scikit-learn estimators."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
-from copy import copy
-from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from fastbcd import _docs
 from fastbcd import _validation as check
-from fastbcd._network import Network
-from fastbcd._training import Settings, Trained, train
+from fastbcd._estimator import BCDEstimator, as_dense, check_weights, forward
 from fastbcd._types import Float, Float64
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.compression import CompressionReport, report
-from fastbcd.formats import Format
 from fastbcd.losses import LOSSES
-from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
-from fastbcd.solvers import ConvergenceRecord, Monitor
-
-PREDICT_CHUNK = 4096
-"""Rows that are predicted at once, so that memory does not grow with the data."""
+from fastbcd.schemes._base import SchemeChoice
 
 
-class _BCDEstimator(BaseEstimator):
-    """What the classifier and the regressor share."""
-
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-    ) -> Self:
-        """Train the network, and compress it on the way if there is a scheme.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features) array or sparse matrix
-            Inputs, finite. float32 is kept. A sparse matrix is made dense.
-        y : (n_samples,) or (n_samples, n_outputs) array
-            Targets.
-        sample_weight : (n_samples,) array, optional
-            Non-negative weights. Weight k equals k repetitions of the row.
-        X_val, y_val : arrays, optional
-            Held-out data for ``early_stopping``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the fit ended before it converged. The best result so far is kept.
-        """
-        x, targets = self._check_training_data(X, y)
-        weight = self._check_weights(sample_weight, x, y)
-        start = self._warm_network(x, targets) if self.warm_start else None
-        trained = self._train(x, targets, weight, self._validation(X_val, y_val), start)
-        self._store(trained, report(trained.network))
-        return self
-
-    def compress(
-        self,
-        X: ArrayLike | None = None,
-        y: ArrayLike | None = None,
-        *,
-        scheme: SchemeChoice,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Return a new, compressed estimator; this one stays as it is.
-
-        Without data, every layer is projected on its compressed set. With data, the result
-        is refined by sweeps over them that start from the fitted weights.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features) array, optional
-            Inputs to refine on.
-        y : array, optional
-            Their targets. Without them the network's own outputs are the targets.
-        scheme : Scheme or dict
-            How to compress, as the parameter ``scheme`` of the estimator.
-        sample_weight : (n_samples,) array, optional
-            Weights of the rows of ``X``.
-
-        Returns
-        -------
-        estimator of the same class
-            Fitted; its ``compression_report_`` tells what was saved. It can be cloned, pickled and
-            searched over like any other.
-        """
-        check_is_fitted(self)
-        small = copy(self)
-        small.scheme = scheme
-        if X is None:
-            small._store_projection(self.network_)
-            return small
-        if y is None:
-            x = self._check_inputs(X)
-            targets = self._own_targets(x)
-        else:
-            x, targets = small._check_training_data(X, y, reset=False)
-        weight = small._check_weights(sample_weight, x, y)
-        trained = small._train(x, targets, weight, None, self.network_)
-        before, after = (
-            self._score_outputs(_forward(net, x), targets, weight)
-            for net in (self.network_, trained.network)
-        )
-        small._store(trained, report(trained.network, self.coefs_, before, after))
-        return small
-
-    @abstractmethod
-    def _check_training_data(
-        self, X: ArrayLike, y: ArrayLike, reset: bool = True
-    ) -> tuple[Float, Float]:
-        """Return checked inputs (n, d) and targets (n, k) of one type."""
-
-    @abstractmethod
-    def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
-    ) -> Float64:
-        """Return checked weights (n,)."""
-
-    @abstractmethod
-    def _own_targets(self, x: Float) -> Float:
-        """Return the network's outputs as targets (n, k)."""
-
-    @abstractmethod
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        """Return targets (n, k) for checked ``y``."""
-
-    @abstractmethod
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        """Return the estimator's score from raw outputs and targets."""
-
-    @abstractmethod
-    def _loss(self) -> str:
-        """Return the name of the loss, "auto" resolved."""
-
-    _scale_targets: bool
-
-    @property
-    def coefs_(self) -> list[Float]:
-        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses."""
-        return [layer.weight.to_dense() for layer in self.network_.layers]
-
-    @property
-    def intercepts_(self) -> list[Float]:
-        """Intercepts (n_out,) of each layer."""
-        return [layer.intercept for layer in self.network_.layers]
-
-    @property
-    def layers_(self) -> list[Format]:
-        """Weights of each layer as they are stored."""
-        return [layer.weight for layer in self.network_.layers]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn whether there is a network."""
-        return hasattr(self, "network_")
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn what is accepted."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def _settings(self) -> Settings:
-        check.check_choice("solver", self.solver, ("auto", "full"))
-        tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
-        return Settings(
-            hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
-            activation=check.check_choice("activation", self.activation, ACTIVATIONS),
-            loss=self._loss(),
-            scale_targets=self._scale_targets,
-            scheme=self.scheme,
-            rho=check.check_number("rho", self.rho, 0),
-            gamma=check.check_number("gamma", self.gamma, 0),
-            tau=tau,
-            alpha=check.check_number("alpha", self.alpha, 0),
-            accelerate=bool(self.accelerate),
-            certificate=bool(self.certificate),
-        )
-
-    def _check_inputs(self, X: ArrayLike) -> Float:
-        """Return new inputs as a dense array of the network's type."""
-        check_is_fitted(self)
-        x = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        return _dense(x).astype(self.network_.layers[0].weight.dtype, copy=False)
-
-    def _validation(
-        self, X_val: ArrayLike | None, y_val: ArrayLike | None
-    ) -> tuple[Float, Float] | None:
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together.")
-        if X_val is None:
-            return None
-        if not self.early_stopping:
-            raise ValueError("X_val and y_val need early_stopping=True.")
-        return self._check_training_data(X_val, y_val, reset=False)
-
-    def _train(
-        self,
-        x: Float,
-        targets: Float,
-        weight: Float64,
-        validation: tuple[Float, Float] | None,
-        start: Network | None,
-    ) -> Trained:
-        settings = self._settings()
-        random_state = check_random_state(self.random_state)
-        held_out = None
-        if self.early_stopping:
-            if validation is None:
-                x, targets, weight, held_out = self._split(x, targets, weight, random_state)
-            else:
-                held_out = (*validation, None)
-        present = weight > 0
-        if not present.all():
-            x, targets, weight = x[present], targets[present], weight[present]
-
-        def make_monitor(on_raw_data: Callable[[Network], Network]) -> Monitor:
-            score = None
-            if held_out is not None:
-                x_val, targets_val, weight_val = held_out
-
-                def score(network: Network) -> float:
-                    outputs = _forward(on_raw_data(network), x_val)
-                    return self._score_outputs(outputs, targets_val, weight_val)
-
-            return Monitor(
-                max_iter=check.check_integer("max_iter", self.max_iter, 1),
-                tol=check.check_number("tol", self.tol, 0, strict=False),
-                n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
-                score=score,
-                verbose=int(self.verbose),
-            )
-
-        return train(x, targets, weight, settings, random_state, make_monitor, start)
-
-    def _split(
-        self, x: Float, targets: Float, weight: Float64, random_state: np.random.RandomState
-    ) -> tuple[Float, Float, Float64, tuple[Float, Float, Float64]]:
-        """Set aside ``validation_fraction`` of the rows."""
-        share = check.check_fraction("validation_fraction", self.validation_fraction)
-        if len(x) < 2 or round(share * len(x)) < 1:
-            raise ValueError(
-                f"early_stopping cannot set aside validation_fraction={share} of {len(x)} rows. "
-                "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
-            )
-        train_rows, val_rows = train_test_split(
-            np.arange(len(x)), test_size=share, random_state=random_state, stratify=None
-        )
-        held_out = (x[val_rows], targets[val_rows], weight[val_rows])
-        return x[train_rows], targets[train_rows], weight[train_rows], held_out
-
-    def _warm_network(self, x: Float, targets: Float) -> Network | None:
-        """Return the previous network, if it fits the data and the parameters."""
-        if not hasattr(self, "network_"):
-            return None
-        sizes = check.check_sizes(self.hidden_layer_sizes)
-        wanted = list(zip((x.shape[1], *sizes), (*sizes, targets.shape[1]), strict=True))
-        found = [layer.weight.shape for layer in self.network_.layers]
-        if wanted != found:
-            raise ValueError(
-                f"warm_start: the fitted network has layers of shapes {found}, the data and "
-                f"hidden_layer_sizes ask for {wanted}. Set warm_start=False to start afresh."
-            )
-        return self.network_
-
-    def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
-        self.network_ = trained.network
-        self.convergence_: ConvergenceRecord = trained.record
-        self.objective_curve_ = trained.record.objective
-        self.validation_scores_ = trained.outcome.scores
-        self.n_iter_ = trained.outcome.n_iter
-        self.best_iter_ = trained.outcome.best_iter
-        self.compression_report_ = compression_report
-
-    def _store_projection(self, network: Network) -> None:
-        """Project every layer that has a scheme, without data."""
-        dense = [layer.weight.to_dense() for layer in network.layers]
-        schemes = schemes_by_layer(self.scheme, [weight.shape for weight in dense])
-        layers = [
-            layer if scheme is None else replace(layer, weight=scheme.project(weight))
-            for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
-        ]
-        self.network_ = Network(layers)
-        self.compression_report_ = report(self.network_, dense)
-
-
-@_docs.shared('{"auto", "cross_entropy", "squared"}', '"auto" is "cross_entropy".')
-class BCDClassifier(ClassifierMixin, _BCDEstimator):
+@_docs.shared('{"auto", "cross_entropy", "squared"}', '"auto" is "cross_entropy".', "3e-6")
+class BCDClassifier(ClassifierMixin, BCDEstimator):
     """A neural network classifier trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -347,6 +58,7 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
     """
 
     _scale_targets = False
+    classes_: NDArray[Any]
 
     def __init__(
         self,
@@ -360,8 +72,8 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         gamma: float = 1.0,
         tau: float | str = "auto",
         alpha: float = 1.0,
-        max_iter: int = 300,
-        tol: float = 1e-5,
+        max_iter: int = 1000,
+        tol: float = 3e-6,
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -372,31 +84,33 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.loss = loss
-        self.scheme = scheme
-        self.rho = rho
-        self.gamma = gamma
-        self.tau = tau
-        self.alpha = alpha
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
+        super().__init__(
+            hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            loss=loss,
+            scheme=scheme,
+            rho=rho,
+            gamma=gamma,
+            tau=tau,
+            alpha=alpha,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            accelerate=accelerate,
+            certificate=certificate,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.accelerate = accelerate
-        self.certificate = certificate
-        self.random_state = random_state
-        self.verbose = verbose
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each row of ``X`` (n_samples, n_features)."""
         x = self._check_inputs(X)
-        best: NDArray[Any] = self.classes_[_forward(self.network_, x).argmax(axis=1)]
+        best: NDArray[Any] = self.classes_[forward(self.network_, x).argmax(axis=1)]
         return best
 
     def predict_proba(self, X: ArrayLike) -> Float:
@@ -406,7 +120,7 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         outputs themselves, clipped to [0, 1] and normalised.
         """
         x = self._check_inputs(X)
-        return LOSSES[self._loss()].probabilities(_forward(self.network_, x))
+        return LOSSES[self._loss()].probabilities(forward(self.network_, x))
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
         """Return the logarithm of :meth:`predict_proba`."""
@@ -419,9 +133,7 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         loss = check.check_choice("loss", self.loss, choices)
         return "cross_entropy" if loss == "auto" else loss
 
-    def _check_training_data(
-        self, X: ArrayLike, y: ArrayLike, reset: bool = True
-    ) -> tuple[Float, Float]:
+    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
         x, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset
         )
@@ -430,24 +142,24 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
             classes = np.unique(y)
             if classes.size < 2:
                 raise ValueError(
-                    f"y has one class only, {classes[0]!r}. A classifier needs rows of at least "
+                    f"y has one class only, {classes.tolist()[0]!r}. A classifier needs rows of at least "
                     "two classes."
                 )
-            if self.warm_start and hasattr(self, "network_"):
-                if not np.array_equal(classes, self.classes_):
-                    raise ValueError(
-                        f"warm_start: y has classes {classes}, the fitted network {self.classes_}. "
-                        "Set warm_start=False to start afresh."
-                    )
+            warm = self.warm_start and hasattr(self, "network_")
+            if warm and not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"warm_start: y has classes {classes}, the fitted network {self.classes_}. "
+                    "Set warm_start=False to start afresh."
+                )
             self.classes_ = classes
-        return _dense(x), self._encode(y, x.dtype)
+        return as_dense(x), self._encode(y, x.dtype)
 
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
         index = np.clip(np.searchsorted(self.classes_, y), 0, self.classes_.size - 1)
         unknown = self.classes_[index] != y
         if unknown.any():
             raise ValueError(
-                f"y contains the class {y[unknown][0]!r}, which the fitted classes "
+                f"y contains the class {y[unknown].tolist()[0]!r}, which the fitted classes "
                 f"{self.classes_} lack."
             )
         return np.eye(self.classes_.size, dtype=dtype)[index]
@@ -455,7 +167,7 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
     ) -> Float64:
-        weight = _weights(sample_weight, x)
+        weight = check_weights(sample_weight, x)
         if self.class_weight is not None and y is not None:
             labels = np.asarray(y).ravel()
             index = np.searchsorted(self.classes_, labels)
@@ -468,7 +180,7 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         return weight
 
     def _own_targets(self, x: Float) -> Float:
-        outputs = _forward(self.network_, x)
+        outputs = forward(self.network_, x)
         return LOSSES[self._loss()].probabilities(outputs).astype(x.dtype)
 
     def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
@@ -476,8 +188,8 @@ class BCDClassifier(ClassifierMixin, _BCDEstimator):
         return float(accuracy_score(truth, guess, sample_weight=weight))
 
 
-@_docs.shared('{"auto", "squared"}', '"auto" is "squared".')
-class BCDRegressor(RegressorMixin, _BCDEstimator):
+@_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")
+class BCDRegressor(RegressorMixin, BCDEstimator):
     """A neural network regressor trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -510,61 +222,23 @@ class BCDRegressor(RegressorMixin, _BCDEstimator):
 
     _scale_targets = True
 
-    def __init__(
-        self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
-        *,
-        activation: str = "relu",
-        solver: str = "auto",
-        loss: str = "auto",
-        scheme: SchemeChoice = None,
-        rho: float = 1.0,
-        gamma: float = 1.0,
-        tau: float | str = "auto",
-        alpha: float = 1.0,
-        max_iter: int = 300,
-        tol: float = 1e-5,
-        n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        warm_start: bool = False,
-        accelerate: bool = True,
-        certificate: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.loss = loss
-        self.scheme = scheme
-        self.rho = rho
-        self.gamma = gamma
-        self.tau = tau
-        self.alpha = alpha
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.accelerate = accelerate
-        self.certificate = certificate
-        self.random_state = random_state
-        self.verbose = verbose
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def predict(self, X: ArrayLike) -> Float:
         """Return predictions, (n_samples,) or (n_samples, n_outputs), for ``X``."""
-        outputs = _forward(self.network_, self._check_inputs(X))
+        x = self._check_inputs(X)
+        outputs = forward(self.network_, x)
         return outputs if self._two_dimensional else outputs[:, 0]
 
     def _loss(self) -> str:
         check.check_choice("loss", self.loss, ("auto", "squared"))
         return "squared"
 
-    def _check_training_data(
-        self, X: ArrayLike, y: ArrayLike, reset: bool = True
-    ) -> tuple[Float, Float]:
+    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
         x, y = validate_data(
             self,
             X,
@@ -577,7 +251,7 @@ class BCDRegressor(RegressorMixin, _BCDEstimator):
         )
         if reset:
             self._two_dimensional = y.ndim == 2
-        return _dense(x), self._encode(y, x.dtype)
+        return as_dense(x), self._encode(y, x.dtype)
 
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
         return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
@@ -585,32 +259,10 @@ class BCDRegressor(RegressorMixin, _BCDEstimator):
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
     ) -> Float64:
-        return _weights(sample_weight, x)
+        return check_weights(sample_weight, x)
 
     def _own_targets(self, x: Float) -> Float:
-        return _forward(self.network_, x)
+        return forward(self.network_, x)
 
     def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
         return float(r2_score(targets, outputs, sample_weight=weight))
-
-
-def _dense(x: Any) -> Float:
-    dense: Float = np.ascontiguousarray(x.toarray() if issparse(x) else x)
-    return dense
-
-
-def _forward(network: Network, x: Float) -> Float:
-    """Predict chunk by chunk."""
-    if len(x) <= PREDICT_CHUNK:
-        return network.forward(x)
-    chunks = [x[lo : lo + PREDICT_CHUNK] for lo in range(0, len(x), PREDICT_CHUNK)]
-    return np.concatenate([network.forward(chunk) for chunk in chunks])
-
-
-def _weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
-    weight: Float64 = _check_sample_weight(
-        sample_weight, x, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all rows; at least one must be positive.")
-    return weight

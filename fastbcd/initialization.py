@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from fastbcd._types import Float
@@ -30,7 +32,7 @@ def orthogonal(
     list of (widths[l], widths[l + 1]) float64 arrays
     """
     weights: list[Float] = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in pairwise(widths):
         tall = random_state.standard_normal((max(n_in, n_out), min(n_in, n_out)))
         q, r = np.linalg.qr(tall)
         q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the distribution uniform

@@ -32,7 +32,7 @@ class LowRankMatrix(Format):
     @property
     def rank(self) -> int:
         """Inner dimension."""
-        return self.left.shape[1]
+        return int(self.left.shape[1])
 
     @property
     def dtype(self) -> np.dtype[Any]:

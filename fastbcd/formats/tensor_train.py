@@ -125,7 +125,8 @@ class TensorTrainMatrix(Format):
     def from_state(cls, state: State) -> Self:
         """Rebuild from :meth:`state_dict`."""
         shape = (int(state["shape"][0]), int(state["shape"][1]))
-        return cls.from_buffer(state["cores"], state["modes"], state["ranks"], shape)
+        modes, ranks = state["modes"].tolist(), state["ranks"].tolist()
+        return cls.from_buffer(state["cores"], modes, ranks, shape)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""

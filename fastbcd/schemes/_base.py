@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from fastbcd._types import Float
+import numpy as np
+
+from fastbcd._types import Float, Float64
+from fastbcd._validation import is_integer
 from fastbcd.formats import Format
+from fastbcd.schemes._metric import Metric
+
+
+@dataclass(frozen=True)
+class Level:
+    """One point of a curve: how far a scheme stays from the target, and at which size.
+
+    Parameters
+    ----------
+    scheme : Scheme or None
+        The scheme, its amount fixed; None for the dense matrix.
+    n_params, n_bytes : int
+        Size of the weights under it.
+    error : float
+        Squared distance from the target in the data's metric.
+    """
+
+    scheme: Scheme | None
+    n_params: int
+    n_bytes: int
+    error: float
 
 
 @dataclass
@@ -40,6 +65,69 @@ class Scheme(ABC):
         warm : Format, optional
             Result for a matrix nearby, for methods that can start from it.
         """
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> Format:
+        """Return the compressed matrix nearest to ``target`` in the data's metric, or nearly so.
+
+        A scheme without a method of its own falls back on the plain projection.
+
+        Parameters
+        ----------
+        target : (n_in, n_out) float64 array
+            Best weights without compression.
+        metric : Metric
+            Which errors the data see.
+        dtype : dtype
+            Type of the numbers of the result.
+        warm : Format, optional
+            Result for a problem nearby.
+        """
+        return self.project(target.astype(dtype), warm)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no amount is given, so that a budget may choose it."""
+        return False
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return sizes and errors of this kind of scheme over a range of amounts.
+
+        Parameters
+        ----------
+        target, metric, dtype
+            As in :meth:`project_in_metric`.
+        span : (float, float), optional
+            Least and largest share of the dense matrix that matters.
+
+        Returns
+        -------
+        list of Level
+            From small to large; empty if the amount cannot be chosen for this scheme.
+        """
+        return []
+
+    def share_of(self, n_weights: int) -> int | None:
+        """Return how many of ``n_weights`` weights stay, if the scheme fixes a share of them.
+
+        Only then can layers trade weights with each other under one scheme.
+        """
+        return None
+
+    def neurons_kept(self, n_out: int) -> int | None:
+        """Return how many output neurons stay, if the scheme removes whole neurons."""
+        return None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name (scikit-learn's protocol)."""
@@ -102,17 +190,22 @@ def schemes_by_layer(choice: SchemeChoice, shapes: list[tuple[int, int]]) -> lis
     if isinstance(choice, Scheme):
         found[: n_layers - 1] = [choice] * (n_layers - 1)
     elif isinstance(choice, Mapping):
+        named: set[int] = set()
         for key, scheme in choice.items():
-            if key != "output" and not isinstance(key, int):
+            if key != "output" and not is_integer(key, -sys.maxsize):
                 raise TypeError(f'scheme: a key must be a layer index or "output", got {key!r}.')
-            if key != "output" and not -n_layers <= int(key) < n_layers:
+            index = n_layers - 1 if key == "output" else int(key)
+            if not -n_layers <= index < n_layers:
                 raise ValueError(
                     f"scheme: there is no layer {key}. The network has {n_layers} layers: 0 to "
                     f'{n_layers - 1}, the last being "output".'
                 )
             if scheme is not None and not isinstance(scheme, Scheme):
                 raise TypeError(f"scheme[{key!r}] must be a Scheme or None, got {scheme!r}.")
-            found[n_layers - 1 if key == "output" else int(key)] = scheme
+            if index % n_layers in named:
+                raise ValueError(f"scheme: key {key!r} names layer {index % n_layers} again.")
+            named.add(index % n_layers)
+            found[index] = scheme
     elif choice is not None:
         raise TypeError(
             "scheme must be a Scheme such as Prune(sparsity=0.9), a dict of them by layer, "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
-from fastbcd._types import Float
+from fastbcd._types import Float, Float64
+from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, LowRankMatrix
-from fastbcd.schemes._base import Scheme, exactly_one
+from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._metric import Metric
 from fastbcd.schemes.tensor_train import decompose
 
 
@@ -46,9 +49,9 @@ class LowRank(Scheme):
         """Raise ValueError if the parameters do not describe a factored matrix of ``shape``."""
         name = exactly_one(self, "rank", "energy")
         if name == "energy":
-            if not 0 < self.energy < 1:  # type: ignore[operator]  # exactly_one: it is given
+            if not is_fraction(self.energy):
                 raise ValueError(f"energy={self.energy!r} must be in (0, 1), for example 0.95.")
-        elif not isinstance(self.rank, Integral) or not 1 <= self.rank <= min(shape):
+        elif not is_integer(self.rank, 1) or int(self.rank or 0) > min(shape):
             raise ValueError(
                 f"rank={self.rank!r} must be an integer between 1 and {min(shape)}. Give each "
                 "layer its own scheme with a dict, or choose ranks by energy=0.95."
@@ -66,11 +69,59 @@ class LowRank(Scheme):
         left, right = decompose(weight, shape, (1, rank, 1), start)
         return LowRankMatrix(left[0], right[:, :, 0])
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no amount is given, so that a budget may choose it."""
+        return self.rank is None and self.energy is None
 
-def _rank_for_energy(weight: Float, energy: float) -> int:
-    """Return the smallest rank that keeps the share ``energy`` of the squared norm."""
-    squares = np.square(np.linalg.svd(weight.astype(np.float64), compute_uv=False))
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> LowRankMatrix:
+        r"""Return the nearest matrix of the rank asked for in the data's metric: exact.
+
+        With G = R'R, the error is :math:`\|R (W - T) H^{1/2}\|_F^2`, so the truncated singular
+        value decomposition of :math:`R T H^{1/2}` is optimal (Eckart, Young), and the factors
+        are brought back by a triangular solve and a division.
+        """
+        self.check((target.shape[0], target.shape[1]))
+        u, s, vt = np.linalg.svd(metric.whiten(target), full_matrices=False)
+        rank = int(self.rank or 0) or _rank_for_energy_of(s, float(self.energy or 0))
+        # The singular values go to both sides, which keeps the factors of one size.
+        root = np.sqrt(s[:rank])
+        left = solve_triangular(metric.factor, u[:, :rank] * root, check_finite=False)
+        right = root[:, None] * vt[:rank] / metric.output_scale
+        return LowRankMatrix(left.astype(dtype), right.astype(dtype))
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return the error of every rank that saves numbers: one decomposition tells them all."""
+        d, m = target.shape
+        s = np.linalg.svd(metric.whiten(target), compute_uv=False)
+        cut = np.append(np.cumsum(np.square(s)[::-1])[::-1], 0.0)
+        return [
+            Level(LowRank(rank=r), r * (d + m), r * (d + m) * dtype.itemsize, float(cut[r]))
+            for r in range(1, s.size + 1)
+            if r == 1 or r * (d + m) < d * m
+        ]
+
+
+def _rank_for_energy_of(singular_values: Float64, energy: float) -> int:
+    squares = np.square(singular_values)
     if squares[0] == 0:
         return 1
     kept = np.cumsum(squares) / squares.sum()
     return min(int(np.searchsorted(kept, energy)) + 1, squares.size)
+
+
+def _rank_for_energy(weight: Float, energy: float) -> int:
+    """Return the smallest rank that keeps the share ``energy`` of the squared norm."""
+    return _rank_for_energy_of(np.linalg.svd(weight.astype(np.float64), compute_uv=False), energy)

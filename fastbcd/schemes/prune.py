@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from math import ceil
+from typing import Any
 
 import numpy as np
 
-from fastbcd._types import Float
+from fastbcd._types import Float, Float64
+from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, SparseMatrix
-from fastbcd.schemes._base import Scheme, exactly_one
+from fastbcd.schemes import _support
+from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._metric import Metric
 from fastbcd_kernels import top_k
 
 
@@ -25,12 +31,55 @@ def hard_threshold(weight: Float, n_nonzero: int) -> Float:
     return out.reshape(weight.shape)
 
 
+def pattern(structure: str) -> tuple[int, int] | None:
+    """Return (N, M) for a structure "N:M" with 0 < N < M, else None."""
+    match = re.fullmatch(r"(\d+):(\d+)", structure)
+    if match is None:
+        return None
+    n, m = int(match[1]), int(match[2])
+    return (n, m) if 0 < n < m else None
+
+
+def keep_pattern(weight: Float, n: int, m: int) -> Float:
+    """Keep the ``n`` largest of every ``m`` consecutive inputs of each output.
+
+    A last group that is shorter keeps up to ``n`` as well.
+    """
+    d, width = weight.shape
+    groups = -(-d // m)
+    size = np.full((groups * m, width), -1.0, weight.dtype)
+    size[:d] = np.abs(weight)
+    order = np.argsort(-size.reshape(groups, m, width), axis=1, kind="stable")
+    keep = np.zeros((groups, m, width), bool)
+    np.put_along_axis(keep, order[:, :n], True, axis=1)
+    kept: Float = np.where(keep.reshape(-1, width)[:d], weight, weight.dtype.type(0))
+    return kept
+
+
+def keep_columns(weight: Float, n_kept: int) -> Float:
+    """Keep the ``n_kept`` columns of largest norm."""
+    norms = np.square(weight, dtype=np.float64).sum(axis=0)
+    out = weight.copy()
+    out[:, np.argsort(-norms, kind="stable")[n_kept:]] = 0
+    return out
+
+
+LEVELS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3)
+"""Densities at which the error of pruning is measured; between them it is interpolated."""
+
+STEP = 1.8
+"""Largest ratio of neighbouring densities where a span of them is asked for."""
+
+PER_LEVEL = 12
+"""Points that are interpolated between two measured ones."""
+
+
 @dataclass
 class Prune(Scheme):
     """Keep the weights of largest magnitude of each layer, exactly that many.
 
-    Give one of the three parameters. The projection is the exact minimiser of
-    ``||W - T||`` over all T with that many non-zeros.
+    Give one of the first three parameters. The projection is the exact minimiser of
+    ``||W - T||`` over all T with that many non-zeros and that structure.
 
     Parameters
     ----------
@@ -40,6 +89,10 @@ class Prune(Scheme):
         Share of the weights that stay: ``1 - sparsity``.
     n_nonzero : int, optional
         Number of weights that stay.
+    structure : str, optional
+        ``None`` lets any weight go. ``"neuron"`` removes whole output neurons, the amount being
+        the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
+        each neuron; the amount is then N / M and is not given.
 
     Examples
     --------
@@ -53,20 +106,33 @@ class Prune(Scheme):
     sparsity: float | None = None
     density: float | None = None
     n_nonzero: int | None = None
+    structure: str | None = None
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a pruned matrix of ``shape``."""
+        if self.structure is not None and self.structure != "neuron":
+            if pattern(str(self.structure)) is None:
+                raise ValueError(
+                    f'structure={self.structure!r} must be None, "neuron" or a pattern such as '
+                    '"2:4".'
+                )
+            if not self._no_amount:
+                raise ValueError(
+                    f"structure={self.structure!r} fixes how many weights stay; leave sparsity, "
+                    "density and n_nonzero out."
+                )
+            return
         name = exactly_one(self, "sparsity", "density", "n_nonzero")
         value = getattr(self, name)
         size = shape[0] * shape[1]
         if name == "n_nonzero":
-            if not isinstance(value, Integral) or not 1 <= value <= size:
+            if not is_integer(value, 1) or value > size:
                 raise ValueError(
                     f"n_nonzero={value!r} must be an integer between 1 and the {size} weights."
                 )
-        elif name == "sparsity" and not 0 <= value < 1:
+        elif name == "sparsity" and not is_fraction(value, low_too=True):
             raise ValueError(f"sparsity={value!r} must be in [0, 1), for example 0.9.")
-        elif name == "density" and not 0 < value <= 1:
+        elif name == "density" and not is_fraction(value, high_too=True):
             raise ValueError(f"density={value!r} must be in (0, 1], for example 0.1.")
 
     def _kept(self, size: int) -> int:
@@ -77,7 +143,101 @@ class Prune(Scheme):
         assert density is not None
         return max(1, round(density * size))
 
+    @property
+    def _no_amount(self) -> bool:
+        return self.sparsity is None and self.density is None and self.n_nonzero is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no amount is given, so that a budget may choose it."""
+        return self._no_amount and self.structure is None
+
+    def share_of(self, n_weights: int) -> int | None:
+        """Return how many of ``n_weights`` weights stay, if a share is given."""
+        if self._no_amount or self.n_nonzero is not None or self.structure is not None:
+            return None
+        return self._kept(n_weights)
+
+    def neurons_kept(self, n_out: int) -> int | None:
+        """Return how many output neurons stay with ``structure="neuron"``."""
+        if self.structure != "neuron":
+            return None
+        return min(n_out, self._kept(n_out))
+
+    def _keep(self, weight: Float) -> Float:
+        if self.structure is None:
+            return hard_threshold(weight, self._kept(weight.size))
+        if self.structure == "neuron":
+            return keep_columns(weight, min(weight.shape[1], self._kept(weight.shape[1])))
+        n_and_m = pattern(self.structure)
+        assert n_and_m is not None
+        return keep_pattern(weight, *n_and_m)
+
     def project(self, weight: Float, warm: Format | None = None) -> SparseMatrix:
         """Return the nearest matrix with the given number of non-zeros."""
         self.check((weight.shape[0], weight.shape[1]))
-        return SparseMatrix.from_dense(hard_threshold(weight, self._kept(weight.size)))
+        return SparseMatrix.from_dense(self._keep(weight))
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> SparseMatrix:
+        """Return the best matrix found with the given number of non-zeros, values exact.
+
+        See :mod:`fastbcd.schemes._support`.
+        """
+        self.check((target.shape[0], target.shape[1]))
+        start = None if warm is None else warm.to_dense()
+        return SparseMatrix.from_dense(
+            _support.prune(target, metric, self._keep, start).astype(dtype)
+        )
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return errors over densities: measured by short searches, interpolated between."""
+        size = target.size
+        densities: Sequence[float] = LEVELS
+        if span is not None:
+            n_levels = 1 + max(1, ceil(np.log(span[1] / span[0]) / np.log(STEP)))
+            densities = np.geomspace(*span, n_levels).tolist()
+        counts = sorted({min(size, max(1, round(density * size))) for density in densities})
+        errors: list[float] = []
+        weight: Float64 | None = None
+        for count in reversed(counts):
+            # From dense to sparse, so that each search starts from the one before.
+            mask = _support.find_support(
+                target,
+                metric,
+                lambda w, k=count: hard_threshold(w, k),  # type: ignore[misc]
+                start=weight,
+                rho=0.1,
+                growth=1.3,
+                max_iterations=12,
+            )
+            weight = _support.refit(mask, target, metric)
+            errors.append(metric.error(weight - target))
+        logs = np.log(np.maximum(errors[::-1], np.finfo(float).tiny))
+        grid = np.unique(
+            np.geomspace(counts[0], counts[-1], PER_LEVEL * (len(counts) - 1) + 1).round()
+        ).astype(int)
+        between = np.exp(np.interp(np.log(grid), np.log(counts), logs))
+        return [
+            Level(Prune(n_nonzero=int(k)), int(k), _n_bytes(int(k), target, dtype), float(e))
+            for k, e in zip(grid, between, strict=True)
+        ]
+
+
+def _n_bytes(n_nonzero: int, target: Float64, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a sparse matrix, counted on one of the same shape and filling."""
+    d, m = target.shape
+    flat = np.zeros(d * m, dtype)
+    flat[np.linspace(0, d * m - 1, n_nonzero).astype(int)] = 1
+    return SparseMatrix.from_dense(flat.reshape(d, m)).n_bits // 8

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 
-from fastbcd._types import Float
+from fastbcd._tensor_train import tt_sweep
+from fastbcd._types import Float, Float64
+from fastbcd._validation import is_integer
 from fastbcd.formats import Format, TensorTrainMatrix
-from fastbcd.schemes._base import Scheme
-from fastbcd_kernels import tensor_train as kernel
+from fastbcd.schemes._base import Level, Scheme
+from fastbcd.schemes._metric import Metric
 
 
 def default_modes(n: int) -> tuple[int, ...]:
@@ -68,13 +70,7 @@ def decompose(
     else:
         buffer = np.empty(sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes)))
     flat = np.ascontiguousarray(weight, dtype=np.float64).ravel()
-    kernel.tt_sweep(
-        flat,
-        np.asarray(modes, np.int64),
-        np.asarray(ranks, np.int64),
-        buffer,
-        warm is not None,
-    )
+    tt_sweep(flat, modes, ranks, buffer, warm is not None)
     train = TensorTrainMatrix.from_buffer(
         buffer.astype(weight.dtype, copy=False), modes, ranks, (weight.shape[0], weight.shape[1])
     )
@@ -99,7 +95,7 @@ class TensorTrain(Scheme):
     The projection is the TT-SVD (Oseledets, SIAM J. Sci. Comput. 33, 2011), which is within
     sqrt(number of modes - 1) of the best train. It is computed through Gram matrices and
     started from the previous train where there is one; see
-    :mod:`fastbcd_kernels.tensor_train`.
+    :mod:`fastbcd._tensor_train`.
 
     Examples
     --------
@@ -115,15 +111,16 @@ class TensorTrain(Scheme):
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a train for ``shape``."""
-        if not isinstance(self.rank, Integral) or self.rank < 1:
+        if not is_integer(self.rank, 1):
             raise ValueError(f"rank={self.rank!r} must be a positive integer.")
         if self.modes is None:
             return
-        if len(self.modes) < 2 or any(not isinstance(m, Integral) or m < 1 for m in self.modes):
+        given = list(self.modes) if isinstance(self.modes, Iterable) else []
+        if len(given) < 2 or any(not is_integer(m, 1) for m in given):
             raise ValueError(f"modes={self.modes!r} must be at least two positive integers.")
-        if prod(self.modes) != prod(shape):
+        if prod(given) != prod(shape):
             raise ValueError(
-                f"modes={tuple(self.modes)} multiply to {prod(self.modes)}, but there are "
+                f"modes={tuple(given)} multiply to {prod(given)}, but there are "
                 f"{prod(shape)} weights. Leave modes out to have them chosen, for example "
                 f"{default_modes(shape[0]) + default_modes(shape[1])}."
             )
@@ -132,8 +129,46 @@ class TensorTrain(Scheme):
         """Return a train near ``weight``."""
         shape = (weight.shape[0], weight.shape[1])
         self.check(shape)
-        modes = tuple(self.modes or default_modes(shape[0]) + default_modes(shape[1]))
+        modes = default_modes(shape[0]) + default_modes(shape[1])
+        if self.modes is not None:
+            modes = tuple(int(mode) for mode in self.modes)
         ranks = train_ranks(modes, self.rank)
         fits = isinstance(warm, TensorTrainMatrix) and (warm.modes, warm.ranks) == (modes, ranks)
         start = warm.cores if fits and isinstance(warm, TensorTrainMatrix) else None
         return TensorTrainMatrix(decompose(weight, modes, ranks, start), shape)
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> TensorTrainMatrix:
+        """Return a train near ``target`` in the data's metric.
+
+        The plain projection, then sweeps in which one core after the other solves its
+        least-squares problem; see :func:`fastbcd.schemes._train_fit.fit_train`.
+        """
+        from fastbcd.schemes._train_fit import fit_train
+
+        start = self.project(target)
+        cores = fit_train(list(start.cores), target, metric)
+        return TensorTrainMatrix([core.astype(dtype) for core in cores], start.shape)
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return the errors of ranks 1, 2, 3, 4, 6, 8, 12, .. as long as they save numbers."""
+        levels: list[Level] = []
+        for rank in sorted({round(2 ** (k / 2)) for k in range(14)}):
+            scheme = TensorTrain(rank=rank, modes=self.modes)
+            train = scheme.project_in_metric(target, metric, dtype)
+            if levels and (train.n_params >= target.size or train.n_params <= levels[-1].n_params):
+                break
+            error = metric.error(train.to_dense() - target)
+            levels.append(Level(scheme, train.n_params, train.n_bits // 8, error))
+        return levels

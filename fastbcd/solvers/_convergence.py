@@ -52,7 +52,7 @@ class ConvergenceRecord:
         The decrease of every block (with ``certificate=True`` only).
     seconds : list of float
         Time since the start of the fit, at the end of each sweep.
-    n_kept_trains : int
+    n_kept_copies : int
         How often an old compressed copy was kept because the new one was not nearer.
     n_accelerated : int
         How many sweeps ended in an extrapolation that lowered F further.
@@ -64,7 +64,7 @@ class ConvergenceRecord:
     subgradient_norm: list[float] = field(default_factory=list)
     block_steps: list[list[BlockStep]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    n_kept_trains: int = 0
+    n_kept_copies: int = 0
     n_accelerated: int = 0
 
     @property
@@ -81,7 +81,8 @@ class ConvergenceRecord:
     def rate(self) -> Float64:
         r"""K * min_{k <= K} ||g_k||^2 for K = 1, 2, ..: bounded, if the rate is O(1/k)."""
         squares = np.square(self.subgradient_norm)
-        return np.arange(1, squares.size + 1) * np.minimum.accumulate(squares)
+        rate: Float64 = np.arange(1.0, squares.size + 1) * np.minimum.accumulate(squares)
+        return rate
 
     @property
     def decreases(self) -> Float64:
@@ -90,7 +91,8 @@ class ConvergenceRecord:
             old.total + (tau / old_tau - 1 if old_tau else 0.0) * sum(old.compression)
             for old, old_tau, tau in zip(self.terms, self.tau, self.tau[1:], strict=False)
         ]
-        return np.array(before) - self.objective[1:]
+        fallen: Float64 = np.array(before, dtype=np.float64) - self.objective[1:]
+        return fallen
 
     @property
     def n_rises(self) -> int:

@@ -18,19 +18,23 @@ from fastbcd.solvers._convergence import ConvergenceRecord
 
 
 class Ending(Enum):
-    """Why a fit ended; the value is the advice to print, empty where all is well."""
+    """Why a fit ended."""
 
-    CONVERGED = ""
-    NO_GAIN_IN_SCORE = ""
-    MAX_ITER = (
-        "The objective was still falling after max_iter={max_iter} sweeps. Raise max_iter, or "
-        "raise tol={tol} if the accuracy suffices."
-    )
-    INTERRUPTED = "Interrupted after {n_iter} sweeps; what was fitted so far is kept."
-    NOT_FINITE = (
-        "The objective is not finite after {n_iter} sweeps; the last finite weights are kept. "
-        "Scale the features and targets, or use float64."
-    )
+    CONVERGED = "converged"
+    NO_GAIN_IN_SCORE = "the validation score no longer rises"
+    MAX_ITER = "out of sweeps"
+    INTERRUPTED = "interrupted"
+    NOT_FINITE = "not finite"
+
+
+ADVICE = {
+    Ending.MAX_ITER: "The objective was still falling after max_iter={max_iter} sweeps. Raise "
+    "max_iter, or raise tol={tol} if the accuracy suffices.",
+    Ending.INTERRUPTED: "Interrupted after {n_iter} sweeps; what was fitted so far is kept.",
+    Ending.NOT_FINITE: "The objective is not finite after {n_iter} sweeps; the last finite "
+    "weights are kept. Scale the features and targets, or use float64.",
+}
+"""What the warning says, for endings that deserve one."""
 
 
 class Solver(Protocol):
@@ -54,17 +58,14 @@ class Monitor:
     max_iter : int
         Most sweeps.
     tol : float
-        The fit has converged when ``n_iter_no_change`` sweeps in a row each lower F by less than
-        ``tol`` times its value at the start.
+        The fit has converged when the last ``n_iter_no_change`` sweeps together lowered F by less
+        than ``tol`` times its value at the start, per sweep.
     n_iter_no_change : int
         See ``tol``; with ``score``, also the sweeps without a better score that end the fit.
     score : callable, optional
         Returns the validation score of a network. The best network is kept.
     verbose : int
         1 prints a line at sweeps 1, 2, 5, 10, 20, 50, ..; 2 prints every sweep.
-    after_sweep : callable, optional
-        Called with the sweep's number and a function that returns the network; ends the fit by
-        returning True (scikit-learn's callbacks).
     stream : file, default=sys.stderr
         Where progress goes.
     """
@@ -74,7 +75,6 @@ class Monitor:
     n_iter_no_change: int
     score: Callable[[Network], float] | None = None
     verbose: int = 0
-    after_sweep: Callable[[int, Callable[[], Network]], bool] | None = None
     stream: TextIO | None = None
 
 
@@ -125,7 +125,7 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
     start = time.perf_counter()
     outcome = Outcome(solver.network(problem, state), 0, Ending.MAX_ITER)
     first = record.terms[0].total
-    calm = 0
+    settled = 0
     best_score = -np.inf
     progress = _Progress(monitor, start)
     try:
@@ -146,21 +146,21 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
                     best_score = outcome.scores[-1]
                     outcome.network, outcome.best_iter = network, n_iter
             progress.line(outcome, after, last=n_iter == monitor.max_iter)
-            if monitor.after_sweep and monitor.after_sweep(n_iter, lambda net=network: net):
-                outcome.ending = Ending.INTERRUPTED
-                break
             if monitor.score is not None and n_iter - outcome.best_iter >= monitor.n_iter_no_change:
                 outcome.ending = Ending.NO_GAIN_IN_SCORE
                 break
-            gain = record.decreases[-1]
-            calm = calm + 1 if state.settled and gain <= monitor.tol * abs(first) else 0
-            if calm >= monitor.n_iter_no_change:
+            if getattr(state, "finished", False):  # a solver with a schedule of its own
+                outcome.ending = Ending.CONVERGED
+                break
+            settled = settled + 1 if state.settled else 0
+            window = record.decreases[-monitor.n_iter_no_change :]
+            if settled >= monitor.n_iter_no_change and window.mean() <= monitor.tol * abs(first):
                 outcome.ending = Ending.CONVERGED
                 break
     except KeyboardInterrupt:
         outcome.ending = Ending.INTERRUPTED
-    if outcome.ending.value:
-        advice = outcome.ending.value.format(
+    if outcome.ending in ADVICE:
+        advice = ADVICE[outcome.ending].format(
             max_iter=monitor.max_iter, tol=monitor.tol, n_iter=outcome.n_iter
         )
         warnings.warn(advice, ConvergenceWarning, stacklevel=4)
@@ -183,8 +183,7 @@ class _Progress:
             return
         elapsed = time.perf_counter() - self._start
         score = f"  validation {outcome.scores[-1]:.4f}" if outcome.scores else ""
-        print(
-            f"sweep {n_iter:4d}/{self._monitor.max_iter}  {elapsed:7.1f} s  F {objective:.5e}{score}"
-            f"  {outcome.network.n_bytes / 1000:.1f} kB",
-            file=self._monitor.stream or sys.stderr,
-        )
+        size = f"{outcome.network.n_bytes / 1000:.1f} kB"
+        sweep = f"sweep {n_iter:4d}/{self._monitor.max_iter}"
+        line = f"{sweep}  {elapsed:7.1f} s  F {objective:.5e}{score}  {size}\n"
+        (self._monitor.stream or sys.stderr).write(line)

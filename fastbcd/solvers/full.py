@@ -31,23 +31,12 @@ import numpy as np
 
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
-from fastbcd._objective import (
-    Blocks,
-    Problem,
-    Terms,
-    activation_term,
-    compression_term,
-    layer_input,
-    linear_term,
-    loss_term,
-    objective,
-    subgradient_norm,
-)
+from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
 from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix
-from fastbcd.solvers._convergence import BlockStep, ConvergenceRecord
+from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
-from fastbcd_kernels.residual import weighted_squared_distance
+from fastbcd.solvers._sweep import Sweep
 
 
 @dataclass
@@ -176,12 +165,13 @@ class FullSolver:
         if problem.penalties.tau != record.tau[-1]:
             state.first_system = None
         state.settled = self.ramp is None or n_done >= self.ramp.n_sweeps
-        sweep = _Sweep(problem, state, self.certificate)
+        sweep = Sweep(problem, state, self.certificate)
         sweep.run()
         terms = sweep.terms
         if state.extrapolation is not None:
             terms = state.extrapolation.attempt(problem, state.blocks, sweep.terms)
             record.n_accelerated += terms is not sweep.terms
+        record.n_kept_copies += sweep.n_kept
         record.terms.append(terms)
         record.tau.append(problem.penalties.tau)
         record.step_norm.append(float(np.sqrt(sweep.squared_step)))
@@ -201,156 +191,3 @@ class FullSolver:
                 for block, sigma in zip(state.blocks, problem.activations, strict=True)
             ]
         )
-
-
-class _Sweep:
-    """One backward pass over the layers; collects the parts of F as they become final."""
-
-    def __init__(self, problem: Problem, state: State, certificate: bool) -> None:
-        self.problem = problem
-        self.state = state
-        self.blocks = state.blocks
-        n_layers = len(state.blocks)
-        self.terms = Terms(0.0, [0.0] * n_layers, [0.0] * n_layers, [0.0] * n_layers)
-        self.squared_step = 0.0
-        self.certificate = certificate
-        self.block_steps: list[BlockStep] = []
-
-    def run(self) -> None:
-        last = len(self.blocks) - 1
-        self._output_step()
-        self._pre_activation_step(last)
-        self._weight_step(last)
-        self._compressed_step(last)
-        for index in range(last - 1, -1, -1):
-            self._activation_step(index)
-            self._pre_activation_step(index)
-            self._weight_step(index)
-            self._compressed_step(index)
-        self._refresh_linear(0)
-
-    def _local(self, *parts: tuple[str, int]) -> float:
-        """Sum some terms of F, from scratch; zero when nobody asks for a certificate."""
-        if not self.certificate:
-            return 0.0
-        compute = {
-            "linear": linear_term,
-            "activation": activation_term,
-            "compression": compression_term,
-        }
-        return sum(compute[name](self.problem, self.blocks, index) for name, index in parts)
-
-    def _book(self, block: str, index: int, decrease: float, promise: float, step: float) -> None:
-        self.squared_step += step
-        if self.certificate:
-            self.block_steps.append(BlockStep(block, index, decrease, promise))
-
-    def _output_step(self) -> None:
-        problem, p, block = self.problem, self.problem.penalties, self.blocks[-1]
-        index = len(self.blocks) - 1
-        before = self._local(("activation", index))
-        before += loss_term(problem, self.blocks) if self.certificate else 0.0
-        self.terms.loss, step = problem.loss.step(
-            block.act, block.pre, problem.y, p.gamma, p.alpha, problem.sample_weight
-        )
-        decrease = before - self._local(("activation", index)) - self.terms.loss
-        # Strong convexity of the block, and the proximal term twice: once by its own
-        # convexity, once because F itself does not contain it.
-        modulus = problem.loss.convexity + p.gamma + 2 * p.alpha
-        self._book("output", index, decrease, 0.5 * modulus * step, step)
-
-    def _activation_step(self, index: int) -> None:
-        """V = s + (U_next - b - s W) K; see the module's docstring."""
-        problem, p = self.problem, self.problem.penalties
-        block, after = self.blocks[index], self.blocks[index + 1]
-        parts = (("activation", index), ("linear", index + 1))
-        before = self._local(*parts)
-        new = problem.activations[index].value(block.pre, out=self.state.spare[index])
-        miss = np.subtract(after.pre, after.intercept, out=self.state.spare[index + 1])
-        la.add_product(miss, new, after.weight, -1.0)
-        gain = la.activation_gain(after.weight, p.gamma / p.rho).astype(new.dtype, copy=False)
-        la.add_product(new, miss, gain)
-        step = weighted_squared_distance(new, block.act, problem.sample_weight)
-        self.state.spare[index], block.act = block.act, new
-        self._refresh_linear(index + 1)
-        self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
-
-    def _pre_activation_step(self, index: int) -> None:
-        problem, p, block = self.problem, self.problem.penalties, self.blocks[index]
-        parts = (("activation", index), ("linear", index))
-        before = self._local(*parts)
-        output = index == len(self.blocks) - 1
-        alpha = 0.0 if output else p.alpha
-        gap, step = problem.activations[index].step(
-            block.pre, block.linear, block.act, (p.rho, p.gamma, alpha), problem.sample_weight
-        )
-        self.terms.activation[index] = 0.5 * p.gamma * gap
-        # The hidden block is not convex: only the proximal term promises a decrease.
-        modulus = p.rho + p.gamma if output else p.alpha
-        decrease = before - self._local(*parts)
-        self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
-
-    def _weight_step(self, index: int) -> None:
-        """Solve (rho [V 1]'S[V 1] + ridge) [W; b] = rho [V 1]'S U + alpha [W; b]_old + tau [T; 0].
-
-        The intercept's ridge is alpha alone: the compressed copy has no intercept.
-        """
-        p, block = self.problem.penalties, self.blocks[index]
-        v = layer_input(self.problem, self.blocks, index)
-        weight = None if self.problem.unit_weights else self.problem.sample_weight
-        parts = (("linear", index), ("compression", index))
-        before = self._local(*parts)
-        tau = 0.0 if block.target is None else p.tau
-        system = self._weight_system(index, v, weight, tau)
-        old = np.vstack([block.weight, block.intercept]).astype(np.float64, copy=False)
-        rhs = p.rho * la.cross(v, block.pre, weight) + p.alpha * old
-        if block.target is not None:
-            rhs[:-1] += tau * block.target
-        new = system.solve(rhs)
-        block.weight = new[:-1].astype(v.dtype)
-        block.intercept = new[-1].astype(v.dtype)
-        squares = np.square(new - old)
-        step = float(squares.sum())
-        promise = p.alpha * step + 0.5 * tau * float(squares[:-1].sum())
-        self._book("weight", index, before - self._local(*parts), promise, step)
-
-    def _weight_system(
-        self, index: int, v: Float, weight: Float64 | None, tau: float
-    ) -> la.SPDSystem:
-        """Return the factored system of a W-step; the first layer's is made once per fit."""
-        p = self.problem.penalties
-        if index == 0 and self.state.first_system is not None:
-            return self.state.first_system
-        gram = p.rho * (self.state.first_gram if index == 0 else la.gram(v, weight))
-        ridge = np.full(gram.shape[0], p.alpha + tau)
-        ridge[-1] = p.alpha
-        system = la.SPDSystem(gram, ridge)
-        if index == 0:
-            self.state.first_system = system
-        return system
-
-    def _compressed_step(self, index: int) -> None:
-        """Project W on the compressed set; keep the old copy where the new one is not nearer."""
-        block, scheme = self.blocks[index], self.problem.schemes[index]
-        if scheme is None:
-            return
-        before = compression_term(self.problem, self.blocks, index)
-        old = block.compressed, block.target
-        block.compressed = scheme.project(block.weight, block.compressed)
-        block.target = block.compressed.to_dense()
-        after = compression_term(self.problem, self.blocks, index)
-        if after > before:
-            block.compressed, block.target = old
-            after = before
-            self.state.record.n_kept_trains += 1
-        self.terms.compression[index] = after
-        self._book("compressed", index, before - after, 0.0, 0.0)
-
-    def _refresh_linear(self, index: int) -> None:
-        """Form Z = V_prev W + b, whose inputs are both new, and its term of F."""
-        problem, block = self.problem, self.blocks[index]
-        la.linear(
-            layer_input(problem, self.blocks, index), block.weight, block.intercept, block.linear
-        )
-        distance = weighted_squared_distance(block.pre, block.linear, problem.sample_weight)
-        self.terms.linear[index] = 0.5 * problem.penalties.rho * distance

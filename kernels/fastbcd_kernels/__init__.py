@@ -13,6 +13,7 @@ Numba would put it if that place can be written, in a temporary folder otherwise
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def _writable(folder: Path) -> bool:
@@ -28,7 +29,7 @@ def _choose_cache_folder() -> Path:
     """Return the folder that holds the compiled code, and tell Numba of it if it must move."""
     from numba.core import config
 
-    wanted = config.CACHE_DIR or os.environ.get("NUMBA_CACHE_DIR", "")
+    wanted = getattr(config, "CACHE_DIR", "") or os.environ.get("NUMBA_CACHE_DIR", "")
     if wanted:
         if _writable(Path(wanted)):
             return Path(wanted)
@@ -38,12 +39,13 @@ def _choose_cache_folder() -> Path:
             return in_tree
         from numba.misc.appdirs import AppDirs
 
-        user = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)
+        places: Any = AppDirs
+        user = Path(places(appname="numba", appauthor=False).user_cache_dir)
         if _writable(user):
             return user
     fallback = tempfile.mkdtemp(prefix="fastbcd-cache-")
     os.environ["NUMBA_CACHE_DIR"] = fallback  # inherited by worker processes
-    config.CACHE_DIR = fallback
+    vars(config)["CACHE_DIR"] = fallback  # Numba makes its settings at run time
     return Path(fallback)
 
 

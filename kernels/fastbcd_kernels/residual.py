@@ -52,4 +52,7 @@ def add_bias_piecewise_linear(
     for i in range(n):
         for j in range(d):
             u = z[i, j] + bias[j]
-            z[i, j] = u if u > 0 else s * u
+            below = s * u
+            if u <= 0 and s == 0:  # 0 * -inf would be NaN; a NaN itself passes through
+                below = s
+            z[i, j] = u if u > 0 else below

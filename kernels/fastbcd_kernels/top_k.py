@@ -16,7 +16,9 @@ DIGIT_BITS = 12
 
 
 @njit(cache=True, nogil=True)
-def kth_largest_key(bits: NDArray[np.unsignedinteger], n_bits: int, k: int) -> tuple[int, int, int]:
+def kth_largest_key(
+    bits: NDArray[np.unsignedinteger], n_bits: int, k: int
+) -> tuple[np.uint64, int, int]:
     """Find the k-th largest magnitude.
 
     Parameters

@@ -1,0 +1,1 @@
+"""Benchmarks: what the package promises about speed, measured. See ``bench/README.md``."""

@@ -1,0 +1,1 @@
+"""Tables of compressed networks, with peers."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the mini-batch solver; each module is a command."""

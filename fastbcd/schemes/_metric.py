@@ -1,0 +1,110 @@
+r"""The metric in which a layer's error is measured: what the data say about its weights.
+
+Changing the weights of a layer by E changes its outputs on the data by V E. The squared
+change, each output weighted by how much the network's result depends on it, is
+
+.. math:: \|E\|^2 = \sum_i h_i \, e_i^T G e_i, \qquad G = V^T V / n + \text{ridge},
+
+so that the Gram matrix G of the inputs and the sensitivities h are all that a scheme needs to
+know of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import cholesky, eigh
+
+from fastbcd._types import Float, Float64
+
+FLOOR = 1e-7
+"""An input whose variance is below this share of the largest says nothing; it counts as this."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A norm for (n_in, n_out) matrices.
+
+    Parameters
+    ----------
+    gram : (n_in, n_in) float64 array
+        Symmetric positive definite: covariance of the inputs plus a ridge.
+    sensitivity : (n_out,) float64 array
+        Positive weights of the outputs.
+    """
+
+    gram: Float64
+    sensitivity: Float64
+
+    @classmethod
+    def of(
+        cls, covariance: Float64, damping: float, sensitivity: Float64 | None, n_out: int
+    ) -> Metric:
+        """Damp ``covariance``, relative to each input's own variance.
+
+        Parameters
+        ----------
+        covariance : (n_in, n_in) float64 array
+            Symmetric positive semidefinite.
+        damping : float
+            Share of each input's variance that is added to it.
+        sensitivity : (n_out,) float64 array or None
+            Non-negative; None for ones. An output that nothing depends on gets a small weight,
+            so that its weights remain determined.
+        n_out : int
+            Number of outputs.
+        """
+        gram = covariance.copy()
+        gram[np.diag_indices_from(gram)] += cls.ridge(covariance, damping)
+        if sensitivity is None or not sensitivity.max() > 0:
+            return cls(gram, np.ones(n_out))
+        bounded = np.maximum(sensitivity, 1e-4 * sensitivity.max())
+        return cls(gram, bounded / bounded.mean())
+
+    @staticmethod
+    def ridge(covariance: Float64, damping: float) -> Float64:
+        """Return what is added to the diagonal, (n_in,)."""
+        variance = np.diag(covariance)
+        largest = float(variance.max(initial=0.0))
+        if not largest > 0:
+            return np.full(variance.size, damping)
+        return damping * np.maximum(variance, FLOOR * largest)
+
+    @cached_property
+    def input_scale(self) -> Float64:
+        """Root of the diagonal of the Gram matrix, (n_in,)."""
+        return np.sqrt(np.diag(self.gram))
+
+    @cached_property
+    def output_scale(self) -> Float64:
+        """Root of the sensitivities, (n_out,)."""
+        return np.sqrt(self.sensitivity)
+
+    @cached_property
+    def factor(self) -> Float64:
+        """Upper triangular R with R'R = G, (n_in, n_in)."""
+        upper: Float64 = cholesky(self.gram, lower=False, check_finite=False)
+        return upper
+
+    @cached_property
+    def scaled_eigen(self) -> tuple[Float, Float]:
+        """Eigenvalues and vectors, in float32, of the Gram matrix scaled to a unit diagonal.
+
+        They only steer the search for a support, which is judged in float64 afterwards.
+        """
+        scaled = self.gram / np.outer(self.input_scale, self.input_scale)
+        values, vectors = eigh(scaled.astype(np.float32), driver="evd", check_finite=False)
+        floor = np.finfo(np.float32).eps * values[-1]
+        return np.maximum(values, floor), np.ascontiguousarray(vectors)
+
+    def error(self, difference: Float) -> float:
+        """Return the squared norm of ``difference`` (n_in, n_out)."""
+        e = np.asarray(difference, np.float64)
+        return float(np.einsum("ij,ij,j->", e, self.gram @ e, self.sensitivity))
+
+    def whiten(self, weight: Float) -> Float64:
+        """Return R W H^{1/2}, whose plain squared norm is that of W in this metric."""
+        whitened: Float64 = (self.factor @ np.asarray(weight, np.float64)) * self.output_scale
+        return whitened

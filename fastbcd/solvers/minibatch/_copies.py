@@ -1,0 +1,70 @@
+"""Compression in the loop: the weights that the forward pass uses, drawn to their projection.
+
+A layer with a scheme keeps two matrices: dense weights W, and the weights that the network
+uses, T + (what is left of W - T), with T the projection of W. What is left shrinks to nothing as
+the tie grows: of a T with many zeros the largest entries of W - T stay, fewer and fewer;
+else all of W - T is scaled down.
+
+The block steps are taken at what the network uses and change W everywhere, so a weight that was
+pruned goes on learning and may return. From the share ``fixed`` of the fit on, W is T itself, its
+zeros stay, and everything else of its structure is restored by a projection every few steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbcd.schemes.prune import hard_threshold
+from fastbcd.solvers.minibatch._schedule import CompressionSchedule
+from fastbcd.solvers.minibatch._state import LayerState
+from fastbcd_kernels import minibatch_step as kernel
+
+SPARSE = 0.5
+"""A projection with at most this share of non-zeros is one whose zeros matter."""
+
+
+def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bool:
+    """Project the weights of ``layer`` and tie what the network uses to the result.
+
+    Parameters
+    ----------
+    layer : LayerState
+        With a scheme; changed.
+    course : CompressionSchedule
+        How firm the tie is.
+    fraction : float
+        Share of the fit that lies behind.
+
+    Returns
+    -------
+    bool
+        Whether the structure of the copy was fixed just now.
+    """
+    tie = course.tie(fraction)
+    if layer.scheme is None or tie <= 0:
+        return False
+    layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
+    target = layer.compressed.to_dense()
+    if fraction < course.fixed:
+        np.subtract(layer.weight, target, out=layer.used)
+        if np.count_nonzero(target) <= SPARSE * target.size:
+            n_left = round((1 - tie) * np.count_nonzero(layer.used))
+            layer.used[...] = hard_threshold(layer.used, n_left) if n_left else 0
+        else:
+            layer.used *= layer.weight.dtype.type(1 - tie)
+        layer.used += target
+        layer.support = layer.used != 0
+        return False
+    layer.weight[...] = target
+    layer.square = float(np.vdot(target, target))
+    if layer.fixed:
+        return False
+    layer.fixed = True
+    layer.used = layer.weight
+    layer.support = target != 0
+    if layer.support.mean() > SPARSE:
+        layer.support = None  # zeros by chance, not by design
+    else:
+        ones = np.ones(len(target), target.dtype)
+        kernel.scale_on_support(layer.momentum, ones, layer.support)
+    return True

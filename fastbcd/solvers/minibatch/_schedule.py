@@ -1,0 +1,113 @@
+"""What is derived from the data: batch size, number of epochs, step lengths over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WARM_UP = 20
+"""Steps over which the first step lengths grow."""
+
+
+def batch_size_for(n: int) -> int:
+    """Return the power of two nearest to the square root of ``n``, within [16, 256]."""
+    return int(2 ** np.clip(np.round(np.log2(np.sqrt(max(n, 1)))), 4, 8))
+
+
+def epochs_for(n: int) -> int:
+    """Return how often to pass over ``n`` rows: a million visits, but 4 to 100 passes."""
+    return int(np.clip(1e6 / max(n, 1), 4, 100))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of the method. The defaults are one rule for all data; few need another.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.03
+        Length of a step relative to the layer's weights, at its largest.
+    momentum : float, default=0.5
+        Share of the previous direction that is kept.
+    damping : float, default=0.5
+        Ridge of the hidden layers' solves, relative to tr(G^2) / tr(G) of their inputs.
+    gain : float, default=1.0
+        rho / gamma of the backward targets.
+    noise : float, default=0.15
+        Standard deviation of what is added to the whitened inputs.
+    smoothing : float, default=0.1
+        Share of a class indicator that is spread over all classes.
+    weight_decay : float, default=0.0005
+        Shrinkage of the weights per step, times the course of the step length.
+    average : float, default=0.3
+        Share of the last steps whose weights are averaged.
+    refresh : int, default=20
+        Steps between two inversions of the small matrices.
+    """
+
+    learning_rate: float = 0.03
+    momentum: float = 0.5
+    damping: float = 0.5
+    gain: float = 1.0
+    noise: float = 0.15
+    smoothing: float = 0.1
+    weight_decay: float = 0.0005
+    average: float = 0.3
+    refresh: int = 20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The course of a fit of known length; of an endless stream if ``n_steps`` is zero.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps of the whole fit.
+    """
+
+    n_steps: int
+
+    def fraction(self, step: int) -> float:
+        """Return the share of the fit that lies behind ``step``."""
+        return step / self.n_steps if self.n_steps else 0.0
+
+    def length(self, step: int) -> float:
+        """Return the step length in units of the largest: a short rise, then a cosine to 0.
+
+        On a stream it stays at one third after the rise, and the running average of the weights
+        does what the decay would.
+        """
+        rise = min(1.0, (step + 1) / WARM_UP)
+        if not self.n_steps:
+            return rise / 3
+        return rise * 0.5 * (1 + float(np.cos(np.pi * min(self.fraction(step), 1.0))))
+
+
+@dataclass(frozen=True)
+class CompressionSchedule:
+    """When the compressed copies are renewed, and how firmly the network is tied to them.
+
+    Parameters
+    ----------
+    start, full, fixed : float
+        Shares of the fit at which the tie sets in, is complete, and the structure of the copies
+        stands: until then a weight that was pruned may come back.
+    period : int
+        Steps between two projections.
+    """
+
+    start: float = 0.05
+    full: float = 0.35
+    fixed: float = 0.45
+    period: int = 10
+
+    def tie(self, fraction: float) -> float:
+        """Return the share of the way from the weights to the copy that the network uses.
+
+        It is tau / (1 + tau) for a penalty tau that grows without bound; it rises fast at first,
+        when the least important part goes, and slowly at the end.
+        """
+        x = float(np.clip((fraction - self.start) / (self.full - self.start), 0.0, 1.0))
+        return 1 - (1 - x) ** 3

@@ -1,0 +1,199 @@
+r"""One pass over the layers of a dense network, each compressed in the metric of its data.
+
+For l = 1 .. L, with V the inputs that the layers compressed so far produce, and U the
+pre-activations of the dense network:
+
+    W*    = argmin ||U - 1 b' - V W||^2 + ridge ||W - W_dense||^2     what the layer should be now
+    T     = argmin ||(W - W*)||_{G, h}  over the scheme's set         what it can be
+    b     = mean(U) - mean(V) T                                       no error in the mean
+
+A layer that stays dense is fitted to W*, which repairs part of what the layers before it lost.
+No labels are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from fastbcd._network import Layer, Network
+from fastbcd._types import Float, Float64
+from fastbcd.activations import ALL_ACTIVATIONS
+from fastbcd.formats import DenseMatrix, Format
+from fastbcd.schemes._base import Level, Scheme
+from fastbcd.schemes._metric import Metric
+from fastbcd.solvers.reconstruct.neurons import remove_inputs
+from fastbcd.solvers.reconstruct.statistics import Moments, pre_activations, sensitivities
+
+Schemes = Sequence[Scheme | None]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Result of :meth:`Calibration.reconstruct`.
+
+    Parameters
+    ----------
+    network : Network
+        The compressed network.
+    errors : list of float
+        Per layer ||U - V W - b|| / ||U - mean U|| against the dense pre-activations.
+    """
+
+    network: Network
+    errors: list[float]
+
+
+class Calibration:
+    """A dense network and the rows that its compression is fitted to.
+
+    Parameters
+    ----------
+    network : Network
+        What to compress.
+    x : (n, d) array
+        Inputs, of the type of the network.
+    sample_weight : (n,) float64 array, optional
+        Non-negative weights.
+    centre : bool
+        Whether a constant added to all outputs changes nothing, as with a softmax.
+    """
+
+    def __init__(
+        self, network: Network, x: Float, sample_weight: Float64 | None, centre: bool
+    ) -> None:
+        self.network = Network(
+            [
+                replace(layer, weight=DenseMatrix(layer.weight.to_dense()))
+                for layer in network.layers
+            ]
+        )
+        self.x = np.ascontiguousarray(x)
+        self.sample_weight = sample_weight
+        self.centre = centre
+
+    @cached_property
+    def sensitivities(self) -> list[Float64]:
+        """Weights of the outputs of every layer; see :func:`.statistics.sensitivities`."""
+        return sensitivities(self.network, self.x, self.centre)
+
+    @cached_property
+    def _first_moments(self) -> Moments:
+        u = pre_activations(self.network.layers[0], self.x)
+        return Moments.of(self.x, u, self.sample_weight)
+
+    @cached_property
+    def _first_metric(self) -> Metric:
+        return self._metric(0, self._first_moments)
+
+    def _metric(self, index: int, moments: Moments) -> Metric:
+        h = self.sensitivities[index]
+        return Metric.of(moments.covariance, moments.damping, h, h.size)
+
+    def curves(
+        self,
+        families: Sequence[Sequence[Scheme]],
+        spans: Sequence[tuple[float, float]] | None = None,
+    ) -> list[list[Level]]:
+        """Measure the error of each layer by itself over a range of sizes.
+
+        Parameters
+        ----------
+        families : sequence of sequences of Scheme
+            Kinds of schemes to measure for each layer; none for a layer that stays dense.
+        spans : sequence of (float, float), optional
+            Least and largest share of the weights of each layer that matters.
+
+        Returns
+        -------
+        list of lists of Level
+            One list per layer; its errors estimate the squared change of the outputs.
+        """
+        found: list[list[Level]] = []
+        v = self.x
+        for index, (layer, schemes) in enumerate(zip(self.network.layers, families, strict=True)):
+            levels: list[Level] = []
+            if schemes:
+                target = layer.weight.to_dense().astype(np.float64)
+                metric = self._first_metric
+                if index > 0:
+                    u = pre_activations(layer, v)
+                    metric = self._metric(index, Moments.of(v, u, self.sample_weight))
+                span = None if spans is None else spans[index]
+                scale = float(np.mean(self.sensitivities[index]))
+                for scheme in schemes:
+                    levels += [
+                        replace(level, error=level.error * scale)
+                        for level in scheme.curve(target, metric, layer.weight.dtype, span)
+                    ]
+            found.append(levels)
+            if index + 1 < len(families) and any(families[index + 1 :]):
+                v = layer.forward(v)
+        return found
+
+    def reconstruct(self, schemes: Schemes) -> Reconstruction:
+        """Compress layer after layer.
+
+        Parameters
+        ----------
+        schemes : sequence of Scheme or None
+            One per layer; None keeps the layer dense, and refits it if its inputs changed.
+        """
+        dense = self.network.layers
+        layers: list[Layer] = []
+        errors: list[float] = []
+        v = v_dense = self.x
+        old: Float = dense[0].weight.to_dense()
+        for index, (layer, scheme) in enumerate(zip(dense, schemes, strict=True)):
+            u = pre_activations(layer, v_dense)
+            done, error = self._compress(index, layer, scheme, old, v, u)
+            v = done.forward(v)
+            if index + 1 < len(dense):
+                old = dense[index + 1].weight.to_dense()
+                v_dense = ALL_ACTIVATIONS[layer.activation].value(u)
+                kept = scheme.neurons_kept(old.shape[0]) if scheme is not None else None
+                if kept is not None and kept < old.shape[0]:
+                    done, v, old = self._drop(index, done, v, old, v_dense, kept)
+            layers.append(done)
+            errors.append(error)
+        return Reconstruction(Network(layers), errors)
+
+    def _compress(
+        self, index: int, layer: Layer, scheme: Scheme | None, old: Float, v: Float, u: Float
+    ) -> tuple[Layer, float]:
+        """Return the compressed layer for inputs ``v`` and targets ``u``, and its error."""
+        removes = scheme is not None and scheme.neurons_kept(u.shape[1]) is not None
+        if v is self.x and (scheme is None or removes):
+            return layer, 0.0
+        if v is self.x:
+            moments, metric = self._first_moments, self._first_metric
+            target = old.astype(np.float64)
+        else:
+            moments = Moments.of(v, u, self.sample_weight)
+            target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
+            metric = self._metric(index, moments)
+        dtype = layer.intercept.dtype
+        if scheme is None or removes:
+            weight: Format = DenseMatrix(target.astype(dtype))
+        else:
+            weight = scheme.project_in_metric(target, metric, dtype)
+        stored = weight.to_dense()
+        intercept = moments.best_intercept(stored).astype(dtype)
+        return Layer(weight, intercept, layer.activation), moments.relative_error(stored)
+
+    def _drop(
+        self, index: int, layer: Layer, v: Float, old: Float, v_dense: Float, n_kept: int
+    ) -> tuple[Layer, Float, Float]:
+        """Remove neurons of ``layer``; return it, its outputs and the next layer's weights."""
+        following = self.network.layers[index + 1]
+        u = pre_activations(following, v_dense)
+        moments = Moments.of(v, u, self.sample_weight)
+        target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
+        metric = self._metric(index + 1, moments)
+        kept, weight = remove_inputs(target, metric, n_kept)
+        columns = np.ascontiguousarray(layer.weight.to_dense()[:, kept])
+        smaller = Layer(DenseMatrix(columns), layer.intercept[kept], layer.activation)
+        return smaller, np.ascontiguousarray(v[:, kept]), weight.astype(old.dtype)

@@ -1,0 +1,179 @@
+r"""What the data say about a layer: covariances, the best weights, and what errors cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd import _linalg as la
+from fastbcd._network import Layer, Network
+from fastbcd._types import Float, Float64
+from fastbcd.activations import ALL_ACTIVATIONS
+
+CHUNK = 4096
+"""Rows that are centred at once."""
+
+SENSITIVITY_ROWS = 2000
+"""Rows from which the sensitivities are estimated, fewer where there are many outputs."""
+
+DAMPING = 1e-3
+"""Ridge towards the old weights, relative to the variance of each input."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centred second moments of the inputs V and targets U of a layer.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows with a positive weight.
+    mean_in, mean_out : (d,) and (m,) float64 arrays
+        Weighted means.
+    covariance : (d, d) float64 array
+        cov(V), symmetric.
+    cross : (d, m) float64 array
+        cov(V, U).
+    variance_out : (m,) float64 array
+        var(U).
+    """
+
+    n_rows: int
+    mean_in: Float64
+    mean_out: Float64
+    covariance: Float64
+    cross: Float64
+    variance_out: Float64
+
+    @classmethod
+    def of(cls, v: Float, u: Float, sample_weight: Float64 | None = None) -> Moments:
+        """Measure inputs ``v`` (n, d) and targets ``u`` (n, m).
+
+        Rows are centred before they are multiplied: the difference of two large sums would lose
+        the digits. Products of chunks are formed in the type of the data and summed in
+        float64. Cost: n d^2 + 2 n d m flops.
+        """
+        n, d = v.shape
+        weight = np.ones(n) if sample_weight is None else sample_weight
+        total = float(weight.sum())
+        mean_in, mean_out = weight @ v / total, weight @ u / total
+        covariance, cross = np.zeros((d, d)), np.zeros((d, u.shape[1]))
+        variance_out = np.zeros(u.shape[1])
+        for lo in range(0, n, CHUNK):
+            rows = slice(lo, lo + CHUNK)
+            vc = np.ascontiguousarray(v[rows] - mean_in.astype(v.dtype))
+            uc = np.ascontiguousarray(u[rows] - mean_out.astype(u.dtype))
+            w = None if sample_weight is None else sample_weight[rows]
+            covariance += la.gram(vc, w)[:d, :d]
+            cross += la.cross(vc, uc, w)[:d]
+            variance_out += weight[rows] @ np.square(uc, dtype=np.float64)
+        covariance = np.tril(covariance)
+        covariance += np.tril(covariance, -1).T
+        return cls(
+            n_rows=int(np.count_nonzero(weight)),
+            mean_in=mean_in,
+            mean_out=mean_out,
+            covariance=covariance / total,
+            cross=cross / total,
+            variance_out=variance_out / total,
+        )
+
+    @property
+    def damping(self) -> float:
+        """How strongly the old weights are trusted; more where rows are few.
+
+        A covariance of d inputs from n rows is wrong by about d / n relative to its size, and
+        its small eigenvalues are the wrong ones.
+        """
+        return DAMPING * max(1.0, 40.0 * self.mean_in.size / max(self.n_rows, 1))
+
+    def best_weight(self, old: Float, ridge: Float64) -> Float64:
+        r"""Return the least-squares weights, with a ridge towards the old ones, (d, m).
+
+        .. math:: W = W_0 + (\mathrm{cov}(V) + \mathrm{diag}(r))^{-1}
+                      (\mathrm{cov}(V, U) - \mathrm{cov}(V) W_0)
+        """
+        start = np.asarray(old, np.float64)
+        residual = self.cross - self.covariance @ start
+        system = la.SPDSystem(self.covariance.copy(), ridge)
+        return start + system.solve(np.ascontiguousarray(residual))
+
+    def best_intercept(self, weight: Float) -> Float64:
+        """Return the intercept (m,) that removes the mean error of ``weight``."""
+        intercept: Float64 = self.mean_out - self.mean_in @ np.asarray(weight, np.float64)
+        return intercept
+
+    def relative_error(self, weight: Float) -> float:
+        """Return ||U - V W - b|| / ||U - mean U|| for the best intercept."""
+        w = np.asarray(weight, np.float64)
+        squares = np.einsum("ij,ij->", w, self.covariance @ w - 2 * self.cross)
+        total = self.variance_out.sum()
+        return float(np.sqrt(max(squares + total, 0.0) / max(total, np.finfo(float).tiny)))
+
+
+def pre_activations(layer: Layer, v: Float) -> Float:
+    """Return ``v @ weight + intercept``."""
+    z = np.ascontiguousarray(layer.weight.matmul(v))
+    z += layer.intercept
+    return z
+
+
+def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
+    r"""Return how much the outputs depend on each pre-activation of each layer.
+
+    .. math:: h_{l,i} = E \sum_k (\partial z_k / \partial u_{l,i})^2
+
+    Parameters
+    ----------
+    network : Network
+        The dense network.
+    x : (n, d) array
+        Inputs; the first rows are used.
+    centre : bool
+        Measure the outputs from their mean over k: adding a constant to all outputs of a
+        classifier changes nothing.
+
+    Returns
+    -------
+    list of (n_out,) float64 arrays
+        One per layer. Cost: 2 n k d m flops per layer for k outputs.
+    """
+    n_outputs = network.layers[-1].weight.shape[1]
+    x = x[: max(100, SENSITIVITY_ROWS * 10 // max(n_outputs, 10))]
+    n = len(x)
+    slopes, v = [], x
+    for layer in network.layers:
+        u = pre_activations(layer, v)
+        left, right = ALL_ACTIVATIONS[layer.activation].slopes(u)
+        slopes.append((left + right) / 2)
+        v = layer.forward(v)
+    projection = np.eye(n_outputs, dtype=x.dtype)
+    if centre and n_outputs > 1:
+        projection -= x.dtype.type(1 / n_outputs)
+    jacobian = projection * slopes[-1][:, None, :]
+    found = [np.einsum("nki,nki->i", jacobian, jacobian, dtype=np.float64) / n]
+    for layer, slope in zip(network.layers[:0:-1], slopes[-2::-1], strict=True):
+        weight = layer.weight.to_dense()
+        backward = jacobian.reshape(n * n_outputs, -1) @ weight.T
+        jacobian = backward.reshape(n, n_outputs, -1) * slope[:, None, :]
+        found.append(np.einsum("nki,nki->i", jacobian, jacobian, dtype=np.float64) / n)
+    return found[::-1]
+
+
+def explained_share(x: Float) -> float:
+    """Return which share of the inputs' variance the other inputs explain, 0 to 1.
+
+    1 - 1 / (G_jj [G^-1]_jj) is the squared multiple correlation of input j with all others;
+    these are averaged with the variances as weights.
+    """
+    covariance = Moments.of(x, x[:, :0]).covariance
+    variance = np.diag(covariance).copy()
+    if not variance.max(initial=0.0) > 0:
+        return 0.0
+    alive = np.flatnonzero(variance > 1e-7 * variance.max())
+    gram = covariance[np.ix_(alive, alive)]
+    gram[np.diag_indices_from(gram)] *= 1.001
+    inverse = la.SPDSystem(gram.copy(), np.zeros(alive.size)).solve(np.eye(alive.size))
+    explained = 1 - 1 / (np.diag(gram) * np.diag(inverse))
+    return float(np.average(explained, weights=variance[alive]))

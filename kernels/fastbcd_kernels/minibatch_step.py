@@ -1,0 +1,561 @@
+r"""The elementwise work of a mini-batch step, each piece in one pass over its arrays.
+
+The large products of a step are left to BLAS. Between them every array is read once: a bias, a
+residual and its column means are one pass, and so are momentum, decay, update and the norm
+of the result.
+
+All arrays are C-contiguous and of one type, float32 or float64; results go into arrays of the
+caller.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Reassociation lets sums vectorise. NaN and inf keep their meaning: divergence must be seen.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def gather_rows(
+    source: NDArray[np.floating],
+    rows: NDArray[np.integer],
+    noise: NDArray[np.floating],
+    start: int,
+    scale: float,
+    out: NDArray[np.floating],
+) -> None:
+    """Write ``source[rows] + scale * noise`` into ``out``.
+
+    Parameters
+    ----------
+    source : (n, d) array
+        Rows to choose from.
+    rows : (m,) integer array
+        The chosen ones.
+    noise : (p,) array
+        Standard normal numbers, read in turn from ``start``; ``p >= start + m * d``, or anything
+        if ``scale`` is zero.
+    start : int
+        See ``noise``.
+    scale : float
+        Standard deviation of what is added.
+    out : (m, d) array
+        Overwritten.
+    """
+    m, d = out.shape
+    s = out.dtype.type(scale)
+    for i in range(m):
+        row = rows[i]
+        if scale > 0:
+            offset = start + i * d
+            for j in range(d):
+                out[i, j] = source[row, j] + s * noise[offset + j]
+        else:
+            for j in range(d):
+                out[i, j] = source[row, j]
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_noise(z: NDArray[np.floating], noise: NDArray[np.floating], start: int, s: float) -> None:
+    """Add ``s * noise[start:]`` to ``z`` (m, d), in place."""
+    m, d = z.shape
+    factor = z.dtype.type(s)
+    for i in range(m):
+        offset = start + i * d
+        for j in range(d):
+            z[i, j] += factor * noise[offset + j]
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_spread(
+    x: NDArray[np.floating],
+    scale: float,
+    first: int,
+    second: int,
+    noise: NDArray[np.floating],
+    start: int,
+    floor: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """Write into ``out`` the rows of ``x`` with noise of the data's own covariance, and a floor.
+
+    ``out_i = x_i + scale * ((x_j - x_k) / sqrt(2) + floor * noise)``, where rows j and k come
+    ``first`` and ``second`` places after row i, counted cyclically.
+
+    Parameters
+    ----------
+    x, out : (m, d) arrays
+        Centred rows, and what is overwritten.
+    scale, first, second
+        See above.
+    noise : (p,) array
+        Standard normal numbers, read from ``start``; ``p >= start + m * d``.
+    floor : (d,) array
+        Standard deviations that are added in any case.
+    """
+    m, d = x.shape
+    s = x.dtype.type(scale)
+    half = x.dtype.type(scale * np.sqrt(0.5))
+    for i in range(m):
+        a = (i + first) % m
+        b = (i + second) % m
+        offset = start + i * d
+        for j in range(d):
+            more = half * (x[a, j] - x[b, j]) + s * floor[j] * noise[offset + j]
+            out[i, j] = x[i, j] + more
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def center_rows(
+    x: NDArray[np.floating],
+    center: NDArray[np.floating],
+    scale: NDArray[np.floating],
+    bound: float,
+) -> None:
+    """Subtract ``center`` from each row of ``x`` and draw outlying rows in, in place.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Overwritten.
+    center : (d,) array
+        Subtracted.
+    scale : (d,) array
+        Unit of each feature, for the length of a row.
+    bound : float
+        A centred row whose root mean square in those units exceeds ``bound`` is shortened to it.
+    """
+    n, d = x.shape
+    limit = bound * bound * d
+    for i in range(n):
+        square = 0.0
+        for j in range(d):
+            x[i, j] -= center[j]
+            unit = x[i, j] / scale[j]
+            square += unit * unit
+        if square > limit:
+            factor = x.dtype.type(np.sqrt(limit / square))
+            for j in range(d):
+                x[i, j] *= factor
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def squared_descent(
+    z: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    y: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    mean: NDArray[np.floating],
+) -> float:
+    """Replace ``z`` by the weighted descent direction of ||u - y||^2 / 2 at u = z + bias.
+
+    Parameters
+    ----------
+    z : (n, k) array
+        Products of the output layer; overwritten by ``weight_i * (y_i - u_i)``.
+    bias : (k,) array
+        Intercepts.
+    y : (n, k) array
+        Targets.
+    weight : (n,) array
+        Sample weights.
+    mean : (k,) array
+        Overwritten by the column means of the result.
+
+    Returns
+    -------
+    float
+        Mean weighted loss.
+    """
+    n, k = z.shape
+    mean[:] = 0
+    loss = 0.0
+    for i in range(n):
+        w = z.dtype.type(weight[i])
+        row = 0.0
+        for j in range(k):
+            e = y[i, j] - z[i, j] - bias[j]
+            row += e * e
+            z[i, j] = w * e
+            mean[j] += w * e
+        loss += 0.5 * weight[i] * row
+    for j in range(k):
+        mean[j] /= n
+    return float(loss / n)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def softmax_descent(
+    z: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    y: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    smoothing: float,
+    mean: NDArray[np.floating],
+) -> float:
+    """Replace ``z`` by the weighted descent direction of the softmax cross-entropy.
+
+    That is ``weight_i * ((1 - smoothing) y_i + smoothing / k - softmax(u_i))``.
+
+    Parameters
+    ----------
+    z, bias, y, weight, mean
+        As for :func:`squared_descent`; the rows of ``y`` sum to one.
+    smoothing : float in [0, 1)
+        Share of the targets that is spread evenly over the classes.
+
+    Returns
+    -------
+    float
+        Mean weighted loss, for the targets as given.
+    """
+    n, k = z.shape
+    mean[:] = 0
+    loss = 0.0
+    keep = z.dtype.type(1.0 - smoothing)
+    spread = z.dtype.type(smoothing / k)
+    for i in range(n):
+        w = z.dtype.type(weight[i])
+        top = z[i, 0] + bias[0]
+        linear = 0.0
+        for j in range(k):
+            u = z[i, j] + bias[j]
+            z[i, j] = u
+            linear += y[i, j] * u
+            if not u <= top:  # a NaN gets through, to be seen in the loss
+                top = u
+        total = z.dtype.type(0)
+        for j in range(k):
+            e = np.exp(z[i, j] - top)
+            z[i, j] = e
+            total += e
+        loss += weight[i] * (top + np.log(total) - linear)
+        for j in range(k):
+            d = w * (keep * y[i, j] + spread - z[i, j] / total)
+            z[i, j] = d
+            mean[j] += d
+    for j in range(k):
+        mean[j] /= n
+    return float(loss / n)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def logistic_descent(
+    z: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    y: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    smoothing: float,
+    mean: NDArray[np.floating],
+) -> float:
+    """Replace ``z`` by the weighted descent direction of one logistic loss per output.
+
+    That is ``weight_i * ((1 - smoothing) y + smoothing / 2 - 1 / (1 + exp(-u)))``.
+
+    Parameters
+    ----------
+    z, bias, y, weight, smoothing, mean
+        As for :func:`softmax_descent`, but each target lies in [0, 1] for itself.
+
+    Returns
+    -------
+    float
+        Mean weighted loss, summed over the outputs, for the targets as given.
+    """
+    n, k = z.shape
+    mean[:] = 0
+    loss = 0.0
+    keep = z.dtype.type(1.0 - smoothing)
+    spread = z.dtype.type(0.5 * smoothing)
+    one = z.dtype.type(1)
+    for i in range(n):
+        w = z.dtype.type(weight[i])
+        row = 0.0
+        for j in range(k):
+            u = z[i, j] + bias[j]
+            small = np.exp(-abs(u))
+            p = one / (one + small) if u > 0 else small / (one + small)
+            row += max(u, z.dtype.type(0)) + np.log1p(small) - y[i, j] * u
+            if np.isnan(u):
+                row = np.nan
+            d = w * (keep * y[i, j] + spread - p)
+            z[i, j] = d
+            mean[j] += d
+        loss += weight[i] * row
+    for j in range(k):
+        mean[j] /= n
+    return float(loss / n)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def hinge_descent(
+    z: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    y: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    mean: NDArray[np.floating],
+) -> float:
+    r"""Replace ``z`` by the weighted proximal step of the hinge loss from u = z + bias.
+
+    The loss of an output is :math:`h(u) = y \max(0, 1 - u) + (1 - y) \max(0, 1 + u)`, and the
+    step is :math:`\arg\min_v h(v) + (v - u)^2/2 - u`: a descent direction that fades out
+    within one unit of the margin, where the slope itself jumps.
+
+    Parameters
+    ----------
+    z, bias, y, weight, mean
+        As for :func:`squared_descent`, with targets in [0, 1].
+
+    Returns
+    -------
+    float
+        Mean weighted loss, summed over the outputs.
+    """
+    n, k = z.shape
+    mean[:] = 0
+    loss = 0.0
+    for i in range(n):
+        row = 0.0
+        for j in range(k):
+            t = y[i, j]
+            u = z[i, j] + bias[j]
+            row += t * max(0.0, 1.0 - u) + (1.0 - t) * max(0.0, 1.0 + u)
+            if np.isnan(u):
+                row = np.nan
+            if u + t < -1.0:
+                v = u + t
+            elif u - (1.0 - t) > 1.0:
+                v = u - (1.0 - t)
+            else:
+                v = min(max(u - (1.0 - 2.0 * t), -1.0), 1.0)
+            d = weight[i] * (v - u)
+            z[i, j] = d
+            mean[j] += d
+        loss += weight[i] * row
+    for j in range(k):
+        mean[j] /= n
+    return float(loss / n)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def mask_piecewise_linear(
+    d: NDArray[np.floating], v: NDArray[np.floating], slope: float, mean: NDArray[np.floating]
+) -> None:
+    """Multiply ``d`` by sigma'(u), given v = sigma(u) = max(u, 0) + slope * min(u, 0), in place.
+
+    Parameters
+    ----------
+    d, v : (n, m) arrays
+        Wanted changes of the activations (overwritten by those of the pre-activations), and
+        the activations.
+    slope : float
+        Slope of the negative piece, not negative.
+    mean : (m,) array
+        Overwritten by the column means of the result.
+    """
+    n, m = d.shape
+    s = d.dtype.type(slope)
+    mean[:] = 0
+    for i in range(n):
+        for j in range(m):
+            e = d[i, j] if v[i, j] > 0 else s * d[i, j]
+            d[i, j] = e
+            mean[j] += e
+    for j in range(m):
+        mean[j] /= n
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def mask_hard_tanh(
+    d: NDArray[np.floating], v: NDArray[np.floating], mean: NDArray[np.floating]
+) -> None:
+    """Set ``d`` to zero where v = min(max(u, -1), 1) is at a bound; ``mean`` as above."""
+    n, m = d.shape
+    mean[:] = 0
+    for i in range(n):
+        for j in range(m):
+            e = d[i, j] if abs(v[i, j]) < 1 else d.dtype.type(0)
+            d[i, j] = e
+            mean[j] += e
+    for j in range(m):
+        mean[j] /= n
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def momentum_update(
+    w: NDArray[np.floating],
+    m: NDArray[np.floating],
+    step: NDArray[np.floating],
+    rate: float,
+    momentum: float,
+    keep: float,
+) -> float:
+    """Set ``m = momentum * m + step`` and ``w = keep * w + rate * m`` in place.
+
+    Parameters
+    ----------
+    w, m, step : (d, h) arrays
+        Weights, their momentum, the new step.
+    rate, momentum, keep : float
+        Step length, share of the old direction, one minus the weight decay.
+
+    Returns
+    -------
+    float
+        ||w||^2 afterwards.
+    """
+    rows, columns = w.shape
+    a, b, c = w.dtype.type(rate), w.dtype.type(momentum), w.dtype.type(keep)
+    total = 0.0
+    for i in range(rows):
+        square = w.dtype.type(0)
+        for j in range(columns):
+            direction = b * m[i, j] + step[i, j]
+            m[i, j] = direction
+            new = c * w[i, j] + a * direction
+            w[i, j] = new
+            square += new * new
+        total += float(square)
+    return float(total)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def momentum_update_copy(
+    w: NDArray[np.floating],
+    copy: NDArray[np.floating],
+    m: NDArray[np.floating],
+    step: NDArray[np.floating],
+    support: NDArray[np.bool_],
+    rate: float,
+    momentum: float,
+    keep: float,
+) -> float:
+    """Update ``w`` as :func:`momentum_update` does, and a compressed copy of it by the same step.
+
+    Parameters
+    ----------
+    w, m, step, rate, momentum, keep
+        As there.
+    copy : (d, h) array
+        The copy that the forward pass uses; overwritten.
+    support : (d, h) boolean array
+        Where the copy changes.
+
+    Returns
+    -------
+    float
+        ||w||^2 afterwards.
+    """
+    rows, columns = w.shape
+    a, b, c = w.dtype.type(rate), w.dtype.type(momentum), w.dtype.type(keep)
+    total = 0.0
+    for i in range(rows):
+        square = w.dtype.type(0)
+        for j in range(columns):
+            direction = b * m[i, j] + step[i, j]
+            m[i, j] = direction
+            old = w[i, j]
+            new = c * old + a * direction
+            w[i, j] = new
+            if support[i, j]:
+                copy[i, j] += new - old
+            square += new * new
+        total += float(square)
+    return float(total)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def scale_on_support(
+    step: NDArray[np.floating], scale: NDArray[np.floating], support: NDArray[np.bool_]
+) -> float:
+    """Multiply row i of ``step`` by ``scale[i]`` on the support, set the rest to zero.
+
+    Parameters
+    ----------
+    step : (d, h) array
+        Overwritten.
+    scale : (d,) array
+        Positive.
+    support : (d, h) boolean array
+        What stays.
+
+    Returns
+    -------
+    float
+        sum_ij step_ij^2 / scale_i of the result: its squared length in the metric whose
+        diagonal is ``1 / scale``.
+    """
+    rows, columns = step.shape
+    total = 0.0
+    for i in range(rows):
+        square = step.dtype.type(0)
+        s = scale[i]
+        for j in range(columns):
+            e = step[i, j] if support[i, j] else step.dtype.type(0)
+            square += e * e
+            step[i, j] = s * e
+        total += float(s * square)
+    return float(total)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def squared_norm_by_row(w: NDArray[np.floating], scale: NDArray[np.floating]) -> float:
+    """Return sum_ij w_ij^2 / scale_i for ``w`` (d, h) and positive ``scale`` (d,)."""
+    rows, columns = w.shape
+    total = 0.0
+    for i in range(rows):
+        square = w.dtype.type(0)
+        for j in range(columns):
+            square += w[i, j] * w[i, j]
+        total += float(square / scale[i])
+    return float(total)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def average(mean: NDArray[np.floating], value: NDArray[np.floating], share: float) -> None:
+    """Move ``mean`` by ``share`` of the way to ``value`` (both flat), in place."""
+    s = mean.dtype.type(share)
+    for i in range(mean.size):
+        mean[i] += s * (value[i] - mean[i])
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def running_mean(
+    v: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    share: float,
+    mean: NDArray[np.floating],
+) -> float:
+    """Move the running weighted mean of rows towards that of a batch, in place.
+
+    Parameters
+    ----------
+    v : (n, m) array
+        The batch.
+    weight : (n,) array
+        Sample weights relative to their mean over all data.
+    share : float
+        How much a batch of mean weight one counts.
+    mean : (m,) array
+        Overwritten by ``(1 - share * w) * mean + share / n * sum_i weight_i v_i``, where w is
+        the mean weight of the batch: a batch without weight changes nothing.
+
+    Returns
+    -------
+    float
+        ``1 - share * w``, the factor of the old mean.
+    """
+    n, m = v.shape
+    total = 0.0
+    for i in range(n):
+        total += float(weight[i])
+    keep = max(1.0 - share * total / n, 0.0)
+    factor = mean.dtype.type(keep)
+    for j in range(m):
+        mean[j] *= factor
+    for i in range(n):
+        s = mean.dtype.type((1.0 - keep) * weight[i] / max(total, 1e-300))
+        for j in range(m):
+            mean[j] += s * v[i, j]
+    return float(keep)

@@ -1,0 +1,325 @@
+"""The rules that keep the parts apart and the compiled code fresh, checked on the source."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbcd
+import fastbcd.formats
+import fastbcd.schemes
+import fastbcd_kernels
+
+PACKAGE = Path(fastbcd.__file__).parent
+KERNELS = Path(fastbcd_kernels.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+KERNEL_MODULES = sorted(path for path in KERNELS.rglob("*.py") if path.name != "__init__.py")
+ALL_MODULES = [*MODULES, *sorted(KERNELS.rglob("*.py"))]
+MAX_LINES = 500
+
+DEPENDENCIES = {"numpy", "scipy", "sklearn"}
+OUR_OWN = {"fastbcd", "fastbcd_kernels"}
+UNSAFE_FASTMATH = {"nnan", "ninf", "fast"}  # they hide NaN and inf
+
+each_kernel_module = pytest.mark.parametrize("path", KERNEL_MODULES, ids=lambda path: path.stem)
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the full names of all modules imported anywhere; relative ones start with a dot."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.split(".")[0] if name[0] != "." else name for name in names}
+
+
+def on_import(tree: ast.Module) -> set[str]:
+    """Return what is imported as soon as the module is: not in functions or for type checkers."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= imports(node)
+    return found
+
+
+def run_python(code: str, **environment: str) -> str:
+    """Run ``code`` in a new interpreter; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# Who may import whom
+
+
+@each_kernel_module
+def test_a_kernel_module_imports_numba_numpy_and_the_standard_library_alone(path):
+    # A cached kernel that calls one of another file keeps running old code after an upgrade.
+    foreign = roots(imports(parse(path))) - {"numba", "numpy"} - set(sys.stdlib_module_names)
+    assert not foreign
+
+
+def test_the_kernel_package_imports_none_of_its_kernels():
+    assert roots(imports(parse(KERNELS / "__init__.py"))) <= {"numba", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_in_the_package_imports_numba(path):
+    assert "numba" not in roots(imports(parse(path)))
+
+
+@pytest.mark.parametrize("path", ALL_MODULES, ids=lambda path: path.name)
+def test_nothing_imports_what_is_built_on_it(path):
+    above = {"tests", "bench", "examples", "docs", "reference", "conftest", "pytest"}
+    assert not roots(imports(parse(path))) & above
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_dependencies_are_imported_with_a_module(path):
+    # What comes with an extra is imported where it is used.
+    allowed = DEPENDENCIES | OUR_OWN | set(sys.stdlib_module_names)
+    assert not roots(on_import(parse(path))) - allowed
+
+
+def test_formats_know_neither_schemes_nor_solvers_and_schemes_no_solver():
+    layers = ["formats", "schemes", "solvers"]
+    for k, layer in enumerate(layers):
+        above = tuple(f"fastbcd.{name}" for name in layers[k + 1 :])
+        for path in (PACKAGE / layer).glob("*.py"):
+            names = imports(parse(path))
+            assert not [name for name in names if above and name.startswith(above)], path
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    heavy = {"sklearn", "scipy", "numba", "fastbcd_kernels"}
+    code = f"import fastbcd, sys; print(sorted({heavy} & set(sys.modules)))"
+    assert run_python(code) == "[]"
+
+
+def test_the_lazy_names_are_loaded_on_first_use():
+    code = "import fastbcd; print(fastbcd.BCDClassifier.__name__, fastbcd.schemes.Prune.__name__)"
+    assert run_python(code) == "BCDClassifier Prune"
+
+
+# How kernels are written
+
+
+def kernel_policy(source: str) -> list[str]:
+    """Return what in the source of a kernel module breaks the rules for kernels."""
+    tree = ast.parse(source)
+    sets = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    broken = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            broken.extend(f"{node.name}: {fault}" for fault in kernel_faults(node, sets))
+        elif isinstance(node, ast.AsyncFunctionDef | ast.Lambda):
+            broken.append(f"line {node.lineno}: only plain functions are compiled")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("njit", "jit", "numba.njit"):
+            decorating = any(
+                node in function.decorator_list
+                for function in ast.walk(tree)
+                if isinstance(function, ast.FunctionDef)
+            )
+            if not decorating:
+                broken.append(f"line {node.lineno}: njit is called, not written above a function")
+    return broken
+
+
+def kernel_faults(function: ast.FunctionDef, sets: dict[str, ast.expr]) -> list[str]:
+    """Return the faults of one function."""
+    faults = []
+    if len(function.decorator_list) != 1:
+        faults.append("not decorated by njit alone")
+    for decorator in function.decorator_list:
+        if not isinstance(decorator, ast.Call) or ast.unparse(decorator.func) != "njit":
+            faults.append(f"decorated by {ast.unparse(decorator)} instead of njit(...)")
+            continue
+        options = {keyword.arg: keyword.value for keyword in decorator.keywords}
+        if decorator.args:
+            faults.append("a signature moves compilation into the import")
+        true = {name for name, value in options.items() if ast.unparse(value) == "True"}
+        faults.extend(f"lacks {name}=True" for name in sorted({"cache", "nogil"} - true))
+        if not options.keys() <= {"cache", "nogil", "fastmath", "inline", "boundscheck"}:
+            faults.append(f"has options {sorted(map(str, options))}")
+        if "fastmath" in options:
+            faults += fastmath_faults(options["fastmath"], sets)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Raise | ast.Assert):
+            faults.append("raises")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            faults.append("prints")
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("np.random"):
+            faults.append("draws random numbers")
+        elif isinstance(node, ast.FunctionDef) and node is not function:
+            faults.append("holds a closure")
+    if not function.name.startswith("_") and not ast.get_docstring(function):
+        faults.append("has no docstring")
+    return faults
+
+
+def fastmath_faults(value: ast.expr, sets: dict[str, ast.expr]) -> list[str]:
+    """Return the faults of the flags, written as a set or as the name of one."""
+    flags = sets.get(value.id) if isinstance(value, ast.Name) else value
+    if not isinstance(flags, ast.Set):
+        return [f"fastmath={ast.unparse(value)} is not a set of flags"]
+    unsafe = {ast.literal_eval(flag) for flag in flags.elts} & UNSAFE_FASTMATH
+    return [f"fastmath holds {sorted(unsafe)}"] if unsafe else []
+
+
+@each_kernel_module
+def test_every_kernel_keeps_the_policy(path):
+    assert kernel_policy(path.read_text(encoding="utf-8")) == []
+
+
+@each_kernel_module
+def test_a_kernel_module_compiles_something_and_says_what_it_is(path):
+    tree = parse(path)
+    assert any(isinstance(node, ast.FunctionDef) for node in tree.body)
+    assert ast.get_docstring(tree)
+
+
+GOOD = '@njit(cache=True, nogil=True)\ndef kernel(x):\n    """Say what."""\n    return x\n'
+
+
+def test_the_policy_accepts_a_plain_kernel():
+    assert kernel_policy(GOOD) == []
+    flags = GOOD.replace("nogil=True", 'nogil=True, fastmath={"contract", "nsz"}')
+    assert kernel_policy(flags) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("@njit(cache=True, nogil=True)", ""),
+        ("@njit(cache=True, nogil=True)", "@njit"),
+        ("@njit(cache=True, nogil=True)", "@kernel_decorator"),
+        ("@njit(cache=True, nogil=True)", "@njit(**OPTIONS)"),
+        ("cache=True, ", ""),
+        ("cache=True", "cache=CACHE"),
+        ("cache=True", "cache=False"),
+        (", nogil=True", ""),
+        ("nogil=True", "nogil=True, parallel=True"),
+        ("nogil=True", "nogil=True, fastmath=True"),
+        ("nogil=True", 'nogil=True, fastmath={"nnan"}'),
+        ("nogil=True", 'nogil=True, fastmath={"reassoc", "ninf"}'),
+        ("nogil=True", "nogil=True, fastmath=SOMEWHERE_ELSE"),
+        ("cache=True", '"f8(f8)", cache=True'),
+        ("return x", "raise ValueError"),
+        ("return x", "assert x > 0"),
+        ("return x", "print(x)"),
+        ("return x", "return np.random.rand()"),
+        ("return x", "f = lambda y: y\n    return f(x)"),
+        ("return x", "def f(y):\n        return y\n    return f(x)"),
+        ('    """Say what."""\n', ""),
+        ("@njit", "FLAGS = {'fast'}\n@njit(cache=True, nogil=True, fastmath=FLAGS)\n@njit"),
+        ("return x\n", "return x\nother = njit(cache=True)(kernel.py_func)\n"),
+    ],
+)
+def test_the_policy_refuses(old, new):
+    source = GOOD.replace(old, new)
+    assert source != GOOD
+    assert kernel_policy(source)
+
+
+@each_kernel_module
+def test_every_function_of_a_kernel_module_is_compiled_and_cached(path):
+    module = importlib.import_module(f"fastbcd_kernels.{path.stem}")
+    for node in parse(path).body:
+        if isinstance(node, ast.FunctionDef):
+            dispatcher = getattr(module, node.name)
+            options = dispatcher.targetoptions
+            assert options["nopython"]
+            assert options["nogil"]
+            assert type(dispatcher._cache).__name__ == "FunctionCache"
+
+
+# Where no cache can be written
+
+
+def test_kernels_run_where_no_cache_folder_can_be_written(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("a file is no folder")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    code = """
+import numpy as np
+import fastbcd_kernels
+from fastbcd_kernels.residual import weighted_squared_distance as distance
+print(distance(np.ones((2, 3)), np.zeros((2, 3)), np.ones(2)))
+print(fastbcd_kernels.CACHE_FOLDER)
+print(sum(path.suffix == ".nbc" for path in fastbcd_kernels.CACHE_FOLDER.rglob("*")))
+"""
+    unwritable = str(blocked / "cache")
+    out = run_python(code, NUMBA_CACHE_DIR=unwritable, TMPDIR=str(scratch)).split("\n")
+    assert out[0] == "6.0"
+    assert Path(out[1]).parent == scratch
+    assert out[2] == "1"
+
+
+def test_a_cache_folder_that_can_be_written_is_used(tmp_path):
+    code = "import fastbcd_kernels; print(fastbcd_kernels.CACHE_FOLDER)"
+    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "new")) == str(tmp_path / "new")
+
+
+# Size and face
+
+
+@pytest.mark.parametrize("path", ALL_MODULES, ids=lambda path: path.name)
+def test_a_module_can_be_read_in_one_sitting(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+
+
+@pytest.mark.parametrize("path", ALL_MODULES, ids=lambda path: path.name)
+def test_a_module_says_what_it_is_for(path):
+    assert ast.get_docstring(parse(path))
+
+
+@pytest.mark.parametrize("module", [fastbcd, fastbcd.schemes, fastbcd.formats])
+def test_every_public_name_exists_and_is_documented(module):
+    assert sorted(module.__all__) == sorted(set(module.__all__))
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert "__doc__" in vars(value) or inspect.isfunction(value)
+            assert len(inspect.getdoc(value) or "") > 20, name
+            for member, function in vars(value).items():
+                if inspect.isfunction(function) and not member.startswith("_"):
+                    assert inspect.getdoc(function), f"{name}.{member}"
+        elif inspect.ismodule(value):
+            assert value.__doc__
+
+
+def test_the_package_lists_its_public_names_and_refuses_others():
+    assert set(fastbcd.__all__) <= set(dir(fastbcd))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        fastbcd.no_such_name  # noqa: B018

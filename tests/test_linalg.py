@@ -1,0 +1,149 @@
+"""The in-place products and the linear solves of the block updates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastbcd import _linalg
+from fastbcd._linalg import (
+    CHUNK,
+    SMALL,
+    SPDSystem,
+    activation_gain,
+    add_product,
+    cross,
+    gram,
+    linear,
+)
+
+TOL = {np.float32: 1e-5, np.float64: 1e-12}
+
+each_dtype = pytest.mark.parametrize("dtype", TOL)
+each_count = pytest.mark.parametrize("n", [1, 7, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
+each_weighting = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def row_weights(n, weighted):
+    return np.random.default_rng(1).uniform(0, 3, n) if weighted else None
+
+
+def with_ones(v):
+    """Return [V 1] in float64."""
+    return np.hstack([v.astype(np.float64), np.ones((len(v), 1))])
+
+
+@each_dtype
+@pytest.mark.parametrize("sizes", [(5, 4, 3), (1, 1, 1), (1, 6, 1), (6, 1, 1), (1, 1, 6)], ids=str)
+@pytest.mark.parametrize("factor", [1.0, -0.5, 0.0])
+def test_a_product_is_added_in_place(dtype, sizes, factor):
+    n, k, m = sizes
+    a, b, out = normal(n, k, dtype=dtype), normal(k, m, dtype=dtype), normal(n, m, dtype=dtype)
+    expected = out.astype(np.float64) + factor * (a.astype(np.float64) @ b.astype(np.float64))
+    assert add_product(out, a, b, factor) is out
+    assert out.dtype == dtype
+    np.testing.assert_allclose(out, expected, rtol=TOL[dtype], atol=TOL[dtype])
+
+
+@each_dtype
+def test_a_linear_layer_is_written_where_it_is_asked_for(dtype):
+    x, w, b = normal(9, 4, dtype=dtype), normal(4, 5, dtype=dtype), normal(5, dtype=dtype)
+    out = np.full((9, 5), np.nan, dtype)
+    assert linear(x, w, b, out) is out
+    np.testing.assert_allclose(out, x @ w + b, rtol=TOL[dtype], atol=TOL[dtype])
+
+
+@each_dtype
+@each_count
+@each_weighting
+def test_the_gram_matrix_is_that_of_the_inputs_and_a_column_of_ones(dtype, n, weighted):
+    v, weight = normal(n, 6, dtype=dtype), row_weights(n, weighted)
+    before = v.copy()
+    result = gram(v, weight)
+    ones = with_ones(v)
+    expected = ones.T @ (ones if weight is None else weight[:, None] * ones)
+    assert result.dtype == np.float64
+    assert result.flags.c_contiguous
+    np.testing.assert_allclose(np.tril(result), np.tril(expected), rtol=1e-5, atol=TOL[dtype] * n)
+    np.testing.assert_array_equal(v, before)
+
+
+@each_dtype
+@each_count
+@each_weighting
+def test_the_cross_product_is_that_of_the_inputs_and_a_column_of_ones(dtype, n, weighted):
+    v, u, weight = normal(n, 6, dtype=dtype), normal(n, 3, dtype=dtype), row_weights(n, weighted)
+    result = cross(v, u, weight)
+    wide = u.astype(np.float64)
+    expected = with_ones(v).T @ (wide if weight is None else weight[:, None] * wide)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=TOL[dtype] * n)
+
+
+@each_weighting
+def test_a_float32_gram_matrix_loses_nothing_to_long_sums(weighted):
+    n = 200 * CHUNK
+    v = np.full((n, 1), 0.1, np.float32)
+    weight = np.ones(n) if weighted else None
+    exact = n * float(v[0, 0]) ** 2
+    bound = CHUNK * 2.0**-24  # what the sum of one chunk may lose, however many chunks there are
+    assert gram(v, weight)[0, 0] == pytest.approx(exact, rel=bound)
+    assert cross(v, v, weight)[0, 0] == pytest.approx(exact, rel=bound)
+    assert gram(v, weight)[1, 0] == pytest.approx(n * float(v[0, 0]), rel=1e-7)
+
+
+@pytest.mark.parametrize("n", [1, SMALL - 1, SMALL, SMALL + 1, 150])
+def test_a_system_is_solved_once_factored_any_number_of_times(n):
+    a = normal(n, n + 3)
+    matrix, ridge = a @ a.T, np.linspace(0.5, 2, n)
+    half = np.tril(matrix) + np.triu(np.full((n, n), np.nan), 1)
+    system = SPDSystem(half, ridge)
+    for m in (1, 4):
+        rhs = normal(n, m, seed=m)
+        before = rhs.copy()
+        x = system.solve(rhs)
+        assert x.flags.c_contiguous
+        np.testing.assert_array_equal(rhs, before)
+        np.testing.assert_allclose((matrix + np.diag(ridge)) @ x, rhs, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [3, SMALL + 10])
+def test_a_system_that_is_not_positive_definite_is_refused_with_advice(n):
+    matrix = np.eye(n)
+    matrix[2, 2] = -5.0
+    with pytest.raises(np.linalg.LinAlgError, match=r"positive definite \(pivot 3\)"):
+        SPDSystem(matrix, np.zeros(n)).solve(np.ones((n, 1)))
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 9), (9, 1), (20, 6), (6, 20), (8, 8), (100, 90)], ids=str
+)
+@pytest.mark.parametrize("ratio", [0.01, 1.0, 100.0])
+def test_the_gain_is_the_ridge_inverse_whichever_side_is_smaller(dtype, shape, ratio):
+    w = normal(*shape, dtype=dtype)
+    wide = w.astype(np.float64)
+    expected = np.linalg.solve(wide.T @ wide + ratio * np.eye(shape[1]), wide.T)
+    gain = activation_gain(w, ratio)
+    assert gain.dtype == np.float64
+    np.testing.assert_allclose(gain, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_the_gain_gives_the_minimiser_of_the_activation_block():
+    rho, gamma = 0.7, 1.3
+    w, u, s = normal(5, 3), normal(11, 3, seed=1), normal(11, 5, seed=2)
+    v = s + (u - s @ w) @ activation_gain(w, gamma / rho)
+    gradient = gamma * (v - s) - rho * (u - v @ w) @ w.T
+    np.testing.assert_allclose(gradient, 0, atol=1e-12)
+
+
+def test_small_and_large_systems_agree(monkeypatch):
+    a, rhs = normal(20, 30), normal(20, 4, seed=1)
+    small = SPDSystem(a @ a.T, np.ones(20)).solve(rhs)
+    monkeypatch.setattr(_linalg, "SMALL", 0)
+    large = SPDSystem(a @ a.T, np.ones(20)).solve(rhs)
+    np.testing.assert_allclose(small, large, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,85 @@
+"""What the project says about itself is said once, and agrees with itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastbcd
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower() for requirement in requirements}
+
+
+def test_version_is_stated_once(pyproject: dict[str, Any]) -> None:
+    assert "version" in pyproject["project"]["dynamic"]
+    assert pyproject["tool"]["hatch"]["version"]["path"] == "fastbcd/_version.py"
+    assert version("fastbcd") == fastbcd.__version__
+    statement = re.compile(r"^\s*__version__\s*(:[^=]+)?=", re.MULTILINE)
+    stated = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("fastbcd", "kernels", "docs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "_build" not in path.parts and statement.search(path.read_text())
+    ]
+    assert stated == ["fastbcd/_version.py"]
+
+
+def test_changelog_has_the_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    heading = rf"^## \[?v?{re.escape(fastbcd.__version__)}\]?(\s|$)"
+    assert re.search(heading, changelog, re.MULTILINE), (
+        f"CHANGELOG.md has no heading '## {fastbcd.__version__}'."
+    )
+
+
+def test_readme_holds_the_test_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for marker in ("<!-- tests:begin -->", "<!-- tests:end -->"):
+        assert readme.count(marker) == 1, f"README.md must hold {marker} once; .ci/run reads it."
+    between = readme.split("<!-- tests:begin -->")[1].split("<!-- tests:end -->")[0]
+    block = re.fullmatch(r"\s*```(?:bash|sh|shell|console)\n(.+?)\n```\s*", between, re.DOTALL)
+    assert block is not None, "Between the markers stands one fenced bash block, nothing else."
+    assert "pytest" in block[1]
+
+
+def test_run_time_dependencies_are_these_four(pyproject: dict[str, Any]) -> None:
+    four = {"numpy", "scipy", "numba", "scikit-learn"}
+    assert names(pyproject["project"]["dependencies"]) == four
+    installed = [r for r in requires("fastbcd") or [] if "extra ==" not in r]
+    assert names(installed) == four
+
+
+def test_every_dependency_has_a_lower_bound(pyproject: dict[str, Any]) -> None:
+    for requirement in pyproject["project"]["dependencies"]:
+        assert re.fullmatch(r"[a-z-]+>=[0-9.]+", requirement), requirement
+
+
+def test_pre_commit_uses_the_linter_of_the_lint_group(pyproject: dict[str, Any]) -> None:
+    (pin,) = (r for r in pyproject["dependency-groups"]["lint"] if r.startswith("ruff"))
+    series = pin.removeprefix("ruff==").removesuffix(".*")
+    config = (ROOT / ".pre-commit-config.yaml").read_text()
+    (used,) = re.findall(r"ruff-pre-commit\s+rev: v([0-9.]+)", config)
+    assert used.startswith(f"{series}."), f"pre-commit runs ruff {used}, pyproject.toml {pin}."
+
+
+def test_ci_script_can_be_run() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text()
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in text
