@@ -34,6 +34,9 @@ STEPS = {True: 1500, False: 600}
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
 
+FULL, FILLS = 0.96, 4
+"""A byte budget is spent when this share of it is; at most so many passes try to."""
+
 SEARCH_FACTOR = 1.25
 """The search for the smallest size ends when it knows it up to this factor."""
 
@@ -195,7 +198,9 @@ class Job:
         """Compress within ``budget``; return the estimator."""
         if budget.kind == "scheme":
             fixed = self._fixed(budget)
-            return self._finish(*self._compress(fixed, self.epochs), fixed, budget.scheme)
+            network, errors = self._one_shot(fixed)
+            network = self._refined(network, self.epochs)
+            return self._finish(network, errors, fixed, budget.scheme)
         self._use_float32()
         self.curves = self._curves(budget.scheme)
         self.dense_bytes = sum(
@@ -205,13 +210,33 @@ class Job:
         if budget.kind == "max_score_drop":
             return self._search(budget.amount, scorer)
         limit = budget.amount if budget.kind == "max_bytes" else self.dense_bytes / budget.amount
-        schemes = self._within(int(limit))
-        if schemes is None:
+        found = self._one_shot_within(int(limit))
+        if found is None:
             raise ValueError(
                 f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
                 f"network can be made is {self._smallest()} bytes."
             )
-        return self._finish(*self._compress(schemes, self.epochs), schemes, None)
+        schemes, network, errors = found
+        return self._finish(self._refined(network, self.epochs), errors, schemes, None)
+
+    def _one_shot_within(
+        self, limit: int
+    ) -> tuple[list[Scheme | None], Network, list[float]] | None:
+        """Compress to at most ``limit`` bytes, and spend what dead neurons give back."""
+        asked, best = limit, None
+        for _ in range(FILLS):
+            schemes = self._within(asked)
+            if schemes is None:
+                break
+            network, errors = self._one_shot(schemes)
+            size = network.n_bytes
+            if size <= limit and (best is None or size > best[1].n_bytes):
+                best = schemes, network, errors
+            if FULL * limit <= size <= limit:
+                break
+            # Too much was asked for, or neurons died and left room.
+            asked = max(limit, round(asked * limit / size))
+        return best
 
     def _fixed(self, budget: Budget) -> list[Scheme | None]:
         shapes = [layer.weight.shape for layer in self.source.network.layers]
@@ -295,9 +320,10 @@ class Job:
         size = max(low, high // 20)
         try:
             while True:
-                schemes = self._within(int(size))
-                assert schemes is not None
-                network, errors = self._compress(schemes, self.epochs)
+                found = self._one_shot_within(int(size))
+                assert found is not None
+                schemes, network, errors = found
+                network = self._refined(network, self.epochs)
                 score = self._score(network, scorer)
                 self._say(f"{network.n_bytes} bytes: score {score:.4f} (dense {before:.4f})")
                 result = (network, errors, schemes, None, before, score)
@@ -338,18 +364,19 @@ class Job:
 
     # --------------------------------------------------------------------- work
 
-    def _compress(self, schemes: list[Scheme | None], epochs: float) -> tuple[Network, list[float]]:
-        """Return the compressed, refined network and the errors of its layers."""
+    def _one_shot(self, schemes: list[Scheme | None]) -> tuple[Network, list[float]]:
+        """Return the compressed network without dead neurons, and the errors of its layers."""
         result = self.calibration.reconstruct(schemes)
-        network, _ = remove_dead(result.network)
-        if epochs > 0:
-            targets = Targets(self.dense_outputs, self.labels, self.classify)
-            course = Course(epochs=epochs)
-            network = refine(
-                network, self.x, targets, course, self.random_state, verbose=self.verbose
-            )
-            network, _ = remove_dead(network)
-        return network, result.errors
+        return remove_dead(result.network)[0], result.errors
+
+    def _refined(self, network: Network, epochs: float) -> Network:
+        """Return the network after ``epochs`` of refinement."""
+        if epochs == 0:
+            return network
+        targets = Targets(self.dense_outputs, self.labels, self.classify)
+        course = Course(epochs=epochs)
+        refined = refine(network, self.x, targets, course, self.random_state, verbose=self.verbose)
+        return remove_dead(refined)[0]
 
     def _finish(
         self,

@@ -9,8 +9,11 @@ SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
         Widths of the hidden layers.
     activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
         Activation of the hidden layers.
-    solver : {"auto", "full"}, default="auto"
-        "full" takes exact sweeps over all data (arXiv 2303.06815). "auto" chooses it.
+    solver : {"auto", "full", "minibatch"}, default="auto"
+        "full" takes exact sweeps over all data (arXiv 2303.06815); "minibatch" takes closed-form
+        steps on batches, for anything but small data. "auto" is "full" with fewer than 1000 rows
+        or a certificate, else "minibatch". The latter has its own schedule and reads none of
+        ``rho, gamma, tau, alpha, tol, accelerate``; ``max_iter`` then bounds the epochs.
     loss : <loss choices>, default="auto"
         <loss help>
     scheme : Scheme, dict or None, default=None
@@ -64,7 +67,8 @@ ATTRIBUTES = """network_ : Network
     convergence_ : ConvergenceRecord
         Parts of the objective and steps of every sweep, in units of the scaled data.
     objective_curve_ : array
-        Objective at the start and after each sweep.
+        Objective at the start and after each sweep; mean loss of each epoch or call with
+        mini-batches.
     validation_scores_ : list of float
         Score after each sweep, with ``early_stopping``.
     n_iter_, best_iter_ : int

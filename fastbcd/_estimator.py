@@ -17,13 +17,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastbcd import _validation as check
 from fastbcd._network import Network
-from fastbcd._training import Settings, Trained, train
+from fastbcd._training import Settings, Trained, as_dense, train
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.compression import CompressionReport, report
 from fastbcd.formats import Format
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, Monitor
+from fastbcd.solvers.minibatch import Stream, start_stream
 
 PREDICT_CHUNK = 4096
 """Rows that are predicted at once, so that memory does not grow with the data."""
@@ -114,7 +115,37 @@ class BCDEstimator(BaseEstimator):
         weight = self._check_weights(sample_weight, x, y)
         start = self._warm_network(x, targets) if self.warm_start else None
         trained = self._train(x, targets, weight, self._validation(X_val, y_val), start)
+        self._stream = None
         self._store(trained, report(trained.network))
+        return self
+
+    def _learn(self, x: Any, targets: Float, weight: Float64) -> Self:
+        """Learn from some rows, once: the common part of ``partial_fit``."""
+        settings = self._settings()
+        if settings.solver == "full":
+            raise ValueError(
+                'solver="full" sweeps over all rows and cannot learn from a part of them. '
+                'Set solver="minibatch" or "auto".'
+            )
+        if self._stream is None:
+            self._stream = start_stream(
+                x,
+                targets,
+                n_out=targets.shape[1],
+                hidden_layer_sizes=settings.hidden_layer_sizes,
+                random_state=check_random_state(self.random_state),
+                activation=settings.activation,
+                loss=settings.loss,
+                scale_targets=settings.scale_targets,
+                scheme=settings.scheme,
+                start=getattr(self, "network_", None),
+            )
+            self.objective_curve_ = np.empty(0)
+        loss = self._stream.learn(x, targets, weight)
+        self.network_ = self._stream.network()
+        self.objective_curve_ = np.append(self.objective_curve_, loss)
+        self.n_iter_ = self.best_iter_ = len(self.objective_curve_)
+        self.compression_report_ = report(self.network_)
         return self
 
     def compress(
@@ -168,7 +199,7 @@ class BCDEstimator(BaseEstimator):
         return small
 
     @abstractmethod
-    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
+    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Any, Float]:
         """Return checked inputs (n, d) and targets (n, k) of one type."""
 
     @abstractmethod
@@ -194,6 +225,8 @@ class BCDEstimator(BaseEstimator):
         """Return the name of the loss, "auto" resolved."""
 
     _scale_targets: bool
+    _stream: Stream | None = None
+    network_: Network
 
     @property
     def coefs_(self) -> list[Float]:
@@ -221,9 +254,9 @@ class BCDEstimator(BaseEstimator):
         return tags
 
     def _settings(self) -> Settings:
-        check.check_choice("solver", self.solver, ("auto", "full"))
         tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
         return Settings(
+            solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
@@ -237,11 +270,12 @@ class BCDEstimator(BaseEstimator):
             certificate=bool(self.certificate),
         )
 
-    def _check_inputs(self, X: ArrayLike) -> Float:
-        """Return new inputs as a dense array of the network's type."""
+    def _check_inputs(self, X: ArrayLike) -> Any:
+        """Return new inputs, checked: an array or a CSR matrix."""
         check_is_fitted(self)
-        x = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        return as_dense(x).astype(self.network_.layers[0].weight.dtype, copy=False)
+        return validate_data(
+            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
+        )
 
     def _validation(
         self, X_val: ArrayLike | None, y_val: ArrayLike | None
@@ -298,13 +332,14 @@ class BCDEstimator(BaseEstimator):
     ) -> tuple[Float, Float, Float64, tuple[Float, Float, Float64]]:
         """Set aside ``validation_fraction`` of the rows."""
         share = check.check_fraction("validation_fraction", self.validation_fraction)
-        if len(x) < 2 or round(share * len(x)) < 1:
+        n = x.shape[0]
+        if n < 2 or round(share * n) < 1:
             raise ValueError(
-                f"early_stopping cannot set aside validation_fraction={share} of {len(x)} rows. "
+                f"early_stopping cannot set aside validation_fraction={share} of {n} rows. "
                 "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
             )
         train_rows, val_rows = train_test_split(
-            np.arange(len(x)), test_size=share, random_state=random_state, stratify=None
+            np.arange(n), test_size=share, random_state=random_state, stratify=None
         )
         held_out = (x[val_rows], targets[val_rows], weight[val_rows])
         return x[train_rows], targets[train_rows], weight[train_rows], held_out
@@ -344,17 +379,11 @@ class BCDEstimator(BaseEstimator):
         self.compression_report_ = report(self.network_, dense)
 
 
-def as_dense(x: Any) -> Float:
-    """Return a checked array or sparse matrix as a C-contiguous array."""
-    dense: Float = np.ascontiguousarray(x.toarray() if hasattr(x, "toarray") else x)
-    return dense
-
-
-def forward(network: Network, x: Float) -> Float:
-    """Predict chunk by chunk."""
-    if len(x) <= PREDICT_CHUNK:
-        return network.forward(x)
-    chunks = [x[lo : lo + PREDICT_CHUNK] for lo in range(0, len(x), PREDICT_CHUNK)]
+def forward(network: Network, x: Any) -> Float:
+    """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
+    dtype = network.layers[0].weight.dtype
+    starts = range(0, x.shape[0], PREDICT_CHUNK)
+    chunks = (as_dense(x[lo : lo + PREDICT_CHUNK]).astype(dtype, copy=False) for lo in starts)
     return np.concatenate([network.forward(chunk) for chunk in chunks])
 
 

@@ -219,7 +219,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
     for i, block in enumerate(blocks):
         sigma = problem.activations[i]
         gap = block.act - sigma.value(block.pre)
-        by_act = p.gamma * gap
+        by_act: Float = p.gamma * gap
         if i == last:
             left, right = problem.loss.slopes(block.act, problem.y)
             by_act = least_slope(by_act + left, by_act + right)

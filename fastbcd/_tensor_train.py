@@ -24,6 +24,7 @@ array (r_{k-1}, m_k, r_k), and all cores lie one after another in one float64 bu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, eigh, qr, svd
@@ -158,13 +159,13 @@ def _holds_most(gram: Float64, basis: Float64, weakest: float) -> bool:
 
     An invariant subspace that is not the leading one does not move either.
     """
-    outside = np.ones(gram.shape[0])
+    outside: Any = np.ones(gram.shape[0])
     for _ in range(WARM_STEPS + 1):
         outside = outside - basis @ (basis.T @ outside)
         norm = float(np.linalg.norm(outside))
         if norm == 0:
             return True
-        image = gram @ (outside / norm)
+        image: Any = gram @ (outside / norm)
         if float(outside @ image) / norm > (1 + STILL_GAINING) * weakest:
             return False
         outside = image

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers._loop import Outcome
 from fastbcd.solvers.full import TauRamp
+from fastbcd.solvers.minibatch import train_minibatch
+
+FULL_BELOW = 1000
+"""Rows below which solver="auto" takes exact sweeps over all of them."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -34,6 +39,7 @@ RAMP_START = 0.03
 class Settings:
     """What a fit needs to know besides the data. See the estimators for the meaning."""
 
+    solver: str
     hidden_layer_sizes: tuple[int, ...]
     activation: str
     loss: str
@@ -66,8 +72,25 @@ class Trained:
     outcome: Outcome
 
 
+def choose_solver(settings: Settings, n_rows: int) -> str:
+    """Return "full" or "minibatch".
+
+    "auto" takes exact sweeps where they are cheap, with fewer than ``FULL_BELOW`` rows, and where
+    a certificate is asked for, which only they can give.
+    """
+    if settings.solver != "auto":
+        return settings.solver
+    return "full" if settings.certificate or n_rows < FULL_BELOW else "minibatch"
+
+
+def as_dense(x: Any) -> Float:
+    """Return a checked array or sparse matrix as a C-contiguous array."""
+    dense: Float = np.ascontiguousarray(x.toarray() if hasattr(x, "toarray") else x)
+    return dense
+
+
 def train(
-    x: Float,
+    x: Any,
     y: Float,
     sample_weight: Float64,
     settings: Settings,
@@ -79,8 +102,8 @@ def train(
 
     Parameters
     ----------
-    x : (n, d) array
-        Inputs, float32 or float64.
+    x : (n, d) array or sparse matrix
+        Inputs, float32 or float64. The full solver makes a sparse matrix dense.
     y : (n, k) array of the same type
         Targets: values, or class indicators whose rows sum to one.
     sample_weight : (n,) array
@@ -95,6 +118,23 @@ def train(
     start : Network, optional
         Where to start from instead of random weights.
     """
+    if choose_solver(settings, x.shape[0]) == "minibatch":
+        fitted = train_minibatch(
+            x,
+            y,
+            None if np.all(sample_weight == 1) else sample_weight,
+            n_out=y.shape[1],
+            hidden_layer_sizes=settings.hidden_layer_sizes,
+            random_state=random_state,
+            make_monitor=make_monitor,
+            activation=settings.activation,
+            loss=settings.loss,
+            scale_targets=settings.scale_targets,
+            scheme=settings.scheme,
+            start=start,
+        )
+        return Trained(fitted.network, fitted.record, fitted.outcome)
+    x = as_dense(x)
     widths = [x.shape[1], *settings.hidden_layer_sizes, y.shape[1]]
     schemes = schemes_by_layer(settings.scheme, list(pairwise(widths)))
     inputs = Scaling.of(x, sample_weight)

@@ -77,7 +77,7 @@ def run_demo(seed: int = 0, quiet: bool = False) -> str:
     say("compiling the kernels (once; they are cached) ...")
     for _, model in contestants[1:]:
         _compile(model, x_train, y_train)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     dense_bytes = None
     for name, model in contestants:
         say(f"\n{name}")

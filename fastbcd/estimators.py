@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastbcd import _docs
 from fastbcd import _validation as check
-from fastbcd._estimator import BCDEstimator, as_dense, check_weights, forward
+from fastbcd._estimator import BCDEstimator, check_weights, forward
 from fastbcd._types import Float, Float64
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice
 
 
-@_docs.shared('{"auto", "cross_entropy", "squared"}', '"auto" is "cross_entropy".', "3e-6")
+@_docs.shared(
+    '{"auto", "cross_entropy", "squared", "hinge"}',
+    '"auto" is "cross_entropy"; with several labels per row, one for each label.',
+    "3e-6",
+)
 class BCDClassifier(ClassifierMixin, BCDEstimator):
     """A neural network classifier trained, and compressed, by block coordinate descent.
 
@@ -59,6 +63,7 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
 
     _scale_targets = False
     classes_: NDArray[Any]
+    _n_labels = 0
 
     def __init__(
         self,
@@ -108,9 +113,23 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         self.class_weight = class_weight
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class of each row of ``X`` (n_samples, n_features)."""
+        """Return the most probable class of each row of ``X``, or its labels if there are many.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs.
+
+        Returns
+        -------
+        (n_samples,) array of classes, or (n_samples, n_labels) array of zeros and ones
+        """
         x = self._check_inputs(X)
-        best: NDArray[Any] = self.classes_[forward(self.network_, x).argmax(axis=1)]
+        outputs = forward(self.network_, x)
+        if self._multilabel:
+            chosen: NDArray[Any] = (outputs > self._threshold()).astype(int)
+            return chosen
+        best: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
         return best
 
     def predict_proba(self, X: ArrayLike) -> Float:
@@ -128,33 +147,111 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
             logarithms: Float = np.log(self.predict_proba(X))
         return logarithms
 
-    def _loss(self) -> str:
-        choices = ("auto", "cross_entropy", "squared")
-        loss = check.check_choice("loss", self.loss, choices)
-        return "cross_entropy" if loss == "auto" else loss
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from some rows of a stream, once, by mini-batch steps.
 
-    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
+        Parameters
+        ----------
+        X, y : arrays
+            Rows and their classes, as in ``fit``.
+        classes : (n_classes,) array
+            All classes there will be; required in the first call.
+        sample_weight : (n_samples,) array, optional
+            Non-negative weights.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used. The model is then as it was.
+        """
+        first = not hasattr(self, "classes_")
+        if first and classes is None:
+            raise ValueError("classes must be given in the first call of partial_fit.")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" needs all rows at once. Give a dict, or sample_weight.'
+            )
+        x, targets = self._check_training_data(X, y, reset=first, classes=classes)
+        weight = self._check_weights(sample_weight, x, y)
+        return self._learn(x, targets, weight)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @property
+    def _multilabel(self) -> bool:
+        """Whether the fitted targets are several labels per row."""
+        return self._n_labels > 0
+
+    def _threshold(self) -> float:
+        """Return the output above which a label is predicted."""
+        return 0.5 if self._loss() == "squared" else 0.0
+
+    def _loss(self) -> str:
+        choices = ("auto", "cross_entropy", "squared", "hinge")
+        loss = check.check_choice("loss", self.loss, choices)
+        if loss in ("auto", "cross_entropy"):
+            # Several labels per row: one two-class cross-entropy each.
+            return "logistic" if getattr(self, "_n_labels", 0) else "cross_entropy"
+        return loss
+
+    def _check_training_data(
+        self, X: Any, y: Any, reset: bool = True, classes: Any = None
+    ) -> tuple[Any, Float]:
         x, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            multi_output=True,
+            reset=reset,
         )
         check_classification_targets(y)
+        several = type_of_target(y) == "multilabel-indicator"
+        y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+        if not several:
+            y = column_or_1d(y, warn=True)
         if reset:
-            classes = np.unique(y)
-            if classes.size < 2:
-                raise ValueError(
-                    f"y has one class only, {classes.tolist()[0]!r}. A classifier needs rows of at least "
-                    "two classes."
-                )
-            warm = self.warm_start and hasattr(self, "network_")
-            if warm and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"warm_start: y has classes {classes}, the fitted network {self.classes_}. "
-                    "Set warm_start=False to start afresh."
-                )
-            self.classes_ = classes
-        return as_dense(x), self._encode(y, x.dtype)
+            self._learn_classes(y, several, classes)
+        elif several != self._multilabel:
+            raise ValueError("y must be of the kind that was fitted: one class per row, or labels.")
+        return x, self._encode(y, x.dtype)
+
+    def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
+        """Set ``classes_`` from ``y``, or from what partial_fit was told."""
+        told = y if classes is None else classes
+        found = np.arange(y.shape[1]) if several else np.unique(told)
+        if not several and found.size < 2:
+            raise ValueError(
+                f"y has one class only, {found.tolist()[0]!r}. "
+                "A classifier needs rows of at least two classes."
+            )
+        warm = self.warm_start and hasattr(self, "network_")
+        if warm and not np.array_equal(found, self.classes_):
+            raise ValueError(
+                f"warm_start: y has classes {found}, the fitted network {self.classes_}. "
+                "Set warm_start=False to start afresh."
+            )
+        self.classes_ = found
+        self._n_labels = y.shape[1] if several else 0
 
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
+        if y.ndim == 2:
+            return np.ascontiguousarray(y, dtype=dtype)
         index = np.clip(np.searchsorted(self.classes_, y), 0, self.classes_.size - 1)
         unknown = self.classes_[index] != y
         if unknown.any():
@@ -169,6 +266,8 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
     ) -> Float64:
         weight = check_weights(sample_weight, x)
         if self.class_weight is not None and y is not None:
+            if self._multilabel:
+                raise ValueError("class_weight needs one class per row; use sample_weight.")
             labels = np.asarray(y).ravel()
             index = np.searchsorted(self.classes_, labels)
             present = np.unique(index[weight > 0])
@@ -184,6 +283,9 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         return LOSSES[self._loss()].probabilities(outputs).astype(x.dtype)
 
     def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
+        if self._multilabel:
+            right = ((outputs > self._threshold()) == (targets > 0.5)).all(axis=1)
+            return float(np.average(right, weights=weight))
         truth, guess = targets.argmax(axis=1), outputs.argmax(axis=1)
         return float(accuracy_score(truth, guess, sample_weight=weight))
 
@@ -228,8 +330,39 @@ class BCDRegressor(RegressorMixin, BCDEstimator):
         tags.target_tags.multi_output = True
         return tags
 
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Learn from some rows of a stream, once, by mini-batch steps.
+
+        Parameters
+        ----------
+        X, y : arrays
+            Rows and their targets, as in ``fit``. The first call fixes shift and scale of the
+            targets.
+        sample_weight : (n_samples,) array, optional
+            Non-negative weights.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used. The model is then as it was.
+        """
+        x, targets = self._check_training_data(X, y, reset=not hasattr(self, "network_"))
+        return self._learn(x, targets, self._check_weights(sample_weight, x, y))
+
     def predict(self, X: ArrayLike) -> Float:
-        """Return predictions, (n_samples,) or (n_samples, n_outputs), for ``X``."""
+        """Return predictions, (n_samples,) or (n_samples, n_outputs).
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs.
+        """
         x = self._check_inputs(X)
         outputs = forward(self.network_, x)
         return outputs if self._two_dimensional else outputs[:, 0]
@@ -251,7 +384,7 @@ class BCDRegressor(RegressorMixin, BCDEstimator):
         )
         if reset:
             self._two_dimensional = y.ndim == 2
-        return as_dense(x), self._encode(y, x.dtype)
+        return x, self._encode(y, x.dtype)
 
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
         return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)

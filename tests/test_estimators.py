@@ -49,10 +49,24 @@ CHECKED = [
     BCDClassifier(**QUICK, activation="hard_tanh"),
     BCDRegressor(**QUICK, activation="identity"),
     BCDRegressor(**QUICK, accelerate=False),
+    BCDClassifier(**QUICK, loss="hinge"),
+    BCDClassifier(solver="minibatch"),
+    BCDClassifier(solver="minibatch", loss="hinge", scheme=Prune(sparsity=0.3)),
+    BCDRegressor(solver="minibatch"),
+    BCDRegressor(solver="minibatch", scheme=LowRank(energy=0.95)),
 ]
 
 
-@parametrize_with_checks(CHECKED)
+def expected_to_fail(estimator):
+    """Batches are drawn by row, so a repeated row meets other rows than one of weight two."""
+    if estimator.solver != "minibatch":
+        return {}
+    kinds = ("dense", "sparse")
+    reason = "mini-batches are drawn from the rows"
+    return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in kinds}
+
+
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_to_fail)
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
 

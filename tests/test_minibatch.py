@@ -167,7 +167,7 @@ def test_rules():
     assert course.length(0) == pytest.approx(1 / 20, rel=1e-3)
     assert course.length(1000) == 0
     assert Schedule(0).length(10**6) == pytest.approx(1 / 3)
-    assert [CompressionSchedule().tie(f) for f in (0.0, 0.05, 0.35, 1.0)] == [0, 0, 1, 1]
+    assert [CompressionSchedule().tie(f) for f in (0.0, 0.05, 0.5, 1.0)] == [0, 0, 1, 1]
 
 
 def test_input_map_whitens_and_comes_back():

@@ -77,7 +77,7 @@ def main():
     print(f"dense {model.score(X_test, y_test):.4f}", flush=True)
     some = X[np.random.default_rng(0).permutation(len(X))[:20000]]
     compress(model, X[:2000], y[:2000], scheme=Prune(sparsity=0.9), epochs=0.5)  # compiles
-    compress(model, X[:2000], ratio=10, scheme=LowRank(), epochs=0)
+    compress(model, X[:2000], scheme=LowRank(rank=5), epochs=0)
     for amount in args.sparsity:
         if args.ranks:
             options = {"scheme": LowRank(), "ratio": 1 / (1 - amount)}

@@ -2,8 +2,8 @@
 
 The files mnist.npz, letter.npz, dna.npz and watch_har.npz are looked for in the folder that the
 environment variable FASTBCD_DATA names. MNIST: arrays X_train, y_train, X_test, y_test as they
-were published. letter and dna: X, y (UCI; also in the R package mlbench). watch_har: the recordings of the Python
-package seglearn (signals, lengths, y, subject).
+were published. letter and dna: X, y (UCI; also in the R package mlbench). watch_har: the
+recordings of the Python package seglearn (signals, lengths, y, subject).
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ class TensorTrain(Scheme):
             raise ValueError(f"rank={self.rank!r} must be a positive integer.")
         if self.modes is None:
             return
-        given = list(self.modes) if isinstance(self.modes, Iterable) else []
+        modes: Any = self.modes
+        given = list(modes) if isinstance(modes, Iterable) else []
         if len(given) < 2 or any(not is_integer(m, 1) for m in given):
             raise ValueError(f"modes={self.modes!r} must be at least two positive integers.")
         if prod(given) != prod(shape):

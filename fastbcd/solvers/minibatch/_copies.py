@@ -6,7 +6,9 @@ the tie grows: of a T with many zeros the largest entries of W - T stay, fewer a
 else all of W - T is scaled down.
 
 The block steps are taken at what the network uses and change W everywhere, so a weight that was
-pruned goes on learning and may return. From the share ``fixed`` of the fit on, W is T itself, its
+pruned goes on learning and may return; what it has learnt is forgotten slowly, lest weights
+that are never used outgrow those that are. Without zeros there is nothing to return, and W moves
+all the way to what the network uses. From the share ``fixed`` of the fit on, W is T itself, its
 zeros stay, and everything else of its structure is restored by a projection every few steps.
 """
 
@@ -47,13 +49,17 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
     target = layer.compressed.to_dense()
     if fraction < course.fixed:
         np.subtract(layer.weight, target, out=layer.used)
+        forget = 1.0
         if np.count_nonzero(target) <= SPARSE * target.size:
             n_left = round((1 - tie) * np.count_nonzero(layer.used))
+            forget = course.forget
             layer.used[...] = hard_threshold(layer.used, n_left) if n_left else 0
         else:
             layer.used *= layer.weight.dtype.type(1 - tie)
         layer.used += target
         layer.support = layer.used != 0
+        kernel.average(layer.weight.reshape(-1), layer.used.reshape(-1), forget)
+        layer.square = float(np.vdot(layer.weight, layer.weight))
         return False
     layer.weight[...] = target
     layer.square = float(np.vdot(target, target))

@@ -96,12 +96,15 @@ class CompressionSchedule:
         stands: until then a weight that was pruned may come back.
     period : int
         Steps between two projections.
+    forget : float
+        Share of what pruned weights have learnt that is forgotten at each projection.
     """
 
     start: float = 0.05
-    full: float = 0.35
-    fixed: float = 0.45
+    full: float = 0.5
+    fixed: float = 0.6
     period: int = 10
+    forget: float = 0.1
 
     def tie(self, fraction: float) -> float:
         """Return the share of the way from the weights to the copy that the network uses.

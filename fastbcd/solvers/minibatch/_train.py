@@ -136,7 +136,7 @@ def train_minibatch(
         settings = Settings()
         if any(schemes):
             # A compressed network has no capacity to spare for noise.
-            settings = replace(settings, noise=0.0, smoothing=0.0)
+            settings = replace(settings, noise=0.0)
     size = min(batch_size or batch_size_for(n), n)
     epochs = min(monitor.max_iter, epochs_for(n))
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
