@@ -12,16 +12,18 @@ from fastbcd._version import __version__ as __version__
 if TYPE_CHECKING:
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
+    from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
 
 _HOME = {
+    "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
 }
 _MODULES = ("formats", "schemes")
 
-__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "formats", "schemes"]
+__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "compress", "formats", "schemes"]
 
 
 def __getattr__(name: str) -> Any:

@@ -176,7 +176,7 @@ class Job:
     @property
     def classify(self) -> bool:
         """Whether the outputs are logits."""
-        return self.source.classes is not None
+        return self.source.classes is not None and self.reference._loss() == "cross_entropy"
 
     @cached_property
     def dense_outputs(self) -> Float:
@@ -373,7 +373,9 @@ class Job:
         """Return the network after ``epochs`` of refinement."""
         if epochs == 0:
             return network
-        targets = Targets(self.dense_outputs, self.labels, self.classify)
+        # Margins are no indicators: a network with the hinge loss imitates its own outputs.
+        labels = None if self.reference._loss() == "hinge" else self.labels
+        targets = Targets(self.dense_outputs, labels, self.classify)
         course = Course(epochs=epochs)
         refined = refine(network, self.x, targets, course, self.random_state, verbose=self.verbose)
         return remove_dead(refined)[0]

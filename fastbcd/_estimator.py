@@ -153,24 +153,29 @@ class BCDEstimator(BaseEstimator):
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
         *,
-        scheme: SchemeChoice,
+        scheme: SchemeChoice = None,
         sample_weight: ArrayLike | None = None,
+        **options: Any,
     ) -> Self:
         """Return a new, compressed estimator; this one stays as it is.
 
-        Without data, every layer is projected on its compressed set. With data, the result
-        is refined by sweeps over them that start from the fitted weights.
+        Without data, every layer is projected on its compressed set. With data, the layers are
+        fitted to them one after another and refined together; see :func:`fastbcd.compress`.
 
         Parameters
         ----------
         X : (n_samples, n_features) array, optional
-            Inputs to refine on.
+            Rows like those that the network will see.
         y : array, optional
-            Their targets. Without them the network's own outputs are the targets.
+            Their targets. Without them the network's own outputs are imitated.
         scheme : Scheme or dict
             How to compress, as the parameter ``scheme`` of the estimator.
         sample_weight : (n_samples,) array, optional
             Weights of the rows of ``X``.
+        **options
+            Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
+            ``max_score_drop``, ``scoring``, ``allocation``, ``epochs``, ``random_state``,
+            ``verbose``.
 
         Returns
         -------
@@ -179,23 +184,22 @@ class BCDEstimator(BaseEstimator):
             searched over like any other.
         """
         check_is_fitted(self)
+        if X is not None:
+            from fastbcd.compression import compress
+
+            if y is not None and getattr(self, "class_weight", None) is not None:
+                sample_weight = self._check_weights(sample_weight, y, y)
+            options.setdefault("random_state", self.random_state)
+            small: Self = compress(
+                self, X, y, scheme=scheme, sample_weight=sample_weight, **options
+            )
+            return small
+        if scheme is None or options:
+            given = ", ".join(sorted(options)) or "no scheme"
+            raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
         small = copy(self)
         small.scheme = scheme
-        if X is None:
-            small._store_projection(self.network_)
-            return small
-        if y is None:
-            x = self._check_inputs(X)
-            targets = self._own_targets(x)
-        else:
-            x, targets = small._check_training_data(X, y, reset=False)
-        weight = small._check_weights(sample_weight, x, y)
-        trained = small._train(x, targets, weight, None, self.network_)
-        before, after = (
-            self._score_outputs(forward(net, x), targets, weight)
-            for net in (self.network_, trained.network)
-        )
-        small._store(trained, report(trained.network, self.coefs_, before, after))
+        small._store_projection(self.network_)
         return small
 
     @abstractmethod
@@ -204,13 +208,9 @@ class BCDEstimator(BaseEstimator):
 
     @abstractmethod
     def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         """Return checked weights (n,)."""
-
-    @abstractmethod
-    def _own_targets(self, x: Float) -> Float:
-        """Return the network's outputs as targets (n, k)."""
 
     @abstractmethod
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:

@@ -123,7 +123,8 @@ def _gram(short: Float64) -> Float64:
 
 
 def _orthonormal(matrix: Float64) -> Float64:
-    q: Float64 = qr(matrix, mode="economic", check_finite=False)[0]
+    factors: Any = qr(matrix, mode="economic", check_finite=False)
+    q: Float64 = factors[0]
     return q
 
 
@@ -165,7 +166,7 @@ def _holds_most(gram: Float64, basis: Float64, weakest: float) -> bool:
         norm = float(np.linalg.norm(outside))
         if norm == 0:
             return True
-        image: Any = gram @ (outside / norm)
+        image = gram @ (outside / norm)
         if float(outside @ image) / norm > (1 + STILL_GAINING) * weakest:
             return False
         outside = image

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight
@@ -135,11 +136,18 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
     def predict_proba(self, X: ArrayLike) -> Float:
         """Return class probabilities (n_samples, n_classes), ordered as ``classes_``.
 
-        With the cross-entropy these are the softmax of the outputs; with the squared loss the
-        outputs themselves, clipped to [0, 1] and normalised.
+        With the cross-entropy these are the softmax of the outputs. With the other losses they
+        are an order rather than calibrated probabilities: the squared loss's outputs and the
+        hinge's margins, clipped to [0, 1] and normalised, or squashed if there are several
+        labels per row.
         """
         x = self._check_inputs(X)
-        return LOSSES[self._loss()].probabilities(forward(self.network_, x))
+        outputs = forward(self.network_, x)
+        loss = self._loss()
+        if self._multilabel and loss != "logistic":
+            squashed: Float = expit(4 * (outputs - outputs.dtype.type(self._threshold())))
+            return squashed
+        return LOSSES[loss].probabilities(outputs)
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
         """Return the logarithm of :meth:`predict_proba`."""
@@ -262,7 +270,7 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         return np.eye(self.classes_.size, dtype=dtype)[index]
 
     def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         weight = check_weights(sample_weight, x)
         if self.class_weight is not None and y is not None:
@@ -277,10 +285,6 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
             )
             weight = weight * by_class[index]
         return weight
-
-    def _own_targets(self, x: Float) -> Float:
-        outputs = forward(self.network_, x)
-        return LOSSES[self._loss()].probabilities(outputs).astype(x.dtype)
 
     def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
         if self._multilabel:
@@ -390,12 +394,9 @@ class BCDRegressor(RegressorMixin, BCDEstimator):
         return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
 
     def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Float, y: ArrayLike | None
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         return check_weights(sample_weight, x)
-
-    def _own_targets(self, x: Float) -> Float:
-        return forward(self.network_, x)
 
     def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
         return float(r2_score(targets, outputs, sample_weight=weight))

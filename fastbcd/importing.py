@@ -98,6 +98,11 @@ def read(model: Any, y: ArrayLike | None = None) -> Source:
     """
     if isinstance(model, BCDClassifier | BCDRegressor):
         check_is_fitted(model)
+        if getattr(model, "_n_labels", 0):
+            raise ValueError(
+                "A network with several labels per row can be projected, compress(scheme=...) "
+                "without data, but not yet fitted to data while it is compressed."
+            )
         source = Source(
             model.network_,
             getattr(model, "classes_", None),
