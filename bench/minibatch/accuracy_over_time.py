@@ -44,13 +44,13 @@ def fastbcd_curve(split: Split, seed: int, epochs: int = 1000) -> Curve:
 
 def sklearn_curve(split: Split, seed: int, epochs: int = 25) -> Curve:
     curve: Curve = []
-    model = MLPClassifier(HIDDEN["mnist"], random_state=seed, max_iter=1, warm_start=True)
+    model = MLPClassifier(HIDDEN["mnist"], random_state=seed)
     spent = 0.0
     for _ in range(epochs):
         start = perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            # One more epoch of the same fit: partial_fit keeps Adam's moments, fit would not.
+            # One more epoch of the same fit: partial_fit keeps the moments of Adam.
             model.partial_fit(split.x, split.y, classes=np.unique(split.y))
         spent += perf_counter() - start
         curve.append((spent, model.score(split.x_test, split.y_test)))

@@ -149,7 +149,8 @@ def fit_fastbcd(
 def fit_sklearn(split: Split, hidden: tuple[int, ...], seed: int = 0) -> tuple[float, float, int]:
     """Train scikit-learn's network with its defaults; return score, seconds and epochs."""
     classes = np.issubdtype(split.y.dtype, np.integer)
-    model = (MLPClassifier if classes else MLPRegressor)(hidden, random_state=seed)
+    kind = MLPClassifier if classes else MLPRegressor
+    model = kind(hidden_layer_sizes=hidden, random_state=seed)
     start = perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
