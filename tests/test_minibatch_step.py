@@ -9,11 +9,10 @@ from numpy.testing import assert_allclose
 
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.losses import LOSSES
+from fastbcd.solvers.minibatch import MiniBatchProblem, MiniBatchSolver, _step
 from fastbcd.solvers.minibatch import _products as products
-from fastbcd.solvers.minibatch import _step
 from fastbcd.solvers.minibatch._rows import Rows
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
-from fastbcd.solvers.minibatch._solver import MiniBatchProblem, MiniBatchSolver
 from fastbcd_kernels import minibatch_step as kernel
 
 EXACT = Settings(noise=0.0, momentum=0.5, weight_decay=0.01, smoothing=0.1)

@@ -1,8 +1,8 @@
 """Mini-batch block coordinate descent: for large data, streams, and speed."""
 
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem as MiniBatchProblem
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule as CompressionSchedule
 from fastbcd.solvers.minibatch._schedule import Settings as Settings
-from fastbcd.solvers.minibatch._solver import MiniBatchProblem as MiniBatchProblem
 from fastbcd.solvers.minibatch._solver import MiniBatchSolver as MiniBatchSolver
 from fastbcd.solvers.minibatch._stream import Stream as Stream
 from fastbcd.solvers.minibatch._train import Fitted as Fitted

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fastbcd._network import Network
 from fastbcd._types import Float
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, batches, check_finite, prepare
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._rows import Block, Rows
-from fastbcd.solvers.minibatch._solver import MiniBatchProblem, MiniBatchSolver, check_finite
+from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._state import State
 from fastbcd_kernels import minibatch_step as kernel
 
@@ -101,8 +102,8 @@ class Stream:
         state = self.state
         state.take_snapshot()
         losses = []
-        prepared = self._solver.prepare(self.problem, state, (x, y, weight))
-        for batch in self._solver.batches(prepared, STREAM_BATCH, whole=False):
+        prepared = prepare(self.problem, state, (x, y, weight))
+        for batch in batches(prepared, STREAM_BATCH, whole=False):
             losses.append(self._solver.batch(self.problem, state, batch))
             if np.isfinite(losses[-1]):
                 state.recent.count += 1

@@ -19,6 +19,7 @@ from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._loop import Monitor, Outcome, run
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem
 from fastbcd.solvers.minibatch._rows import Rows
 from fastbcd.solvers.minibatch._schedule import (
     CompressionSchedule,
@@ -27,7 +28,7 @@ from fastbcd.solvers.minibatch._schedule import (
     batch_size_for,
     epochs_for,
 )
-from fastbcd.solvers.minibatch._solver import MiniBatchProblem, MiniBatchSolver
+from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._stream import STREAM_BATCH, Stream
 
 HOLD_OUT = 0.1

@@ -1,0 +1,138 @@
+"""What a fit works on: the problem, and its rows prepared for the first layer, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from fastbcd._types import Float
+from fastbcd.activations import Activation
+from fastbcd.losses import Loss
+from fastbcd.schemes import Scheme
+from fastbcd.solvers.minibatch._rows import Block, Rows, shuffled_indices
+from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
+from fastbcd.solvers.minibatch._state import State
+from fastbcd_kernels import minibatch_step as kernel
+
+BLOCK_SIZE = 1 << 20
+"""Numbers in a block of prepared inputs, about."""
+
+Prepared: TypeAlias = tuple[Float, Float | None, Float, Float]
+"""Inputs of the first layer, the same whitened if they are not, targets, weights."""
+
+
+@dataclass(frozen=True)
+class MiniBatchProblem:
+    """What stays fixed during a fit.
+
+    Parameters
+    ----------
+    rows : Rows
+        The data.
+    widths : tuple of int
+        Width of the input and of each layer.
+    loss : Loss
+        R.
+    activation : Activation
+        Of the hidden layers.
+    schemes : list of Scheme or None
+        One per layer.
+    batch_size : int
+        Rows of a step.
+    settings : Settings
+        Numbers of the method.
+    schedule : Schedule
+        Course of the step lengths.
+    copies : CompressionSchedule
+        Course of the compression.
+    """
+
+    rows: Rows
+    widths: tuple[int, ...]
+    loss: Loss
+    activation: Activation
+    schemes: list[Scheme | None]
+    batch_size: int
+    settings: Settings
+    schedule: Schedule
+    copies: CompressionSchedule
+
+    @property
+    def unit_weights(self) -> bool:
+        """Whether no sample weights were given."""
+        return self.rows.sample_weight is None
+
+
+def block_rows(problem: MiniBatchProblem, state: State) -> int:
+    """Return how many rows are prepared at once: some batches, about BLOCK_SIZE numbers."""
+    width = max(state.inputs.width, problem.rows.d)
+    batches = np.clip(BLOCK_SIZE // (problem.batch_size * width), 1, 16)
+    return problem.batch_size * int(batches)
+
+
+def blocks(problem: MiniBatchProblem, state: State) -> Iterator[Prepared]:
+    """Yield all rows in random order, prepared for the first layer."""
+    rows, size = problem.rows, block_rows(problem, state)
+    if state.cache is None:
+        for block in rows.shuffled(state.rng, size):
+            yield prepare(problem, state, block)
+        return
+    scale = problem.settings.noise
+    for chosen in shuffled_indices(rows.n, state.rng, size):
+        z = state.buffer("block", 0, chosen.size, state.inputs.width)
+        offset = int(state.rng.integers(max(1, state.noise.size - z.size)))
+        kernel.gather_rows(state.cache, chosen, state.noise, offset, scale, z)
+        yield z, None, rows.targets(chosen), rows.weights(chosen)
+
+
+def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool = True) -> Prepared:
+    """Centre a block of inputs (overwritten) and whiten it, with noise if asked for."""
+    x, y, weight = block
+    centered = state.inputs.centered(x)
+    scale = problem.settings.noise if noisy else 0.0
+    if problem.schemes[0] is not None:
+        # The noise is the same as in the whitened coordinates: of covariance S + lambda I.
+        if scale > 0 and state.noise.size > x.size:
+            offset, first, second = state.rng.integers([state.noise.size - x.size, len(x), len(x)])
+            floor, x = state.inputs.floor, np.empty_like(centered)
+            kernel.add_spread(centered, scale, first, second, state.noise, offset, floor, x)
+            centered = x
+        return centered, state.inputs.whitened(centered), y, weight
+    whitened = state.inputs.whitened(centered)
+    if scale > 0 and state.noise.size > whitened.size:
+        offset = int(state.rng.integers(state.noise.size - whitened.size))
+        kernel.add_noise(whitened, state.noise, offset, scale)
+    return whitened, None, y, weight
+
+
+def batches(block: Prepared, size: int, whole: bool) -> Iterator[Prepared]:
+    """Yield the batches of a block; with ``whole`` a last, shorter one is left out."""
+    first, whitened, y, weight = block
+    stop = len(y) - len(y) % size if whole else len(y)
+    for lo in range(0, stop, size):
+        part = slice(lo, lo + size)
+        z = None if whitened is None else whitened[part]
+        yield first[part], z, y[part], weight[part]
+
+
+def whiten_all(problem: MiniBatchProblem, state: State) -> Float:
+    """Return the whitened inputs of all rows."""
+    rows = problem.rows
+    cache = np.empty((rows.n, state.inputs.width), rows.dtype)
+    for lo in range(0, rows.n, 4096):
+        part = slice(lo, min(lo + 4096, rows.n))
+        x = rows.inputs(part)
+        check_finite(x, x)
+        cache[part] = state.inputs.whitened(state.inputs.centered(x))
+    return cache
+
+
+def check_finite(x: Float, y: Float) -> None:
+    """Raise ValueError if inputs or targets hold a NaN or an infinity."""
+    for name, array in (("inputs", x), ("targets", y)):
+        # The sum is not finite if an entry is not; only then is it worth looking closer.
+        if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
+            raise ValueError(f"The {name} contain NaN or infinity; remove or impute such rows.")
