@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
 from fastbcd._types import Float, Float64
-from fastbcd_kernels import minibatch_step, output_step
+from fastbcd_kernels import loss_descent, output_step
 
 
 class Loss(Protocol):
@@ -46,7 +46,7 @@ class Loss(Protocol):
         """Replace ``z`` by the weighted descent direction of R at z + bias, for a mini-batch.
 
         ``mean`` is overwritten by its column means; the mean weighted loss is returned. See
-        :mod:`fastbcd_kernels.minibatch_step`.
+        :mod:`fastbcd_kernels.loss_descent`.
         """
         ...
 
@@ -93,7 +93,7 @@ class Squared(Smooth):
         self, z: Float, bias: Float, y: Float, sample_weight: Float, smoothing: float, mean: Float
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch; nothing is smoothed."""
-        return minibatch_step.squared_descent(z, bias, y, sample_weight, mean)
+        return loss_descent.squared_descent(z, bias, y, sample_weight, mean)
 
     def probabilities(self, v: Float) -> Float:
         """Clip the fitted class indicators to [0, 1] and normalise; uniform if none is positive."""
@@ -131,7 +131,7 @@ class CrossEntropy(Smooth):
         self, z: Float, bias: Float, y: Float, sample_weight: Float, smoothing: float, mean: Float
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch."""
-        return minibatch_step.softmax_descent(z, bias, y, sample_weight, smoothing, mean)
+        return loss_descent.softmax_descent(z, bias, y, sample_weight, smoothing, mean)
 
     def probabilities(self, v: Float) -> Float:
         """Return softmax(v)."""
@@ -169,7 +169,7 @@ class Logistic(Smooth):
         self, z: Float, bias: Float, y: Float, sample_weight: Float, smoothing: float, mean: Float
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch."""
-        return minibatch_step.logistic_descent(z, bias, y, sample_weight, smoothing, mean)
+        return loss_descent.logistic_descent(z, bias, y, sample_weight, smoothing, mean)
 
     def probabilities(self, v: Float) -> Float:
         """Return the probability of each label by itself; rows need not sum to one."""
@@ -214,7 +214,7 @@ class Hinge:
         self, z: Float, bias: Float, y: Float, sample_weight: Float, smoothing: float, mean: Float
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch; nothing is smoothed."""
-        return minibatch_step.hinge_descent(z, bias, y, sample_weight, mean)
+        return loss_descent.hinge_descent(z, bias, y, sample_weight, mean)
 
     def probabilities(self, v: Float) -> Float:
         """Map margins from [-1, 1] to [0, 1] and normalise; uniform if none is positive.
