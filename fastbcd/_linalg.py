@@ -10,6 +10,8 @@ and accumulated in float64: a float32 fit loses nothing to long sums.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,28 @@ from scipy.linalg import blas, lapack
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import spd_solve
 
-CHUNK = 1024
+CHUNK = 4096
 """Rows that are summed in the type of the data before float64 takes over."""
 
 SMALL = 64
 """Up to this many unknowns the compiled kernel solves; beyond it LAPACK."""
+
+
+@cache
+def _blas_threads() -> Any:
+    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS and LAPACK use one thread.
+
+    For many small calls in a row: waking and joining threads costs more than the arithmetic.
+    """
+    limit: AbstractContextManager[Any] = _blas_threads().limit(limits=1)
+    return limit
 
 
 def _routine(name: str, dtype: np.dtype[Any]) -> Any:

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import blas, eigh, qr, svd
 
+from fastbcd._linalg import one_blas_thread
 from fastbcd._types import Float64
 
 EXACT_BELOW = 1e-9
@@ -61,6 +62,14 @@ def tt_sweep(
     n_exact : int
         Eigenproblems that were solved exactly.
     """
+    with one_blas_thread():
+        return _sweep(tensor, modes, ranks, cores, warm)
+
+
+def _sweep(
+    tensor: Float64, modes: Sequence[int], ranks: Sequence[int], cores: Float64, warm: bool
+) -> tuple[float, int]:
+    """Do the work of :func:`tt_sweep`."""
     rest = tensor
     offset = 0
     cut_energy = 0.0
@@ -131,7 +140,9 @@ def _orthonormal(matrix: Float64) -> Float64:
 def _leading_subspace(short: Float64, gram: Float64, rank: int) -> tuple[Float64, float]:
     """Return a basis of the leading subspace of the rows' side, and the energy outside it."""
     n = gram.shape[0]
-    energy, vectors = eigh(gram, subset_by_index=[n - rank, n - 1], check_finite=False)
+    # All eigenvectors by divide and conquer come sooner than a third of them by the others.
+    energies, all_vectors = eigh(gram, driver="evd", check_finite=False)
+    energy, vectors = energies[n - rank :], all_vectors[:, n - rank :]
     total = float(np.trace(gram))
     cut = max(total - float(energy.sum()), 0.0)
     if cut >= EXACT_BELOW * total:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
 
+from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Terms
 from fastbcd._scaling import Scaling, absorb, release
@@ -27,6 +29,9 @@ from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._rows import Block
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
+
+ONE_THREAD_BELOW = 20_000_000
+"""Flops of a batch's largest product below which one BLAS thread is faster than several."""
 
 CACHE_BYTES = 1 << 28
 """Whitened inputs up to this size are kept instead of being made anew in each epoch."""
@@ -184,6 +189,12 @@ class MiniBatchSolver:
         ValueError
             If a row is not finite.
         """
+        largest = max(d * m for d, m in pairwise(problem.widths))
+        small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
+        with la.one_blas_thread() if small else nullcontext():
+            self._epoch(problem, state)
+
+    def _epoch(self, problem: MiniBatchProblem, state: State) -> None:
         per_epoch = max(1, problem.rows.n // problem.batch_size)
         every = max(1, min(5, per_epoch // 10))
         begin = state.step
