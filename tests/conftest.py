@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+import os
+
+# Thousands of tiny problems: threads would wait for each other longer than they compute.
+# Set before NumPy loads its BLAS; what the tests start inherits it.
+for _library in ("OPENBLAS", "MKL", "OMP"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+from hypothesis import settings  # noqa: E402  # the environment comes first
 
 # The same examples in every run, and no failure because a kernel was compiled during one.
 settings.register_profile("fastbcd", derandomize=True, deadline=None, database=None)

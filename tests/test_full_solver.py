@@ -22,6 +22,7 @@ from fastbcd.initialization import orthogonal
 from fastbcd.losses import LOSSES
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.solvers import FullSolver
+from fastbcd.solvers._restart import attempt_restart
 from fastbcd.solvers.full import TauRamp
 
 SCHEMES = {
@@ -239,6 +240,28 @@ def test_acceleration_never_ends_higher_than_the_sweep_it_started_from():
         state = sweep(*plain_problem, 40)
         assert state.record.n_accelerated > 0
         assert state.record.n_rises == 0
+
+
+@pytest.mark.parametrize("name", ["dense", "prune"])
+def test_a_restart_moves_to_the_forward_pass_only_where_the_objective_is_lower(name):
+    problem, weights, intercepts = random_problem(1, "squared", SCHEMES[name])
+    state = sweep(problem, weights, intercepts, 3, accelerate=False)
+    terms = objective(problem, state.blocks)
+    before = [block.pre.copy() for block in state.blocks]
+    after = attempt_restart(problem, state.blocks, terms)
+    scratch = objective(problem, state.blocks)
+    assert_allclose(after.total, scratch.total, rtol=1e-12)
+    assert after.total <= terms.total
+    if after is terms:
+        assert all(np.array_equal(b.pre, u) for b, u in zip(state.blocks, before, strict=True))
+    # Blocks that are far from the network's own values: there the forward pass is lower.
+    state.blocks[0].act = state.blocks[0].act + 100.0
+    worse = objective(problem, state.blocks)
+    restarted = attempt_restart(problem, state.blocks, worse)
+    assert restarted.total < worse.total
+    assert sum(restarted.linear) == sum(restarted.activation) == 0
+    assert_allclose(objective(problem, state.blocks).total, restarted.total, rtol=1e-12)
+    assert_allclose(state.blocks[0].linear, state.blocks[0].pre)
 
 
 def test_acceleration_pays():

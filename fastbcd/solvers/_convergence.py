@@ -56,6 +56,8 @@ class ConvergenceRecord:
         How often an old compressed copy was kept because the new one was not nearer.
     n_accelerated : int
         How many sweeps ended in an extrapolation that lowered F further.
+    n_restarts : int
+        How often U and V were moved to the forward pass, because F was lower there.
     """
 
     terms: list[Terms] = field(default_factory=list)
@@ -66,6 +68,7 @@ class ConvergenceRecord:
     seconds: list[float] = field(default_factory=list)
     n_kept_copies: int = 0
     n_accelerated: int = 0
+    n_restarts: int = 0
 
     @property
     def objective(self) -> Float64:

@@ -24,6 +24,7 @@ for the first layer, whose Gram matrix never changes), plus the solves.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
+from fastbcd.solvers._restart import attempt_restart
 from fastbcd.solvers._sweep import Sweep
 
 
@@ -68,6 +70,13 @@ class State:
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
     first_system: la.SPDSystem | None = None
     settled: bool = True
+
+
+ONE_THREAD_BELOW = 50_000_000
+"""Flops of the largest product below which one BLAS thread is faster than several."""
+
+RESTART_EVERY = 10
+"""Sweeps between two trials of the forward pass."""
 
 
 class TauRamp(NamedTuple):
@@ -103,7 +112,8 @@ class FullSolver:
         Course of tau; by default it stays what the problem's penalties say. Within a sweep
         tau is constant, and F does not rise for the tau of that sweep.
     accelerate : bool, default=True
-        Extrapolate after each sweep where that lowers F further.
+        Extrapolate after each sweep, and restart from the forward pass every tenth, where that
+        lowers F further.
     certificate : bool, default=False
         Record the decrease of every block and the subgradient of every sweep. This costs
         about as much as the sweeps themselves.
@@ -162,6 +172,14 @@ class FullSolver:
         record = state.record
         n_done = len(record.step_norm)
         problem = self._with_tau(problem, n_done)
+        largest = max(block.weight.size for block in state.blocks)
+        small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
+        with la.one_blas_thread() if small else nullcontext():
+            self._sweep(problem, state)
+
+    def _sweep(self, problem: Problem, state: State) -> None:
+        record = state.record
+        n_done = len(record.step_norm)
         if problem.penalties.tau != record.tau[-1]:
             state.first_system = None
         state.settled = self.ramp is None or n_done >= self.ramp.n_sweeps
@@ -171,6 +189,10 @@ class FullSolver:
         if state.extrapolation is not None:
             terms = state.extrapolation.attempt(problem, state.blocks, sweep.terms)
             record.n_accelerated += terms is not sweep.terms
+            if (n_done + 1) % RESTART_EVERY == 0:
+                before = terms
+                terms = attempt_restart(problem, state.blocks, terms)
+                record.n_restarts += terms is not before
         record.n_kept_copies += sweep.n_kept
         record.terms.append(terms)
         record.tau.append(problem.penalties.tau)
