@@ -30,17 +30,17 @@ def attempt_restart(problem: Problem, blocks: list[Blocks], terms: Terms) -> Ter
         F there.
     """
     acts: list[Float] = []
-    pres: list[Float] = []
+    linears: list[Float] = []
     v = problem.x
     for block, sigma in zip(blocks, problem.activations, strict=True):
-        pres.append(la.linear(v, block.weight, block.intercept, np.empty_like(block.pre)))
-        v = sigma.value(pres[-1].copy())
+        linears.append(la.linear(v, block.weight, block.intercept, np.empty_like(block.pre)))
+        v = sigma.value(linears[-1].copy())
         acts.append(v)
     loss = problem.loss.value(v, problem.y, problem.sample_weight)
     nothing = [0.0] * len(blocks)
     reached = Terms(loss, nothing, list(nothing), list(terms.compression))
     if not reached.total < terms.total:
         return terms
-    for block, pre, act in zip(blocks, pres, acts, strict=True):
+    for block, pre, act in zip(blocks, linears, acts, strict=True):
         block.pre, block.act, block.linear = pre, act, pre.copy()
     return reached
