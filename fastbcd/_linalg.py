@@ -23,7 +23,7 @@ from fastbcd_kernels import spd_solve
 CHUNK = 4096
 """Rows that are summed in the type of the data before float64 takes over."""
 
-SMALL = 64
+SMALL = 32
 """Up to this many unknowns the compiled kernel solves; beyond it LAPACK."""
 
 
