@@ -12,6 +12,7 @@ from fastbcd._network import Layer, Network
 from fastbcd._objective import Terms
 from fastbcd._scaling import Scaling, absorb, release
 from fastbcd.formats import DenseMatrix
+from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch import _step
 from fastbcd.solvers.minibatch._blocks import (
     BLOCK_SIZE,
@@ -71,6 +72,8 @@ class MiniBatchSolver:
 
     The last weights are averaged (Polyak and Juditsky, 1992).
     """
+
+    sweep_name = "epoch"
 
     def init(
         self, problem: MiniBatchProblem, rng: np.random.Generator, start: Network | None = None
@@ -213,10 +216,11 @@ class MiniBatchSolver:
                     self._average(state, state.recent)
             if state.n_step_backs > MOST_STEP_BACKS:
                 state.step_back()
-                state.finished = True
+                state.ending = Ending.DIVERGING
                 break
         state.epoch += 1
-        state.finished = state.finished or state.step >= problem.schedule.n_steps
+        if state.ending is None and state.step >= problem.schedule.n_steps:
+            state.ending = Ending.CONVERGED
         self._write(state, total / count if count else state.record.terms[-1].loss)
 
     def batch(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:

@@ -12,6 +12,7 @@ from fastbcd._types import Float
 from fastbcd.formats import Format
 from fastbcd.schemes import Scheme
 from fastbcd.solvers._convergence import ConvergenceRecord
+from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch._inputs import InputMap
 
 
@@ -142,8 +143,8 @@ class State:
         Whitened inputs of all rows, where they fit in memory.
     record : ConvergenceRecord
         The mean loss of each epoch.
-    finished : bool
-        Whether the schedule has come to its end.
+    ending : Ending or None
+        Why the fit is over, once it is.
     settled : bool
         Never: the loop shall not stop before the schedule ends.
     """
@@ -163,7 +164,7 @@ class State:
     snapshot: list[Any] = field(default_factory=list)
     cache: Float | None = None
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
-    finished: bool = False
+    ending: Ending | None = None
     settled: bool = False
     _ones: Float = field(default_factory=lambda: np.zeros(0))
 
