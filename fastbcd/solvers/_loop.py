@@ -64,19 +64,19 @@ class Task(Protocol):
     """Whoever wants to be told of a fit while it runs."""
 
     def begin(self, name: str, most: int) -> None:
-        """A fit of at most ``most`` sweeps begins; ``name`` is what a sweep is called."""
+        """Begin a fit of at most ``most`` sweeps; ``name`` is what a sweep is called."""
         ...
 
     def begin_sweep(self) -> None:
-        """A sweep begins."""
+        """Begin a sweep."""
         ...
 
     def end_sweep(self, network: Network) -> bool:
-        """A sweep has ended with ``network``; return whether to stop."""
+        """End the sweep with ``network``; return whether to stop."""
         ...
 
     def end(self, network: Network) -> None:
-        """The fit has ended with ``network``."""
+        """End the fit with ``network``."""
         ...
 
 

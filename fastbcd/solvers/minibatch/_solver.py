@@ -44,7 +44,10 @@ SAMPLE_SIZE = 1 << 25
 """Numbers of inputs that are sampled at once for their statistics, at most."""
 
 SNAPSHOT_EVERY = 100
-"""Steps between two snapshots to which a diverging fit returns."""
+"""Steps between two snapshots to which a diverging fit returns, about."""
+
+WATCHED = 20
+"""Steps whose mean loss must stay below twice that of the start, or they are taken back."""
 
 MOST_STEP_BACKS = 20
 """Step-backs after which a fit ends with its last snapshot."""
@@ -176,8 +179,13 @@ class MiniBatchSolver:
             _step.observe(state, index, values[index], weight, problem.unit_weights, share)
         mean = state.buffer("mean", len(state.layers) - 1, 1, y.shape[1])[0]
         bias, smoothing = state.layers[-1].bias, problem.settings.smoothing
+        blank = problem.loss.descend(
+            np.zeros_like(values[-1]), np.zeros_like(bias), y, weight, smoothing, mean
+        )
         loss = problem.loss.descend(values[-1], bias, y, weight, smoothing, mean)
-        state.first_loss = loss if np.isnan(state.first_loss) else state.first_loss
+        if np.isnan(state.first_loss):
+            # A warm start may begin with hardly any loss: that of no outputs counts as well.
+            state.first_loss = max(loss, blank)
         state.buffers.clear()  # they are longer than a batch needs
         if not state.record.terms:
             self._write(state, loss)
@@ -251,14 +259,19 @@ class MiniBatchSolver:
             problem.unit_weights,
         )
         state.step += 1
-        bad = not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3)
-        if bad:
+        state.losses.append(loss)
+        lasting = len(state.losses) == WATCHED and problem.schedule.n_steps > 0
+        if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
+            loss = float("nan")  # no single step was off limits, yet it leads nowhere
+        if not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3):
             check_finite(batch[0], batch[2])
             state.step_back()
             _step.refresh(state, settings)
             return float("nan")
-        if step % SNAPSHOT_EVERY == 0 and self._sound(state):
-            state.take_snapshot()
+        if len(state.losses) == WATCHED:
+            state.losses.clear()
+            if step % SNAPSHOT_EVERY < WATCHED and self._sound(state):
+                state.take_snapshot()
         return loss
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:

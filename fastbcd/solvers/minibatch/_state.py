@@ -135,6 +135,8 @@ class State:
         Mean loss at the start: what later ones are compared with.
     n_step_backs : int
         How often the fit went back to a snapshot.
+    losses : list of float
+        Of the last steps, up to the next look at them.
     snapshot : list of arrays
         Weights and statistics to go back to.
     tail, recent : Average
@@ -161,6 +163,7 @@ class State:
     brake: float = 1.0
     first_loss: float = np.nan
     n_step_backs: int = 0
+    losses: list[float] = field(default_factory=list)
     snapshot: list[Any] = field(default_factory=list)
     cache: Float | None = None
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
@@ -207,5 +210,6 @@ class State:
             layer.bias_momentum[:] = 0
             layer.step_size = -1.0
             layer.square = float(np.vdot(layer.weight, layer.weight))
+        self.losses.clear()
         self.brake *= 0.5
         self.n_step_backs += 1
