@@ -18,7 +18,7 @@ except ImportError:  # before scikit-learn 1.9
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands for scikit-learn's class of this name, which says that there are callbacks."""
 
-    def with_callbacks(method: Any) -> Any:  # type: ignore[no-redef]
+    def with_callbacks(method: Any) -> Any:
         """Return ``method``: there is nothing to clean up."""
         return method
 

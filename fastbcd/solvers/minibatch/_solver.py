@@ -10,7 +10,7 @@ import numpy as np
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Terms
-from fastbcd._scaling import Scaling, absorb, release
+from fastbcd._scaling import Scaling, absorb
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch import _step
@@ -28,6 +28,7 @@ from fastbcd.solvers.minibatch._blocks import (
 from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._rows import Block
+from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
 
@@ -71,7 +72,8 @@ class MiniBatchSolver:
     not, those methods reach stationary points almost surely. Here the Gram matrices are damped
     and the step is scaled by the layer's own size (You, Gitman, Ginsburg, arXiv 1708.03888),
     which is not known to majorise: there is no certificate, the full solver has one. What
-    guards a fit is that a diverging step is taken back, and that the lengths decay to zero.
+    guards a fit is its loss: a step, or twenty in a row, that leads nowhere is taken back to
+    go on at half the length, and the lengths decay to zero.
 
     The last weights are averaged (Polyak and Juditsky, 1992).
     """
@@ -124,30 +126,9 @@ class MiniBatchSolver:
         rng: np.random.Generator,
         start: Network | None,
     ) -> State:
-        """Return a state with first weights: those of ``start``, or random ones.
-
-        He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs); the output
-        layer starts ten times smaller, so that no first output is far off.
-        """
+        """Return a state at its :func:`first_weights`."""
         dtype = problem.rows.dtype
-        if start is not None:
-            shift = Scaling(inputs.center.astype(np.float64), 1.0)
-            weights, biases = release(start, shift, problem.rows.scaling)
-            if problem.schemes[0] is None:
-                weights[0] = inputs.from_inputs(weights[0])
-        else:
-            weights = []
-            biases = [np.zeros(m, dtype) for m in problem.widths[1:]]
-            for index, (n, m) in enumerate(pairwise(problem.widths)):
-                variance = n if index or inputs.spread <= 0 else inputs.spread
-                w = rng.standard_normal((n, m)) * np.sqrt(2 / variance)
-                if index == 0:
-                    w = w / inputs.unit[:, None]
-                if index == len(problem.widths) - 2:
-                    w *= 0.1
-                weights.append(np.ascontiguousarray(w, dtype))
-            if problem.schemes[0] is None:
-                weights[0] = inputs.from_inputs(weights[0])
+        weights, biases = first_weights(problem, inputs, rng, start)
         layers = [
             LayerState.start(np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, index == 0)
             for index, (w, b, scheme) in enumerate(
