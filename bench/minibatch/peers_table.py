@@ -29,6 +29,7 @@ from bench.minibatch.problems import (
 
 REGRESSIONS = ("diabetes", "friedman")
 EPOCHS = {"friedman": 20}
+"""Epochs of PyTorch's Adam, where not 100."""
 
 
 def ours(split: Split, name: str, seed: int) -> Row:

@@ -25,7 +25,7 @@ from fastbcd_kernels import minibatch_step as kernel
 DAMPING = 0.35
 """lambda, relative to tr(S^2) / tr(S): the variance of a typical strong direction."""
 
-NEGLIGIBLE = 0.003
+NEGLIGIBLE = 0.02
 """A direction with s / (s + lambda) below this is left out, if there are many inputs."""
 
 FEW = 64

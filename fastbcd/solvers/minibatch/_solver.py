@@ -100,7 +100,7 @@ class MiniBatchSolver:
             If the inputs or targets are not finite.
         """
         rows = problem.rows
-        wanted = max(8192, 16 * min(rows.d, MANY))
+        wanted = max(8192, 8 * min(rows.d, MANY))
         at_once = max(256, SAMPLE_SIZE // rows.d)
         x, y, weight = rows.sample(rng, min(wanted, at_once))
         check_finite(x, y)
