@@ -85,11 +85,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         Parameters
         ----------
         X : (n_samples, n_features) array or sparse matrix
-            Inputs, finite. float32 is kept. A sparse matrix is made dense.
+            Inputs, finite. float32 is kept. Only the full solver makes a sparse matrix dense.
         y : (n_samples,) or (n_samples, n_outputs) array
             Targets.
         sample_weight : (n_samples,) array, optional
-            Non-negative weights. Weight k equals k repetitions of the row.
+            Non-negative weights. Weight k equals k repetitions of the row; of mini-batches, on average.
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
@@ -112,8 +112,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         start = self._warm_network(x, targets) if self.warm_start else None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         seen = {"X": X, "y": y, "metadata": metadata}
-        validation = self._validation(X_val, y_val)
-        trained = self._train(x, targets, weight, validation, start, seen)
+        held_out = self._validation(X_val, y_val)
+        trained = self._train(x, targets, weight, held_out, start, seen)
         self._stream = None
         self._store(trained, report(trained.network))
         return self
