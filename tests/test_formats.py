@@ -331,7 +331,7 @@ def damaged(kind, rng):
     for key in good:
         yield {k: v for k, v in good.items() if k != key}
     for key, array in good.items():
-        if array.ndim and array.size > 1:
+        if array.ndim == 1 and array.size > 1:
             yield {**good, key: array[:-1]}
         if array.dtype.kind == "u" and key not in ("codes", "n_out"):
             yield {**good, key: np.full_like(array, np.iinfo(array.dtype).max)}

@@ -69,7 +69,7 @@ class CodebookMatrix(Format):
         return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return packed ``codes``, the ``codebook``, the ``shape`` and ``scale`` if there is one."""
+        """Return packed ``codes``, the ``codebook``, the ``shape`` and the ``scale``, if any."""
         state = {
             "codes": pack_bits(self.codes, self.bits),
             "codebook": self.codebook,

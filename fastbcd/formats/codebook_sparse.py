@@ -86,10 +86,7 @@ class CodebookSparseMatrix(Format):
         return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return packed ``codes``, ``codebook``, ``columns``, ``row_lengths``, ``n_out``, ``scale``.
-
-        The scale is left out where there is none.
-        """
+        """Return packed ``codes``, ``codebook``, the places, and the ``scale``, if any."""
         state = {
             "codes": pack_bits(self.codes, self.bits),
             "codebook": self.codebook,
