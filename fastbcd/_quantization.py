@@ -23,7 +23,7 @@ EXACT_BELOW = 4096
 """k-means is exact up to so many distinct values; of more, so many cuts are tried at first."""
 
 DP_LEVELS = 256
-"""More levels than this start from the best intervals of so many, cut further at equal widths."""
+"""More levels than this start without dynamic programming."""
 
 MAX_ITERATIONS = 300
 """Lloyd iterations; each takes microseconds."""
@@ -92,28 +92,30 @@ def kmeans(
 def _start(
     points: Float64, prefix: list[Float64], first_of_kind: NDArray[Any], levels: int
 ) -> Float64:
-    """Return the means of the best partition, the candidate cuts being thinned out if many."""
+    """Return the means of the best partition whose cuts are among ``EXACT_BELOW`` at most.
+
+    The cuts of the best partition have about the density p^(1/3) of the points' density p (Panter
+    and Dite, 1951). Gaps between sorted points are about 1 / p, so that equal shares of the sum
+    of gap^(2/3) are cuts of that density: candidates for a few levels, a start for many.
+    """
     edges = np.append(first_of_kind, points.size)
-    if edges.size > EXACT_BELOW + 1:
-        # Half of the cuts at equal shares of the points, half at equal widths for the tails.
-        half = EXACT_BELOW // 2
-        widths = np.linspace(points[0], points[-1], half + 1)[1:-1]
-        shares = edges[np.linspace(0, edges.size - 1, half + 1).astype(np.int64)]
-        edges = np.union1d(shares, np.searchsorted(points, widths))
-    cuts = np.empty(min(levels, DP_LEVELS) + 1, np.int64)
-    kernel.optimal_cuts(prefix[0], prefix[1], prefix[2], edges, cuts)
+    n_cuts = EXACT_BELOW if levels <= DP_LEVELS else levels
+    if edges.size > n_cuts + 1:
+        gaps = np.diff(points[first_of_kind])
+        position = np.append(0.0, np.cumsum(np.cbrt(np.square(gaps))))
+        wanted = np.linspace(0, position[-1], n_cuts + 1)[1:-1]
+        inner = np.unique(np.clip(np.searchsorted(position, wanted), 1, gaps.size))
+        missing = levels - inner.size - 1
+        if missing > 0:  # some gaps are so wide that several wanted cuts fell into one
+            unused = np.setdiff1d(np.arange(1, gaps.size + 1), inner)
+            inner = np.union1d(inner, unused[:: max(1, unused.size // missing)][:missing])
+        edges = edges[np.concatenate([[0], inner, [edges.size - 1]])]
+    cuts = edges
+    if edges.size > levels + 1:
+        cuts = np.empty(levels + 1, np.int64)
+        kernel.optimal_cuts(prefix[0], prefix[1], prefix[2], edges, cuts)
     means: Float64 = np.diff(prefix[1][cuts]) / np.diff(prefix[0][cuts])
-    if levels == means.size:
-        return means
-    # Intervals of the best partition cost about the same, so each gets as many parts.
-    lows, highs = points[cuts[:-1]], points[cuts[1:] - 1]
-    parts = np.diff(np.linspace(0, levels, means.size + 1).astype(np.int64))
-    centers = [
-        low + (high - low) * (np.arange(n) + 0.5) / n
-        for low, high, n in zip(lows, highs, parts, strict=True)
-    ]
-    spread: Float64 = np.concatenate(centers).astype(np.float64)
-    return spread
+    return means
 
 
 def nearest_codes(values: Float, codebook: Float, scale: Float | None = None) -> NDArray[Any]:
