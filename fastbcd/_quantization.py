@@ -146,7 +146,8 @@ def nearest_codes(values: Float, codebook: Float, scale: Float | None = None) ->
 def symmetric_grid(levels: int) -> Float64:
     """Return ``levels`` integers around zero: steps of 1 for odd numbers, 2 for even ones."""
     step = 1 if levels % 2 else 2
-    return step * np.arange(levels) - step * (levels - 1) / 2
+    grid: Float64 = step * np.arange(levels, dtype=np.float64) - step * (levels - 1) / 2
+    return grid
 
 
 def uniform_scale(magnitudes: Float64, levels: int, counts: NDArray[Any] | None = None) -> Float64:
