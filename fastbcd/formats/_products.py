@@ -35,6 +35,8 @@ SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
 """One row is multiplied by a dense matrix with more entries than the first only where a smaller
 share of the row than the second is not zero; else it is left to BLAS."""
 
+PLACES = np.dtype(np.uint64)
+
 
 class Workspace:
     """Arrays that are kept from call to call, by name."""
@@ -97,7 +99,8 @@ class FactorProduct(Product):
                 if last:
                     add_bias_piecewise_linear(to[None], bias, slope)
             else:
-                kernel.dense_row(x, factor, bias if last else self._none, slope, to)
+                places = space.get((self, k, "places"), (x.size + 1,), PLACES)
+                kernel.dense_row(x, factor, bias if last else self._none, slope, places, to)
             x = to
 
     def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:

@@ -98,12 +98,14 @@ def sparse_row(
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
 def _add_dense_row(
-    x: NDArray[np.floating], weight: NDArray[np.floating], out: NDArray[np.floating]
+    x: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    places: NDArray[np.uint64],
+    out: NDArray[np.floating],
 ) -> None:
     """Write x W into ``out``, four rows of W at a time."""
     out[:] = 0
     n_out = out.size
-    places = np.empty(x.size + 1, np.uint64)
     n = 0
     for i in range(x.size):
         places[n] = i
@@ -129,6 +131,7 @@ def dense_row(
     weight: NDArray[np.floating],
     bias: NDArray[np.floating],
     slope: float,
+    places: NDArray[np.uint64],
     out: NDArray[np.floating],
 ) -> None:
     """Write sigma(x W + bias) into ``out`` for a dense W, skipping inputs of zero.
@@ -143,10 +146,12 @@ def dense_row(
         Intercepts; with none, ``out`` is x W.
     slope : float
         As in :func:`sparse_row`.
+    places : (n_in + 1,) array
+        Work space.
     out : (n_out,) array
         Result.
     """
-    _add_dense_row(x, weight, out)
+    _add_dense_row(x, weight, places, out)
     if bias.size > 0:
         _finish_row(out, bias[:0], bias, x.dtype.type(slope))
 
