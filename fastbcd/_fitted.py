@@ -122,7 +122,9 @@ class FittedNetwork(BaseEstimator):
 
 def forward(network: Network, x: Any) -> Float:
     """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
-    dtype = network.layers[0].weight.dtype
-    starts = range(0, x.shape[0], PREDICT_CHUNK)
-    chunks = (as_dense(x[lo : lo + PREDICT_CHUNK]).astype(dtype, copy=False) for lo in starts)
-    return np.concatenate([network.forward(chunk) for chunk in chunks])
+    last = network.layers[-1].weight
+    out = np.empty((x.shape[0], last.shape[1]), last.dtype)
+    for lo in range(0, len(out), PREDICT_CHUNK):
+        part = slice(lo, lo + PREDICT_CHUNK)
+        network.forward(as_dense(x[part]), out[part])
+    return out
