@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastbcd import datasets as datasets
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
     from fastbcd.compression import compress as compress
@@ -21,9 +22,17 @@ _HOME = {
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
 }
-_MODULES = ("formats", "schemes")
+_MODULES = ("datasets", "formats", "schemes")
 
-__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "compress", "formats", "schemes"]
+__all__ = [
+    "BCDClassifier",
+    "BCDRegressor",
+    "__version__",
+    "compress",
+    "datasets",
+    "formats",
+    "schemes",
+]
 
 
 def __getattr__(name: str) -> Any:
