@@ -16,6 +16,7 @@ from fastbcd.formats import (
     TensorTrainMatrix,
 )
 from fastbcd.schemes._base import Scheme
+from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._quantized_train import quantize_train
 from fastbcd.schemes.low_rank import LowRank
 from fastbcd.schemes.prune import Prune
@@ -132,6 +133,22 @@ class Combination(Scheme):
         if self.quantize is None:
             return pruned
         return self.quantize.project_nonzeros(pruned.to_dense(), warm)
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> Format:
+        """Return a matrix of the combined form near ``target`` in the data's metric.
+
+        Pruned and quantised: both in the metric. Other combinations are projected plainly.
+        """
+        if self.prune is None or self.quantize is None or self._factors is not None:
+            return self.project(target.astype(dtype), warm)
+        pruned = self.prune.project_in_metric(target, metric, np.dtype(np.float64))
+        return self.quantize.nonzeros_in_metric(pruned.to_dense(), metric, dtype)
 
     def _factored(self, weight: Float, warm: Format | None) -> Format:
         assert self._factors is not None

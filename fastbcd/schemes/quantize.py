@@ -13,6 +13,7 @@ from fastbcd._types import Float, Float64
 from fastbcd._validation import check_choice, is_integer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._codebook_metric import CodebookProblem
 from fastbcd.schemes._metric import Metric
 
 METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
@@ -129,6 +130,60 @@ class Quantize(Scheme):
         return CodebookSparseMatrix(
             codes[mask], codebook, places.columns, places.row_lengths, weight.shape[1], scale
         )
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> CodebookMatrix:
+        """Return the matrix with that many different values nearest in the data's metric, or nearly.
+
+        See :mod:`fastbcd.schemes._codebook_metric`.
+        """
+        start = self.project(target, warm)
+        mask = np.ones(target.shape, bool)
+        codes, codebook, scale = self._fit_in_metric(start, target, mask, metric)
+        return CodebookMatrix(
+            codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
+        )
+
+    def nonzeros_in_metric(
+        self, target: Float64, metric: Metric, dtype: np.dtype[Any]
+    ) -> CodebookSparseMatrix:
+        """Return the same for the non-zeros of ``target``, the best weights on their supports."""
+        mask = target != 0
+        start = self.project_nonzeros(target)
+        codes, codebook, scale = self._fit_in_metric(start, target, mask, metric)
+        mask &= codebook[codes] != 0
+        places = SparseMatrix.from_dense(mask.astype(dtype))
+        return CodebookSparseMatrix(
+            codes[mask],
+            codebook.astype(dtype),
+            places.columns,
+            places.row_lengths,
+            target.shape[1],
+            None if scale is None else scale.astype(dtype),
+        )
+
+    def _fit_in_metric(
+        self,
+        start: CodebookMatrix | CodebookSparseMatrix,
+        target: Float64,
+        mask: NDArray[np.bool_],
+        metric: Metric,
+    ) -> tuple[NDArray[Any], Float64, Float64 | None]:
+        """Return codes (n_in, n_out), codebook and scale, starting from a plain projection."""
+        scale = np.ones(target.shape[1]) if start.scale is None else start.scale
+        problem = CodebookProblem(target, mask, metric)
+        book = problem.fit(
+            start.codebook.astype(np.float64),
+            scale.astype(np.float64),
+            grid=self.method != "kmeans",
+            by_output=self.per == "column",
+        )
+        return problem.spread(book), book.levels, None if start.scale is None else book.scale
 
     def codebook_of(self, values: Float) -> Float64:
         """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""

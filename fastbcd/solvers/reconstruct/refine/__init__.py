@@ -18,7 +18,8 @@ Inside, a batch lies in columns, (width, batch): see :mod:`fastbcd_kernels.spars
 """
 
 from fastbcd.solvers.reconstruct.refine.loop import Course as Course
+from fastbcd.solvers.reconstruct.refine.loop import Interrupted as Interrupted
 from fastbcd.solvers.reconstruct.refine.loop import refine as refine
 from fastbcd.solvers.reconstruct.refine.targets import Targets as Targets
 
-__all__ = ["Course", "Targets", "refine"]
+__all__ = ["Course", "Interrupted", "Targets", "refine"]

@@ -18,7 +18,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.solvers.reconstruct.statistics import Moments
 
-RIDGE_HIDDEN, RIDGE_OUTPUT = 0.5, 1.5
+RIDGE_HIDDEN, RIDGE_OUTPUT = 0.5, 0.5
 """lambda, relative to the mean variance of the inputs."""
 
 RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
@@ -39,6 +39,9 @@ class Block:
         Whether it is the first or the last layer.
     """
 
+    _caution = 1.0
+    """Factor of the steps of the weights."""
+
     def __init__(self, layer: Layer, is_input: bool, is_output: bool) -> None:
         self.start = layer
         self.is_input = is_input
@@ -57,12 +60,12 @@ class Block:
 
     def _begin(self) -> list[Float]:
         """Read the parameters from ``self.start``; return the arrays that are averaged."""
-        self._weight = np.ascontiguousarray(self.start.weight.to_dense().astype(np.float32))
+        self._effective = np.ascontiguousarray(self.start.weight.to_dense().astype(np.float32))
         return []
 
     def weight(self) -> Float:
-        """Return the weights (d, m) as they are."""
-        return self._weight
+        """Return the weights (d, m) that the layer multiplies with."""
+        return self._effective
 
     def used_inputs(self) -> NDArray[np.int64] | None:
         """Return which inputs are read, ascending; None for all."""
@@ -70,13 +73,13 @@ class Block:
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
-        u: Float = self._weight.T @ v
+        u: Float = self._effective.T @ v
         u += self.intercept[:, None]
         return u
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
-        pulled: Float = self._weight @ pull
+        pulled: Float = self._effective @ pull
         return pulled
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
@@ -111,7 +114,7 @@ class Block:
         if not self.is_input:
             self.mean += FORGET * (v.mean(axis=1) - self.mean)
         base = RATE_OUTPUT if self.is_output else RATE_HIDDEN
-        self._move(v, pull, base * rate, momentum, decay)
+        self._move(v, pull, base * self._caution * rate, momentum, decay)
         self._intercept_velocity *= np.float32(momentum)
         self._intercept_velocity += pull.mean(axis=1) * np.float32(rate)
         self.intercept += np.float32(RATE_INTERCEPT) * self._intercept_velocity
@@ -137,6 +140,7 @@ class DenseBlock(Block):
 
     def _begin(self) -> list[Float]:
         super()._begin()
+        self._weight = self._effective
         self._velocity = np.zeros_like(self._weight)
         return [self._weight]
 
@@ -153,6 +157,10 @@ class DenseBlock(Block):
         self._weight += change
         # The weights move around the mean of the inputs.
         self.intercept -= self.mean @ change
+        self._moved()
+
+    def _moved(self) -> None:
+        """Bring the weights that are multiplied with in line with the free ones."""
 
     def _format(self, parameters: list[Float]) -> Format:
         return DenseMatrix(parameters[0])

@@ -10,9 +10,16 @@ import numpy as np
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
 from fastbcd.activations import ALL_ACTIVATIONS
-from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
+from fastbcd.formats import (
+    CodebookMatrix,
+    CodebookSparseMatrix,
+    DenseMatrix,
+    LowRankMatrix,
+    SparseMatrix,
+)
 from fastbcd.solvers.reconstruct.refine.blocks import Block, DenseBlock
 from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock
+from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock, QuantizedSparseBlock
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.refine.targets import Rows, Targets
 from fastbcd.solvers.reconstruct.statistics import Moments
@@ -21,6 +28,8 @@ KINDS: dict[type, type[Block]] = {
     DenseMatrix: DenseBlock,
     SparseMatrix: SparseBlock,
     LowRankMatrix: LowRankBlock,
+    CodebookMatrix: QuantizedBlock,
+    CodebookSparseMatrix: QuantizedSparseBlock,
 }
 """The block for each kind of format; others keep their weights."""
 
@@ -62,8 +71,8 @@ class Chain:
         used = self.blocks[0].used_inputs()
         return np.arange(self._x.shape[1]) if used is None else used
 
-    def measure(self, share: float = 0.0) -> None:
-        """Refresh the metric of every layer at the current weights.
+    def measure(self, share: float = 0.0) -> bool:
+        """Refresh the metric of every layer at the current weights; return whether all is finite.
 
         Parameters
         ----------
@@ -75,6 +84,8 @@ class Chain:
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
             v = activation.value(v @ block.weight() + block.intercept)
+        if not np.isfinite(v).all():
+            return False
         measured = [self._first, *(moments(v) for v in inputs[1:])]
         if share > 0:
             pull = self._targets.pull(v, self._rows)
@@ -87,6 +98,7 @@ class Chain:
                 block.move_support(inputs[index], here, measured[index], share)
         for block, found in zip(self.blocks, measured, strict=True):
             block.measure(found)
+        return True
 
     def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> None:
         """Take one step of all layers on one batch, inputs ``v`` (d, b)."""

@@ -63,10 +63,10 @@ class Course:
     batch_size: int = 200
     rate: float = 2.0
     momentum: float = 0.7
-    decay: float = 7e-4
-    drop: float = 0.15
+    decay: float = 2e-4
+    drop: float = 0.1
     averaged: float = 0.3
-    moving: float = 0.5
+    moving: float = 0.4
     moved: float = 0.1
 
     def suited_to(self, targets: Targets, x: Float) -> Course:
@@ -76,6 +76,20 @@ class Course:
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         return replace(self, drop=factor * self.drop, decay=factor * self.decay)
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interruption that carries the best network so far.
+
+    Parameters
+    ----------
+    best : Network
+        The network.
+    """
+
+    def __init__(self, best: Network) -> None:
+        super().__init__()
+        self.best = best
 
 
 def refine(
@@ -89,8 +103,7 @@ def refine(
     """Return a network of the same formats that is nearer to the targets.
 
     Outputs of a regression are measured in units of their standard deviation, so that the steps do
-    not depend on the units of the targets. The work is done in float32. An interruption
-    (KeyboardInterrupt) returns the best network so far.
+    not depend on the units of the targets. The work is done in float32.
 
     Parameters
     ----------
@@ -106,12 +119,20 @@ def refine(
         Order of the rows, and which inputs are dropped.
     verbose : int
         Positive prints a line per epoch to stderr.
+
+    Raises
+    ------
+    Interrupted
+        After a KeyboardInterrupt; it carries the best network so far.
     """
     unit = 1.0
     if not targets.classify:
         unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
     targets = targets.changed(1 / unit, np.dtype(np.float32))
-    found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, verbose)
+    try:
+        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, verbose)
+    except Interrupted as interruption:
+        raise Interrupted(_scaled(interruption.best, unit)) from None
     return _scaled(found, unit)
 
 
@@ -152,11 +173,16 @@ def _refine(
         with np.errstate(over="ignore", invalid="ignore"):
             while done < n_steps:
                 moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
+                finite = True
                 if done == epoch_end:
-                    chain.measure()
+                    finite = chain.measure()
                     epoch_end = min(n_steps, done + per_epoch)
                 elif moving > 0 and done % MOVE_EVERY == 0:
-                    chain.measure(course.moved * moving)
+                    finite = chain.measure(course.moved * moving)
+                if not finite:
+                    course = _shortened(course, chain, judge)
+                    epoch_end = done
+                    continue
                 rows, v = batches.next(chain.used_inputs())
                 rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
                 chain.step(v, rows, rate, course.momentum, course.decay)
@@ -169,10 +195,14 @@ def _refine(
                 if verbose:
                     sys.stderr.write(f"step {done} of {n_steps}: held-out loss {loss:.5f}\n")
                 if judge.diverged(loss):
-                    # The steps are too long for this network: back, with half of them.
-                    chain.restart(judge.best.layers)
-                    course = replace(course, rate=course.rate / 2)
+                    course = _shortened(course, chain, judge)
                     epoch_end = done
     except KeyboardInterrupt:
-        pass
+        raise Interrupted(judge.best) from None
     return judge.best
+
+
+def _shortened(course: Course, chain: Chain, judge: Judge) -> Course:
+    """Go back to the best network: the steps are too long for it. Return a course of half steps."""
+    chain.restart(judge.best.layers)
+    return replace(course, rate=course.rate / 2)

@@ -27,6 +27,7 @@ class SparseBlock(Block):
         self._use(weight != 0)
         self._values = weight[self._index, self._outputs]
         self._velocity = np.zeros_like(self._values)
+        self._effective = self._values
         return [self._values]
 
     def _use(self, mask: NDArray[np.bool_]) -> None:
@@ -42,8 +43,8 @@ class SparseBlock(Block):
         return [self._values]
 
     def weight(self) -> Float:
-        """Return the weights (d, m) as they are."""
-        return self._spread(self._values)
+        """Return the weights (d, m) that the layer multiplies with."""
+        return self._spread(self._effective)
 
     def used_inputs(self) -> NDArray[np.int64] | None:
         """Return which inputs are read, ascending."""
@@ -57,19 +58,22 @@ class SparseBlock(Block):
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
         if self._dense_products:
-            self._weight = self.weight()
-            return super().forward(v)
-        u = np.empty((self.shape[1], v.shape[1]), np.float32)
-        sparse_batch.forward(self._start, self._index, self._values, self.intercept, v, u)
-        return u
+            self._dense = self.weight()
+            u: Float = self._dense.T @ v
+            u += self.intercept[:, None]
+            return u
+        out = np.empty((self.shape[1], v.shape[1]), np.float32)
+        sparse_batch.forward(self._start, self._index, self._effective, self.intercept, v, out)
+        return out
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
         if self._dense_products:
-            return super().backward(pull)
-        pulled = np.empty((self.shape[0], pull.shape[1]), np.float32)
-        sparse_batch.backward(self._start, self._index, self._values, pull, pulled)
-        return pulled
+            pulled: Float = self._dense @ pull
+            return pulled
+        back = np.empty((self.shape[0], pull.shape[1]), np.float32)
+        sparse_batch.backward(self._start, self._index, self._effective, pull, back)
+        return back
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
         r"""Exchange the weights that matter least for absent ones that would gain most.
@@ -101,6 +105,7 @@ class SparseBlock(Block):
         self._use(mask)
         self._values = weight[self._index, self._outputs]
         self._velocity = velocity[self._index, self._outputs]
+        self._effective = self._values
 
     def _prepare(self, gram: Float64) -> None:
         if self._shared:
@@ -128,7 +133,11 @@ class SparseBlock(Block):
             self._values += change
             shift = np.bincount(self._outputs, self.mean[self._index] * change, self.shape[1])
             self.intercept -= shift.astype(np.float32)
-            return
+        else:
+            self._own_steps(gradient, rate, momentum, decay)
+        self._moved()
+
+    def _own_steps(self, gradient: Float, rate: float, momentum: float, decay: float) -> None:
         sparse_batch.step(
             gradient,
             self._start,
@@ -143,6 +152,9 @@ class SparseBlock(Block):
             self._values,
             self.intercept,
         )
+
+    def _moved(self) -> None:
+        """Bring the weights that are multiplied with in line with the free ones."""
 
     def _format(self, parameters: list[Float]) -> Format:
         return SparseMatrix.from_dense(self._spread(parameters[0]))
