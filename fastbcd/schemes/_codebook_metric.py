@@ -2,7 +2,8 @@ r"""Quantised weights in the data's metric: codes with error feedback, levels by
 
     minimise  sum_i h_i (w_i - t_i)' G (w_i - t_i)   over w_i = s_i c[codes_i] on the support of t_i
 
-The first codes correct for each other's errors (:func:`~fastbcd_kernels.codebook_metric.nearest_plane`).
+The first codes correct for each other's errors; see
+:func:`fastbcd_kernels.codebook_metric.nearest_plane`.
 Then levels, scales and single codes are improved in turns, each exactly, so that the error falls.
 """
 
@@ -19,7 +20,7 @@ from fastbcd.schemes._support import in_threads, supports
 from fastbcd_kernels import codebook_metric as kernel
 
 ROUNDS, SETTLED = 6, 2e-3
-"""Levels and codes take turns at most so often, and as long as that lowers the error by this share."""
+"""Levels and codes take turns at most so often, and while that lowers the error by this share."""
 
 SWEEPS = 4
 """Sweeps over the codes in each turn."""
@@ -74,9 +75,7 @@ class CodebookProblem:
         codes[self._index, self._outputs] = book.codes
         return codes
 
-    def fit(
-        self, levels: Float64, scale: Float64, *, grid: bool, by_output: bool
-    ) -> Codebook:
+    def fit(self, levels: Float64, scale: Float64, *, grid: bool, by_output: bool) -> Codebook:
         """Choose codes, and improve levels and scales.
 
         Parameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from fastbcd._types import Float, Float64
 from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, SparseMatrix
-from fastbcd.schemes import _support
+from fastbcd.schemes import _curves, _support
 from fastbcd.schemes._base import Level, Scheme, exactly_one
 from fastbcd.schemes._metric import Metric
 from fastbcd_kernels import top_k
@@ -62,16 +61,6 @@ def keep_columns(weight: Float, n_kept: int) -> Float:
     out = weight.copy()
     out[:, np.argsort(-norms, kind="stable")[n_kept:]] = 0
     return out
-
-
-LEVELS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3)
-"""Densities at which the error of pruning is measured; between them it is interpolated."""
-
-STEP = 1.8
-"""Largest ratio of neighbouring densities where a span of them is asked for."""
-
-PER_LEVEL = 12
-"""Points that are interpolated between two measured ones."""
 
 
 @dataclass
@@ -158,6 +147,10 @@ class Prune(Scheme):
             return None
         return self._kept(n_weights)
 
+    def with_nonzeros(self, count: int | None) -> Prune:
+        """Return the scheme with ``count`` weights that stay, or with no amount for None."""
+        return Prune(n_nonzero=count, structure=self.structure)
+
     def neurons_kept(self, n_out: int) -> int | None:
         """Return how many output neurons stay with ``structure="neuron"``."""
         if self.structure != "neuron":
@@ -203,41 +196,18 @@ class Prune(Scheme):
         span: tuple[float, float] | None = None,
     ) -> list[Level]:
         """Return errors over densities: measured by short searches, interpolated between."""
-        size = target.size
-        densities: Sequence[float] = LEVELS
-        if span is not None:
-            n_levels = 1 + max(1, ceil(np.log(span[1] / span[0]) / np.log(STEP)))
-            densities = np.geomspace(*span, n_levels).tolist()
-        counts = sorted({min(size, max(1, round(density * size))) for density in densities})
-        errors: list[float] = []
-        weight: Float64 | None = None
-        for count in reversed(counts):
-            # From dense to sparse, so that each search starts from the one before.
-            mask = _support.find_support(
-                target,
-                metric,
-                lambda w, k=count: hard_threshold(w, k),  # type: ignore[misc]
-                start=weight,
-                rho=0.1,
-                growth=1.3,
-                max_iterations=12,
-            )
-            weight = _support.refit(mask, target, metric)
-            errors.append(metric.error(weight - target))
-        logs = np.log(np.maximum(errors[::-1], np.finfo(float).tiny))
-        grid = np.unique(
-            np.geomspace(counts[0], counts[-1], PER_LEVEL * (len(counts) - 1) + 1).round()
-        ).astype(int)
-        between = np.exp(np.interp(np.log(grid), np.log(counts), logs))
+        counts = _curves.counts_between(target.size, span)
+        grid = _curves.between(counts)
+        errors = [metric.error(w - target) for w in self.path(target, metric, counts)]
+        shape = (target.shape[0], target.shape[1])
         return [
-            Level(Prune(n_nonzero=int(k)), int(k), _n_bytes(int(k), target, dtype), float(e))
-            for k, e in zip(grid, between, strict=True)
+            Level(Prune(n_nonzero=k), k, _curves.sparse_bytes(k, shape, dtype), error)
+            for k, error in zip(
+                grid.tolist(), _curves.interpolated(grid, counts, errors), strict=True
+            )
         ]
 
-
-def _n_bytes(n_nonzero: int, target: Float64, dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a sparse matrix, counted on one of the same shape and filling."""
-    d, m = target.shape
-    flat = np.zeros(d * m, dtype)
-    flat[np.linspace(0, d * m - 1, n_nonzero).astype(int)] = 1
-    return SparseMatrix.from_dense(flat.reshape(d, m)).n_bits // 8
+    def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
+        """Return good weights with each of ``counts``, ascending, non-zeros."""
+        keep = [Prune(n_nonzero=count)._keep for count in counts]
+        return _curves.pruned_path(target, metric, counts, keep)

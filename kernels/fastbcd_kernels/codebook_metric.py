@@ -40,9 +40,7 @@ def _nearest(levels: NDArray[np.float64], value: float) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
-def _factor(
-    gram: NDArray[np.float64], own: NDArray[np.int64], upper: NDArray[np.float64]
-) -> None:
+def _factor(gram: NDArray[np.float64], own: NDArray[np.int64], upper: NDArray[np.float64]) -> None:
     """Write R, upper triangular with R'R = gram[own, own], into ``upper``."""
     s = own.size
     for j in range(s):
@@ -145,7 +143,7 @@ def descend(
     gram, start, index, target, levels, scale, first, last
         As in :func:`nearest_plane`.
     n_sweeps : int
-        Bound of the sweeps over the weights of an output. Each costs s flops per weight that changes.
+        Bound of the sweeps over an output's weights. A weight that changes costs 2 s flops.
     codes : (nnz,) int64 array
         Updated; the error never rises. An output's error is not weighted with h_i.
     """

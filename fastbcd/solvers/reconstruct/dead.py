@@ -115,22 +115,22 @@ def _rows(weight: Format, kept: Index) -> Format | None:
     return None
 
 
-def _marked(weight: CodebookMatrix | CodebookSparseMatrix) -> NDArray[np.int64]:
+def _marked(weight: CodebookMatrix | CodebookSparseMatrix) -> Float:
     """Return the codes as a dense matrix, counted from 1; 0 where there is none."""
     if isinstance(weight, CodebookMatrix):
-        return weight.codes.astype(np.int64) + 1
-    codes = weight.codes.astype(np.int64) + 1
+        return weight.codes.astype(np.float64) + 1
+    codes = weight.codes.astype(np.float64) + 1
     return SparseMatrix(codes, weight.columns, weight.row_lengths, weight.shape[1]).to_dense()
 
 
 def _recoded(
-    weight: CodebookMatrix | CodebookSparseMatrix, marked: NDArray[np.int64], scale: Float | None
+    weight: CodebookMatrix | CodebookSparseMatrix, marked: Float, scale: Float | None
 ) -> Format:
     if isinstance(weight, CodebookMatrix):
-        return CodebookMatrix(marked - 1, weight.codebook, scale)
+        return CodebookMatrix((marked - 1).astype(np.uint16), weight.codebook, scale)
     places = SparseMatrix.from_dense(marked)
     return CodebookSparseMatrix(
-        places.values - 1,
+        (places.values - 1).astype(np.uint16),
         weight.codebook,
         places.columns,
         places.row_lengths,

@@ -51,7 +51,7 @@ class Rounding:
             self._follow(free)
 
     def _snap(self, free: Float, out: Float) -> None:
-        edges = (self.levels[1:] + self.levels[:-1]) / 2
+        edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
         sparse_batch.snap(free, self._scale, edges, self.levels, self._codes, out)
 
     def _follow(self, free: Float) -> None:
@@ -84,9 +84,8 @@ class QuantizedSparseBlock(SparseBlock):
         weight = self.start.weight
         assert isinstance(weight, CodebookSparseMatrix)
         # A stored zero counts: only its place is looked at here.
-        places = SparseMatrix(
-            np.ones(weight.codes.size, np.float32), weight.columns, weight.row_lengths, self.shape[1]
-        )
+        ones = np.ones(weight.codes.size, np.float32)
+        places = SparseMatrix(ones, weight.columns, weight.row_lengths, self.shape[1])
         self._use(places.to_dense() != 0)
         dense = weight.to_dense().astype(np.float32)
         self._values = np.ascontiguousarray(dense[self._index, self._outputs])
@@ -111,11 +110,11 @@ class QuantizedSparseBlock(SparseBlock):
         weight = self.start.weight
         assert isinstance(weight, CodebookSparseMatrix)
         codes, levels = self._rounding.finished(parameters[0].astype(np.float32))
-        marked = np.zeros(self.shape, np.int64)
+        marked = np.zeros(self.shape)
         marked[self._index, self._outputs] = codes + 1
         places = SparseMatrix.from_dense(marked)
         return CodebookSparseMatrix(
-            places.values - 1,
+            (places.values - 1).astype(np.uint16),
             levels.astype(weight.dtype),
             places.columns,
             places.row_lengths,

@@ -90,6 +90,6 @@ class Targets:
 
 def softmax(u: Float) -> Float:
     """Return the softmax of each row, in the type of ``u``."""
-    p = np.exp(u - u.max(axis=1, keepdims=True))
+    p: Float = np.exp(u - u.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     return p
