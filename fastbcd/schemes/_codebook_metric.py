@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd._types import Float64
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix
 from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._support import in_threads, supports
 from fastbcd_kernels import codebook_metric as kernel
@@ -27,6 +28,34 @@ SWEEPS = 4
 
 MAX_SYSTEM = 1 << 16
 """Entries of an output's system of levels above which the levels stay as they start."""
+
+
+def improved(
+    start: CodebookMatrix | CodebookSparseMatrix,
+    target: Float64,
+    mask: NDArray[np.bool_],
+    metric: Metric,
+    *,
+    grid: bool,
+) -> tuple[NDArray[np.int64], Float64, Float64 | None]:
+    """Return codes (d, m), codebook and scale that are nearer to ``target`` in the metric.
+
+    Parameters
+    ----------
+    start : CodebookMatrix or CodebookSparseMatrix
+        Plain projection; levels and scales start there.
+    target, mask, metric
+        As in :class:`CodebookProblem`.
+    grid : bool
+        Whether all levels keep their ratios to each other.
+    """
+    by_output = start.scale is not None
+    scale = np.ones(target.shape[1]) if start.scale is None else start.scale
+    problem = CodebookProblem(target, mask, metric)
+    book = problem.fit(
+        start.codebook.astype(np.float64), scale.astype(np.float64), grid=grid, by_output=by_output
+    )
+    return problem.spread(book), book.levels, book.scale if by_output else None
 
 
 @dataclass(frozen=True)
@@ -109,10 +138,11 @@ class CodebookProblem:
         arrays = (self._start, self._index, self._target, book.levels, book.scale)
         h = self._metric.sensitivity
         errors = np.zeros(h.size)
+        factor = np.ascontiguousarray(self._metric.factor)
 
         def work(lo: int, hi: int) -> None:
             if fresh:
-                kernel.nearest_plane(self._gram, self._metric.factor, *arrays, lo, hi, codes)
+                kernel.nearest_plane(self._gram, factor, *arrays, lo, hi, codes)
             for i in range(lo, hi):
                 errors[i] = kernel.descend(self._gram, *arrays, SWEEPS, i, i + 1, codes)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,30 @@ STEP = 1.8
 
 PER_LEVEL = 12
 """Points that are interpolated between two measured ones."""
+
+
+class Pruning(Protocol):
+    """What is needed of a pruning scheme."""
+
+    def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
+        """Return good weights with each of ``counts``, ascending, non-zeros."""
+        ...
+
+
+class Quantizing(Protocol):
+    """What is needed of a quantising scheme."""
+
+    @property
+    def n_levels(self) -> int:
+        """How many values the codebook has."""
+        ...
+
+    def nonzeros_in_metric(
+        self, target: Float64, metric: Metric, dtype: np.dtype[Any]
+    ) -> CodebookSparseMatrix:
+        """Return the non-zeros of ``target`` quantised."""
+        ...
+
 
 SAMPLE = 48
 """Outputs on which the error of quantising is measured."""
@@ -81,6 +105,34 @@ def sampled(weight: Float64, metric: Metric) -> tuple[Float64, Metric, float]:
     part = Metric(metric.gram, metric.sensitivity[chosen])
     part.__dict__["factor"] = metric.factor
     return np.ascontiguousarray(weight[:, chosen]), part, m / SAMPLE
+
+
+def pruned_and_quantised(
+    pruning: Pruning,
+    quantizers: Sequence[Quantizing],
+    target: Float64,
+    metric: Metric,
+    dtype: np.dtype[Any],
+    span: tuple[float, float] | None,
+) -> Iterator[tuple[Any, int, int, float]]:
+    """Yield every quantizer with numbers of non-zeros, their bytes and their errors.
+
+    On a support the best weights and their rounding err at right angles: both errors add up.
+    """
+    counts = counts_between(target.size, span)
+    grid = between(counts)
+    path = pruning.path(target, metric, counts)
+    missed = interpolated(grid, counts, [metric.error(weight - target) for weight in path])
+    shape = (target.shape[0], target.shape[1])
+    for quantizer in quantizers:
+        rounding = []
+        for weight in path:
+            some, part, times = sampled(weight, metric)
+            made = quantizer.nonzeros_in_metric(some, part, np.dtype(float))
+            rounding.append(times * part.error(made.to_dense() - some))
+        rounded = interpolated(grid, counts, rounding)
+        for k, first, second in zip(grid.tolist(), missed, rounded, strict=True):
+            yield quantizer, k, coded_bytes(k, quantizer.n_levels, shape, dtype), first + second
 
 
 def sparse_bytes(n_nonzero: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:

@@ -186,33 +186,11 @@ class Combination(Scheme):
         options = [self.quantize]
         if self.quantize.is_open:
             options = [replace(self.quantize, bits=bits) for bits in BITS]
-        counts = _curves.counts_between(target.size, span)
-        grid = _curves.between(counts)
-        path = self.prune.path(target, metric, counts)
-        pruning = [metric.error(weight - target) for weight in path]
-        shape = (target.shape[0], target.shape[1])
-        levels: list[Level] = []
-        for quantize in options:
-            rounding = []
-            for weight in path:
-                some, part, times = _curves.sampled(weight, metric)
-                made = quantize.nonzeros_in_metric(some, part, np.dtype(float))
-                rounding.append(times * part.error(made.to_dense() - some))
-            errors = zip(
-                _curves.interpolated(grid, counts, pruning),
-                _curves.interpolated(grid, counts, rounding),
-                strict=True,
-            )
-            levels += [
-                Level(
-                    Combination(prune=self.prune.with_nonzeros(k), quantize=quantize),
-                    k,
-                    _curves.coded_bytes(k, quantize.n_levels, shape, dtype),
-                    sum(error),
-                )
-                for k, error in zip(grid.tolist(), errors, strict=True)
-            ]
-        return levels
+        points = _curves.pruned_and_quantised(self.prune, options, target, metric, dtype, span)
+        return [
+            Level(Combination(prune=self.prune.with_nonzeros(k), quantize=quantize), k, size, error)
+            for quantize, k, size, error in points
+        ]
 
     def _factored(self, weight: Float, warm: Format | None) -> Format:
         assert self._factors is not None

@@ -55,6 +55,33 @@ def keep_pattern(weight: Float, n: int, m: int) -> Float:
     return kept
 
 
+def block(structure: str) -> tuple[int, int] | None:
+    """Return (R, C) for a structure "RxC" with positive R and C, else None."""
+    match = re.fullmatch(r"(\d+)x(\d+)", structure)
+    if match is None or not (int(match[1]) and int(match[2])):
+        return None
+    return int(match[1]), int(match[2])
+
+
+def keep_blocks(weight: Float, shape: tuple[int, int], n_nonzero: int) -> Float:
+    """Keep the blocks of largest norm, with at most ``n_nonzero`` entries, but one at least.
+
+    Blocks of ``shape`` tile the matrix from its first entry; those at the far edges may be smaller.
+    """
+    rows = np.arange(weight.shape[0]) // shape[0]
+    columns = np.arange(weight.shape[1]) // shape[1]
+    place = rows[:, None] * (columns[-1] + 1) + columns
+    norms = np.bincount(place.ravel(), np.square(weight, dtype=np.float64).ravel())
+    sizes = np.bincount(place.ravel())
+    order = np.argsort(-norms / sizes, kind="stable")
+    fits = np.cumsum(sizes[order]) <= n_nonzero
+    fits[0] = True
+    stays = np.zeros(norms.size, bool)
+    stays[order[fits]] = True
+    kept: Float = np.where(stays[place], weight, weight.dtype.type(0))
+    return kept
+
+
 def keep_columns(weight: Float, n_kept: int) -> Float:
     """Keep the ``n_kept`` columns of largest norm."""
     norms = np.square(weight, dtype=np.float64).sum(axis=0)
@@ -81,7 +108,8 @@ class Prune(Scheme):
     structure : str, optional
         ``None`` lets any weight go. ``"neuron"`` removes whole output neurons, the amount being
         the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
-        each neuron; the amount is then N / M and is not given.
+        each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
+        keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
 
     Examples
     --------
@@ -99,11 +127,12 @@ class Prune(Scheme):
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a pruned matrix of ``shape``."""
-        if self.structure is not None and self.structure != "neuron":
+        free = self.structure is None or self.structure == "neuron"
+        if not free and block(str(self.structure)) is None:
             if pattern(str(self.structure)) is None:
                 raise ValueError(
-                    f'structure={self.structure!r} must be None, "neuron" or a pattern such as '
-                    '"2:4".'
+                    f'structure={self.structure!r} must be None, "neuron", a pattern such as "2:4" '
+                    'or blocks such as "4x4".'
                 )
             if not self._no_amount:
                 raise ValueError(
@@ -162,6 +191,9 @@ class Prune(Scheme):
             return hard_threshold(weight, self._kept(weight.size))
         if self.structure == "neuron":
             return keep_columns(weight, min(weight.shape[1], self._kept(weight.shape[1])))
+        rows_and_columns = block(self.structure)
+        if rows_and_columns is not None:
+            return keep_blocks(weight, rows_and_columns, self._kept(weight.size))
         n_and_m = pattern(self.structure)
         assert n_and_m is not None
         return keep_pattern(weight, *n_and_m)

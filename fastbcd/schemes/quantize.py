@@ -14,7 +14,7 @@ from fastbcd._validation import check_choice, is_integer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme, exactly_one
-from fastbcd.schemes._codebook_metric import CodebookProblem
+from fastbcd.schemes._codebook_metric import improved
 from fastbcd.schemes._metric import Metric
 
 METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
@@ -145,7 +145,7 @@ class Quantize(Scheme):
         """
         start = self.project(target, warm)
         mask = np.ones(target.shape, bool)
-        codes, codebook, scale = self._fit_in_metric(start, target, mask, metric)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
         return CodebookMatrix(
             codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
         )
@@ -156,7 +156,7 @@ class Quantize(Scheme):
         """Return the same for the non-zeros of ``target``, the best weights on their supports."""
         mask = target != 0
         start = self.project_nonzeros(target)
-        codes, codebook, scale = self._fit_in_metric(start, target, mask, metric)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
         mask &= codebook[codes] != 0
         places = SparseMatrix.from_dense(mask.astype(dtype))
         return CodebookSparseMatrix(
@@ -167,24 +167,6 @@ class Quantize(Scheme):
             target.shape[1],
             None if scale is None else scale.astype(dtype),
         )
-
-    def _fit_in_metric(
-        self,
-        start: CodebookMatrix | CodebookSparseMatrix,
-        target: Float64,
-        mask: NDArray[np.bool_],
-        metric: Metric,
-    ) -> tuple[NDArray[Any], Float64, Float64 | None]:
-        """Return codes (n_in, n_out), codebook and scale, starting from a plain projection."""
-        scale = np.ones(target.shape[1]) if start.scale is None else start.scale
-        problem = CodebookProblem(target, mask, metric)
-        book = problem.fit(
-            start.codebook.astype(np.float64),
-            scale.astype(np.float64),
-            grid=self.method != "kmeans",
-            by_output=self.per == "column",
-        )
-        return problem.spread(book), book.levels, None if start.scale is None else book.scale
 
     def codebook_of(self, values: Float) -> Float64:
         """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""
