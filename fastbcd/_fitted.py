@@ -18,6 +18,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.compression import CompressionReport, compress, report
 from fastbcd.formats import Format
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
+from fastbcd.solvers import ConvergenceRecord
 
 PREDICT_CHUNK = 4096
 """Rows that are predicted at once, so that memory does not grow with the data."""
@@ -76,8 +77,8 @@ class FittedNetwork(BaseEstimator):
             Weights of the rows of ``X``.
         **options
             Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
-            ``max_score_drop``, ``scoring``, ``allocation``, ``epochs``, ``random_state``,
-            ``verbose``.
+            ``max_score_drop``, ``scoring``, ``validation_data``, ``allocation``, ``epochs``,
+            ``random_state``, ``verbose``.
 
         Returns
         -------
@@ -98,6 +99,7 @@ class FittedNetwork(BaseEstimator):
             given = ", ".join(sorted(options)) or "no scheme"
             raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
         small = copy(self)
+        small._forget_training()
         small.scheme = scheme
         small._store_projection(self.network_)
         return small
@@ -107,6 +109,13 @@ class FittedNetwork(BaseEstimator):
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         """Return checked weights (n,)."""
+
+    def _forget_training(self) -> None:
+        """Empty the record of a training that ``network_`` did not go through."""
+        self.convergence_ = ConvergenceRecord()
+        self.objective_curve_ = self.convergence_.objective
+        self.validation_scores_: list[float] = []
+        self.n_iter_ = self.best_iter_ = 0
 
     def _store_projection(self, network: Network) -> None:
         """Project every layer that has a scheme, without data."""

@@ -125,6 +125,13 @@ class Scheme(ABC):
         """
         return None
 
+    def with_nonzeros(self, count: int | None) -> Scheme:
+        """Return the scheme with ``count`` weights that stay, or with no amount for None.
+
+        For schemes that :meth:`share_of` tells a share of.
+        """
+        raise NotImplementedError
+
     def neurons_kept(self, n_out: int) -> int | None:
         """Return how many output neurons stay, if the scheme removes whole neurons."""
         return None
