@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, expect
 
 
 def _chain(cores: Sequence[Float]) -> Float:
@@ -19,6 +21,23 @@ def _chain(cores: Sequence[Float]) -> Float:
     for core in cores[1:]:
         product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
     return product
+
+
+def check_train(state: State) -> tuple[list[int], list[int], tuple[int, int], int]:
+    """Return the modes, ranks and shape of a stored train, and the entries of its cores.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    modes, ranks = ([int(size) for size in state[name].ravel()] for name in ("modes", "ranks"))
+    expect(state["shape"].shape == (2,), "shape holds two numbers")
+    shape = (int(state["shape"][0]), int(state["shape"][1]))
+    expect(len(modes) > 0 and len(ranks) == len(modes) + 1, "ranks are one more than modes")
+    expect(ranks[0] == ranks[-1] == 1, "the first and the last rank are 1")
+    expect(prod(modes) == shape[0] * shape[1], "the modes multiply to the number of entries")
+    return modes, ranks, shape, sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes))
 
 
 class TensorTrainMatrix(Format):
@@ -123,16 +142,19 @@ class TensorTrainMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        shape = (int(state["shape"][0]), int(state["shape"][1]))
-        modes, ranks = state["modes"].tolist(), state["ranks"].tolist()
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        modes, ranks, shape, size = check_train(state)
+        check_float(state["cores"], "cores")
+        expect(state["cores"].size == size, f"the cores have {size} entries")
         return cls.from_buffer(state["cores"], modes, ranks, shape)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         last = self.cores[-1] * self.dtype.type(factor)
         return type(self)((*self.cores[:-1], last), self.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be formed again."""
-        return {"cores": self.cores, "shape": self.shape, "modes": self.modes, "ranks": self.ranks}
