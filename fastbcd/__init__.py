@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastbcd import datasets as datasets
     from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
@@ -24,13 +25,14 @@ _HOME = {
     "BCDRegressor": "fastbcd.estimators",
     "load": "fastbcd.storage",
 }
-_MODULES = ("export", "formats", "schemes")
+_MODULES = ("datasets", "export", "formats", "schemes")
 
 __all__ = [
     "BCDClassifier",
     "BCDRegressor",
     "__version__",
     "compress",
+    "datasets",
     "export",
     "formats",
     "load",
