@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 1 << 19
-"""Codes that are spread out to single bits at once; a multiple of 8, so that chunks end on bytes."""
+"""Codes spread out to single bits at once; a multiple of 8, so that chunks end on bytes."""
 
 MAX_BITS = 16
 

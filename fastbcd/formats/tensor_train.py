@@ -15,7 +15,7 @@ from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_float, expect
 
 
-def _chain(cores: Sequence[Float]) -> Float:
+def chain(cores: Sequence[Float]) -> Float:
     """Multiply neighbouring cores: (r_0, m_1 .. m_k, r_k) as (r_0 m_1 .. m_k, r_k)."""
     product = cores[0].reshape(-1, cores[0].shape[2])
     for core in cores[1:]:
@@ -85,11 +85,11 @@ class TensorTrainMatrix(Format):
         rank = self.ranks[cut]
         if rank * sum(self.shape) >= self.shape[0] * self.shape[1]:
             return None
-        return _chain(self.cores[:cut]), _chain(self.cores[cut:]).reshape(rank, self.shape[1])
+        return chain(self.cores[:cut]), chain(self.cores[cut:]).reshape(rank, self.shape[1])
 
     @cached_property
     def _dense(self) -> Float:
-        return _chain(self.cores).reshape(self.shape)
+        return chain(self.cores).reshape(self.shape)
 
     def matmul(self, v: Float) -> Float:
         """Return ``v @ W`` by two thin products where the modes allow it, else by one dense one."""
@@ -101,9 +101,7 @@ class TensorTrainMatrix(Format):
     def to_dense(self) -> Float:
         """Return W as an array."""
         factors = self._factors
-        return (
-            _chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
-        )
+        return chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
 
     @property
     def n_params(self) -> int:

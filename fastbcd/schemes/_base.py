@@ -129,6 +129,18 @@ class Scheme(ABC):
         """Return how many output neurons stay, if the scheme removes whole neurons."""
         return None
 
+    def __str__(self) -> str:
+        """Return the scheme with the parameters that are given."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
+        return f"{type(self).__name__}({inside})"
+
+    def __add__(self, other: Scheme) -> Scheme:
+        """Combine two schemes; see :class:`fastbcd.schemes.Combination`."""
+        from fastbcd.schemes.combination import combine
+
+        return combine(self, other)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name (scikit-learn's protocol)."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
