@@ -10,20 +10,32 @@ from typing import TYPE_CHECKING, Any
 from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
+    from fastbcd.storage import load as load
 
 _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
+    "load": "fastbcd.storage",
 }
-_MODULES = ("formats", "schemes")
+_MODULES = ("export", "formats", "schemes")
 
-__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "compress", "formats", "schemes"]
+__all__ = [
+    "BCDClassifier",
+    "BCDRegressor",
+    "__version__",
+    "compress",
+    "export",
+    "formats",
+    "load",
+    "schemes",
+]
 
 
 def __getattr__(name: str) -> Any:
