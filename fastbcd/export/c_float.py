@@ -133,6 +133,8 @@ class FloatWriter:
             self._activate(index, layer, current)
         text = "\n".join([*self._helpers.values(), self._kernels.text])
         body = "\n".join(self._lines)
+        if "(x," not in body:
+            body = f"    (void)x;\n{body}"
         function = (
             "/* The outputs of the network, before they are made classes or probabilities. */\n"
             "static inline void @outputs(const float *x, float *outputs)\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from fastbcd import _validation as check
+from fastbcd._files import write_atomic
 from fastbcd._training import as_dense
 from fastbcd._types import Float64
 from fastbcd.estimators import BCDClassifier, BCDRegressor
@@ -87,7 +87,7 @@ def to_c(
             "range of every activation. A few hundred training rows do."
         )
     text = header(estimator, target.name, prefix, arithmetic, rows, allow_dense)
-    write_whole(target, text)
+    write_atomic(target, text.encode("ascii"))
 
 
 def header(
@@ -130,18 +130,3 @@ def header(
     ]
     text = "\n".join(block for block in blocks if block)
     return text.replace("@@", f"{prefix.upper()}_").replace("@", f"{prefix}_") + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file in one step: a failure leaves what was there before."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="ascii", newline="\n") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise

@@ -114,7 +114,8 @@ class Int8Writer:
         self._need("int8_t", "q", n_in)
         grid = network.input
         self._lines.append(
-            f"    @quantise(x, q, {n_in}, {real(1 / grid.scale)}, {real(grid.zero)});"
+            f"    @quantise(x, q, {n_in}, {real(1 / grid.scale)}, "
+            f"{real(grid.zero - grid.offset / grid.scale)});"
         )
         for index, layer in enumerate(network.layers):
             n_out = layer.unit.size

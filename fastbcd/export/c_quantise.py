@@ -1,10 +1,11 @@
 """Integer arithmetic: weights and activations as int8, sums as int32.
 
-Every vector of activations lies on a grid, x = scale (q - zero) with q from -128 to 127, that
-spans what a calibration sample shows; zero itself is a point of it. Every column of a weight
+Every vector of activations lies on a grid, x = offset + scale (q - zero) with q from -128 to 127,
+that spans what a calibration sample shows. Zero is a point of it, but where all activations have
+one sign. Every column of a weight
 matrix is a step times int8 numbers; a matrix of few distinct numbers keeps its codebook, in int16
 and with one step, because large and small levels differ by more than 8 bits. A product then is an exact sum of integers in units of
-scale * step_j, to which the rounded intercept is added, and its next grid is reached by
+scale * step_j, to which the rounded intercept is added, with what the offset contributes, and its next grid is reached by
 
     q' = clip(zero' + round(sum * factor_j / 2^shift))
 
@@ -39,10 +40,11 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Grid:
-    """The numbers scale * (q - zero), q = -128 ... 127."""
+    """The numbers offset + scale * (q - zero), q = -128 ... 127."""
 
     scale: float
     zero: int
+    offset: float = 0.0
 
     @classmethod
     def over(cls, values: Float, least: float = 0.0) -> Grid:
@@ -51,10 +53,19 @@ class Grid:
         scale = max((high - low) / (HIGH - LOW), least) or 1.0
         return cls(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
 
+    @classmethod
+    def around(cls, values: Float) -> Grid:
+        """Return the grid that spans ``values``, whether or not zero lies among them."""
+        low, high = float(values.min()), float(values.max())
+        if low <= 0 <= high:
+            return cls.over(values)
+        return cls((high - low) / (HIGH - LOW) or 1.0, LOW, low)
+
     def quantise(self, values: Float) -> Int8:
         """Return the nearest points of the grid."""
-        q: Int8 = np.clip(np.rint(values / self.scale) + self.zero, LOW, HIGH).astype(np.int8)
-        return q
+        q = np.rint((values - self.offset) / self.scale) + self.zero
+        points: Int8 = np.clip(q, LOW, HIGH).astype(np.int8)
+        return points
 
 
 @dataclass(frozen=True)
@@ -151,13 +162,18 @@ def quantise(layers: list[Affine], x: Float64) -> IntegerNetwork:
     x : (n, n_in) array
         Inputs that the ranges of the activations are taken from.
     """
-    grid = Grid.over(x)
+    grid = Grid.around(x)
     network = IntegerNetwork(grid)
     for index, layer in enumerate(layers):
-        steps, sums = zip(*(_part(part, grid, x, layer.intercept) for part in layer.parts))
+        sums = [_applied(part, x) for part in layer.parts]
         u = np.sum(sums, axis=0) + layer.intercept
+        # The integers see x - offset; what the offset contributes becomes part of the intercept.
+        offset = np.full((1, x.shape[1]), grid.offset)
+        moved = np.sum([_applied(part, offset) for part in layer.parts], axis=0)[0]
+        layer = replace(layer, intercept=layer.intercept + moved)
+        steps = [_steps(part, grid, x - offset, layer.intercept) for part in layer.parts]
         x = ALL_ACTIVATIONS[layer.activation].value(u.copy())
-        integer = _added(list(steps), layer)
+        integer = _added(steps, layer)
         if index < len(layers) - 1:
             integer = _activated(integer, u, x)
             assert integer.after is not None
@@ -166,10 +182,15 @@ def quantise(layers: list[Affine], x: Float64) -> IntegerNetwork:
     return network
 
 
-def _part(
-    part: Part, grid: Grid, x: Float64, intercept: Float
-) -> tuple[list[Step], Float64]:
-    """Return the steps of a part, and its products in floating point."""
+def _applied(part: Part, x: Float64) -> Float64:
+    """Return the products with ``x`` in floating point."""
+    for product in part:
+        x = product.apply(x)
+    return x
+
+
+def _steps(part: Part, grid: Grid, x: Float64, intercept: Float) -> list[Step]:
+    """Return the steps of a part, given its inputs in floating point, their offset taken off."""
     steps = []
     for product in part[:-1]:
         weight, unit = _weight(product, grid.scale, np.zeros(1))
@@ -178,7 +199,7 @@ def _part(
         steps.append(Step(weight, grid.zero, unit, Rescaling.by(unit / output.scale), output))
         grid = output
     weight, unit = _weight(part[-1], grid.scale, np.abs(intercept))
-    return [*steps, Step(weight, grid.zero, unit)], part[-1].apply(x)
+    return [*steps, Step(weight, grid.zero, unit)]
 
 
 def _weight(
@@ -191,7 +212,8 @@ def _weight(
     found = _rounded(product, scale, intercept, np.int8)
     if np.unique(product.weight).size <= MOST_LEVELS:
         precise = _rounded(product, scale, intercept, np.int16)
-        if smallest(precise[0]).n_bytes <= smallest(found[0]).n_bytes:
+        stored = smallest(precise[0])
+        if stored.form.endswith("codes") and stored.n_bytes <= smallest(found[0]).n_bytes:
             return precise
     return found
 
@@ -243,7 +265,7 @@ def _activated(layer: IntegerLayer, u: Float64, v: Float64) -> IntegerLayer:
     activation = layer.activation
     if activation in SATURATED:
         bound = SATURATED[activation]
-        output, after = Grid.over(np.clip(u, -bound, bound), least), Grid.over(v)
+        output, after = Grid.over(np.clip(u, -bound, bound), least), Grid.around(v)
         points = output.scale * (np.arange(LOW, HIGH + 1.0) - output.zero)
         table = after.quantise(ALL_ACTIVATIONS[activation].value(points))
     else:

@@ -99,11 +99,13 @@ class Tables:
         self.n_bytes = 0
 
     def add(self, values: NDArray[Any], hint: str) -> str:
-        """Return the name of an array of these values: float32, or 8- and 32-bit integers."""
+        """Return the name of an array of these values: float32, or 8-, 16- or 32-bit integers."""
         c_type = _TYPES[values.dtype.name]
         key = (c_type, values.tobytes())
         if key not in self._names:
             name = f"@{hint}"
+            if any(name == taken for taken in self._names.values()):
+                name += f"_{len(self._names)}"
             write = real if values.dtype.kind == "f" else integer
             self.definitions.append(array(c_type, name, map(write, values.ravel())))
             self._names[key] = name
