@@ -11,18 +11,21 @@ from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastbcd import datasets as datasets
+    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
+    from fastbcd.storage import load as load
 
 _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
+    "load": "fastbcd.storage",
 }
-_MODULES = ("datasets", "formats", "schemes")
+_MODULES = ("datasets", "export", "formats", "schemes")
 
 __all__ = [
     "BCDClassifier",
@@ -30,7 +33,9 @@ __all__ = [
     "__version__",
     "compress",
     "datasets",
+    "export",
     "formats",
+    "load",
     "schemes",
 ]
 
