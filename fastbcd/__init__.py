@@ -11,8 +11,11 @@ from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastbcd import datasets as datasets
+    from fastbcd import display as display
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
+    from fastbcd._info import info as info
+    from fastbcd._warmup import warmup as warmup
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
@@ -21,8 +24,10 @@ _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
+    "info": "fastbcd._info",
+    "warmup": "fastbcd._warmup",
 }
-_MODULES = ("datasets", "formats", "schemes")
+_MODULES = ("datasets", "display", "formats", "schemes")
 
 __all__ = [
     "BCDClassifier",
@@ -30,8 +35,11 @@ __all__ = [
     "__version__",
     "compress",
     "datasets",
+    "display",
     "formats",
+    "info",
     "schemes",
+    "warmup",
 ]
 
 

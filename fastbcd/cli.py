@@ -22,14 +22,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
-    from fastbcd.demo import run_demo
-
     try:
-        print(run_demo(options.seed, options.quiet))
+        print(_run(options))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+def _run(options: argparse.Namespace) -> object:
+    """Run the command; return what to print."""
+    if options.command == "info":
+        from fastbcd._info import info
+
+        return info()
+    if options.command == "warmup":
+        from fastbcd._warmup import DTYPES, warmup
+
+        return warmup(options.dtype or DTYPES, verbose=not options.quiet)
+    from fastbcd.demo import run_demo
+
+    return run_demo(options.seed, options.quiet)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,4 +62,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--seed", type=int, default=0, help="seed of split and weights (default 0)")
     demo.add_argument("--quiet", action="store_true", help="print the table only")
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile all kernels now, so that no fit has to wait",
+        description="Compile every kernel once and keep the machine code in the cache.",
+    )
+    warmup.add_argument(
+        "--dtype", choices=("float32", "float64"), help="for data of this type only (default both)"
+    )
+    warmup.add_argument("--quiet", action="store_true", help="show no progress")
+    commands.add_parser(
+        "info",
+        help="print versions, processor, BLAS, threads and cache: for reports of bugs",
+        description="Print what a report of a bug should contain.",
+    )
     return parser
