@@ -19,6 +19,7 @@ from fastbcd._fitted import forward
 from fastbcd._network import Layer, Network
 from fastbcd._report import report
 from fastbcd._types import Float
+from fastbcd.exceptions import BudgetError, BudgetWarning
 from fastbcd.formats import DenseMatrix
 from fastbcd.importing import Source, as_network_type
 from fastbcd.schemes import LowRank, Prune
@@ -213,7 +214,7 @@ class Job:
         limit = budget.amount if budget.kind == "max_bytes" else self.dense_bytes / budget.amount
         found = self._one_shot_within(int(limit))
         if found is None:
-            raise ValueError(
+            raise BudgetError(
                 f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
                 f"network can be made is {self._smallest()} bytes."
             )
@@ -346,8 +347,9 @@ class Job:
             assert nearest is not None
             warnings.warn(
                 f"No smaller network was found whose score drops by at most {max_drop:g}; the "
-                f"best one drops by {before - nearest[0]:.4g}.",
-                UserWarning,
+                f"best one drops by {before - nearest[0]:.4g}. Allow more, or give more rows or "
+                "epochs.",
+                BudgetWarning,
                 stacklevel=4,
             )
             best = nearest[1]

@@ -79,7 +79,7 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 
 COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("layer", "text", lambda row: row.layer),
-    ("shape", "", lambda row: row.shape.replace(" x ", " × ")),
+    ("shape", "", lambda row: row.shape.replace(" x ", "\u00a0×\u00a0")),
     ("format", "text", lambda row: row.format.replace("_", " ")),
     ("scheme", "text", lambda row: row.scheme),
     ("parameters", "", lambda row: f"{row.n_params:,}"),

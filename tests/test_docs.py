@@ -14,6 +14,7 @@ from pkgutil import walk_packages
 import pytest
 
 import fastbcd
+import fastbcd.exceptions
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -21,6 +22,7 @@ PAGES = sorted(
     page for page in DOCS.rglob("*.md") if not {"_build", "gallery", "generated"} & set(page.parts)
 )
 PUBLIC_MODULES = [fastbcd, fastbcd.schemes, fastbcd.formats, fastbcd.display, fastbcd.datasets]
+PUBLIC_MODULES += [fastbcd.exceptions]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -92,6 +94,7 @@ def test_the_reference_lists_every_public_name(module):
     for name in module.__all__:
         value = getattr(module, name)
         documented = inspect.isclass(value) or inspect.isroutine(value)
+        documented = documented and value.__module__.startswith("fastbcd")
         if documented and f"{module.__name__}.{name}" not in listed:
             missing.append(name)
     assert not missing, f"docs/api.rst does not list {missing} of {module.__name__}"
@@ -117,57 +120,47 @@ def test_every_public_name_is_exported_once(module):
 
 
 def public_callables() -> list[object]:
+    """Return (owner, name) of every public function, class and method."""
     found = []
     for module in PUBLIC_MODULES:
         for name in module.__all__:
             value = getattr(module, name)
-            if inspect.isroutine(value):
-                found.append(pytest.param(value, id=f"{module.__name__}.{name}"))
-            elif inspect.isclass(value) and value.__module__.startswith("fastbcd"):
-                found.append(pytest.param(value, id=f"{module.__name__}.{name}"))
-                for key, member in vars(value).items():
-                    function = getattr(member, "__func__", member)
-                    if inspect.isfunction(function) and not key.startswith("_"):
-                        found.append(pytest.param(function, id=f"{module.__name__}.{name}.{key}"))
+            ours = getattr(value, "__module__", "").startswith("fastbcd")
+            if not (inspect.isroutine(value) or inspect.isclass(value)) or not ours:
+                continue
+            found.append(pytest.param(module, name, id=f"{module.__name__}.{name}"))
+            for key, member in vars(value).items() if inspect.isclass(value) else ():
+                function = getattr(member, "__func__", member)
+                if inspect.isfunction(function) and not key.startswith("_"):
+                    found.append(pytest.param(value, key, id=f"{module.__name__}.{name}.{key}"))
     return found
 
 
-def documented_parameters(text: str) -> set[str]:
-    """Return the names in the numpydoc section Parameters."""
+def documented_parameters(text: str, expected: set[str]) -> set[str]:
+    """Return the names in the section Parameters, or those that a short text speaks of."""
     section = re.search(
-        r"^\s*Parameters\n\s*-{3,}\n(.*?)(?=^\s*\w+\n\s*-{3,}\n|\Z)", text, re.M | re.S
+        r"^Parameters\n-{3,}\n(.*?)(?=^[A-Z]\w+\n-{3,}\n|\Z)", text, re.MULTILINE | re.DOTALL
     )
     if section is None:
-        return set()
-    lines = section[1].splitlines()
-    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    heads = [line.strip() for line in lines if line.strip() and line[indent] != " "]
+        # A method of one or two arguments may name them in its sentence.
+        return {n for n in expected if re.search(rf"\b{n}\b", text)} if len(expected) < 3 else set()
+    heads = [line for line in section[1].splitlines() if line and not line.startswith(" ")]
     return {n.strip().lstrip("*") for head in heads for n in head.split(" : ")[0].split(",")}
 
 
-@pytest.mark.parametrize("value", public_callables())
-def test_every_public_parameter_is_documented(value):
+@pytest.mark.parametrize(("owner", "name"), public_callables())
+def test_every_public_parameter_is_documented(owner, name):
+    value = getattr(owner, name)
     text = inspect.getdoc(value) or ""
     assert text
-    if inspect.isclass(value) and value.__init__ is object.__init__:
-        return
-    try:
-        parameters = inspect.signature(value).parameters
-    except ValueError:
-        return
-    expected = {name for name in parameters if name not in ("self", "cls")}
-    found = documented_parameters(text)
-    if not found and inspect.isfunction(value) and value.__qualname__.count("."):
-        # A method whose summary names what it takes needs no section: matmul(v), scaled(factor).
-        short = len(expected) <= 2
-        if short and all(re.search(rf"\b{name}\b", text) for name in expected):
-            return
-        owner = value.__qualname__.split(".")[0]
-        if (
-            short
-            and owner not in ("BCDClassifier", "BCDRegressor")
-            and expected <= {"weight", "warm", "shape", "state", "params", "deep", "v", "factor"}
-        ):
-            return  # the base class says it, for all
-    missing = expected - found
-    assert not missing, f"{value.__qualname__} does not document {sorted(missing)}"
+    if inspect.isclass(value) and (
+        value.__init__ is object.__init__ or issubclass(value, BaseException)
+    ):
+        return  # nothing of ours to document
+    expected = set(inspect.signature(value).parameters) - {"self", "cls"}
+    documented = documented_parameters(text, expected)
+    for base in inspect.getmro(owner)[1:] if inspect.isclass(owner) else ():
+        # What a base class says of a method need not be said again.
+        documented |= documented_parameters(inspect.getdoc(getattr(base, name, "")) or "", expected)
+    missing = expected - documented
+    assert not missing, f"{name} does not document {sorted(missing)}"

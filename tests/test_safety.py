@@ -105,9 +105,10 @@ print(json.dumps({
 """
 
 
-def run_report(**environment):
+def run_report(cwd=None, **environment):
     done = subprocess.run(
         [sys.executable, "-c", REPORT],
+        cwd=cwd,  # not the checkout, which would come first on the path
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -139,6 +140,7 @@ def test_a_read_only_installation_without_a_home_runs(tmp_path):
     for folder in (site, *site.rglob("*")):
         folder.chmod(folder.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
     found = run_report(
+        cwd=scratch,
         PYTHONPATH=str(site),
         PYTHONDONTWRITEBYTECODE="1",
         HOME=str(no_home),

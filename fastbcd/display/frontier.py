@@ -10,6 +10,7 @@ from sklearn.metrics import check_scoring
 
 from fastbcd.compression import compress
 from fastbcd.display import _style
+from fastbcd.exceptions import BudgetError
 from fastbcd.schemes import LowRank, Prune, Scheme
 
 Path = Sequence[tuple[float, float]]
@@ -104,10 +105,8 @@ class FrontierDisplay:
             for ratio in ratios:
                 try:
                     small = compress(estimator, X, y, scheme=scheme, ratio=ratio, **options)
-                except ValueError as error:
-                    if "the smallest this" in str(error):
-                        continue
-                    raise
+                except BudgetError:
+                    continue
                 total = small.compression_report_.total
                 paths[name].append((total.n_bytes, scorer(small, X_test, y_test)))
                 dense = total.dense_bytes, scorer(estimator, X_test, y_test)
