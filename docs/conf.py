@@ -77,6 +77,7 @@ html_sidebars = {"**": []}
 html_theme_options = {
     "logo": {"text": "fastbcd"},
     "navbar_align": "left",
+    "header_links_before_dropdown": 4,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
     "footer_start": ["copyright"],

@@ -20,10 +20,9 @@ CSS = """
 .fastbcd-report h2 { font-size: 1.05rem; margin: 1.6em 0 .5em; }
 .fastbcd-report .facts { display: flex; flex-wrap: wrap; gap: .4em 2.2em; padding: 0;
   margin: .6em 0 1em; }
-.fastbcd-report .facts div { display: flex; flex-direction: column; }
-.fastbcd-report .facts dt { font-size: .85em; font-weight: normal; opacity: .75; order: 2;
-  margin: 0; }
-.fastbcd-report .facts dd { font-size: 1.5em; font-variant-numeric: tabular-nums; margin: 0; }
+.fastbcd-report .facts b { display: block; font-size: 1.5em; font-weight: normal;
+  font-variant-numeric: tabular-nums; }
+.fastbcd-report .facts span { font-size: .85em; opacity: .75; }
 .fastbcd-report .bar { display: grid; grid-template-columns: 13em 1fr 11em; gap: .2em 1em;
   align-items: center; margin: .35em 0; }
 .fastbcd-report .bar svg { width: 100%; height: 1em; display: block; }
@@ -79,7 +78,7 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 
 COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("layer", "text", lambda row: row.layer),
-    ("shape", "", lambda row: row.shape.replace(" x ", "\u00a0×\u00a0")),
+    ("shape", "", lambda row: row.shape.replace(" x ", "\u00a0×\u00a0")),  # unbroken
     ("format", "text", lambda row: row.format.replace("_", " ")),
     ("scheme", "text", lambda row: row.scheme),
     ("parameters", "", lambda row: f"{row.n_params:,}"),
@@ -147,8 +146,8 @@ def _facts(report: Any) -> str:
     ]
     if report.score_before is not None and report.score_after is not None:
         facts.append((f"{report.score_after:.4f}", f"score, {report.score_before:.4f} before"))
-    inside = "".join(f"<div><dt>{escape(b)}</dt><dd>{escape(a)}</dd></div>" for a, b in facts)
-    return f'<dl class="facts">{inside}</dl>'
+    inside = "".join(f"<div><b>{escape(a)}</b><span>{escape(b)}</span></div>" for a, b in facts)
+    return f'<div class="facts">{inside}</div>'
 
 
 def _bar(name: str, about: str, fills: Sequence[tuple[str, float]], value: str) -> str:

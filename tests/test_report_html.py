@@ -147,7 +147,7 @@ PROBE = """
 frame.onload = () => {{
   const page = frame.contentDocument, view = frame.contentWindow;
   const root = page.documentElement;
-  const texts = [...page.querySelectorAll("td, .bar span, dd, dt")]
+  const texts = [...page.querySelectorAll("td, .bar span, .facts b, .facts span")]
     .filter(e => e.textContent.trim() && e.offsetParent);
   const sizes = texts.map(e => parseFloat(view.getComputedStyle(e).fontSize));
   const out = texts.filter(e => e.getBoundingClientRect().right > view.innerWidth + 1);
