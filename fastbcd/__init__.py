@@ -49,7 +49,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"fastbcd.{name}")
     else:
-        raise AttributeError(f"module 'fastbcd' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'fastbcd' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     globals()[name] = value
     return value
 

@@ -65,7 +65,7 @@ class ConvergenceDisplay:
         if record is None or len(record.terms) < 2:
             raise ValueError(
                 f"This {type(estimator).__name__} holds no course of a fit. Only fit() records "
-                "one; partial_fit() and compress() do not."
+                "one; partial_fit() does not, nor has a network from elsewhere any."
             )
         return cls(record)
 
