@@ -12,6 +12,8 @@ from fastbcd._version import __version__ as __version__
 if TYPE_CHECKING:
     from fastbcd import datasets as datasets
     from fastbcd import display as display
+    from fastbcd import exceptions as exceptions
+    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
     from fastbcd._info import info as info
@@ -19,15 +21,17 @@ if TYPE_CHECKING:
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
+    from fastbcd.storage import load as load
 
 _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
     "info": "fastbcd._info",
+    "load": "fastbcd.storage",
     "warmup": "fastbcd._warmup",
 }
-_MODULES = ("datasets", "display", "formats", "schemes")
+_MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
 
 __all__ = [
     "BCDClassifier",
@@ -36,8 +40,11 @@ __all__ = [
     "compress",
     "datasets",
     "display",
+    "exceptions",
+    "export",
     "formats",
     "info",
+    "load",
     "schemes",
     "warmup",
 ]

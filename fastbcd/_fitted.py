@@ -1,4 +1,4 @@
-"""What every fitted estimator can do with its network: show it, predict with it, compress it."""
+"""What every fitted estimator can do with its network: show it, compress it, take it away."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from fastbcd._deployment import Deployable
 from fastbcd._network import Network
 from fastbcd._training import as_dense
 from fastbcd._types import Float, Float64
@@ -23,7 +24,7 @@ PREDICT_CHUNK = 4096
 """Rows that are predicted at once, so that memory does not grow with the data."""
 
 
-class FittedNetwork(BaseEstimator):
+class FittedNetwork(Deployable, BaseEstimator):
     """The members that rest on ``network_`` alone, however it was trained."""
 
     network_: Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -182,7 +182,7 @@ def report(
         Notes for the reader.
     """
     n_layers = len(network.layers)
-    named = ["" if scheme is None else _short(scheme) for scheme in schemes or [None] * n_layers]
+    named = ["" if scheme is None else str(scheme) for scheme in schemes or [None] * n_layers]
     changes: Sequence[float | None] = output_errors or [None] * n_layers
     references: Sequence[Float | None] = dense or [None] * len(network.layers)
     rows = [
@@ -207,15 +207,6 @@ def report(
         error=error,
     )
     return CompressionReport(rows, total, score_before, score_after, tuple(warnings))
-
-
-def _short(scheme: object) -> str:
-    """Return the scheme with the parameters that are given."""
-    if not is_dataclass(scheme):
-        return str(scheme)
-    given = {f.name: getattr(scheme, f.name) for f in fields(scheme)}
-    inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
-    return f"{type(scheme).__name__}({inside})"
 
 
 def _row(

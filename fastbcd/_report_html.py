@@ -9,11 +9,11 @@ and dark.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
+
+from fastbcd._files import write_atomic
 
 CSS = """
 .fastbcd-report { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; }
@@ -112,30 +112,8 @@ def page(report: Any, title: str) -> str:
 
 
 def write_page(report: Any, path: str | os.PathLike[str], title: str) -> None:
-    """Write the report to ``path``; a file that is there is replaced only when all is written.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written.
-    """
-    target = Path(path)
-    text = page(report, title)
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, target)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Write the report to ``path``, whole or not at all."""
+    write_atomic(path, page(report, title).encode())
 
 
 def _facts(report: Any) -> str:

@@ -114,7 +114,9 @@ def compress(
     """
     # The estimators import the report from here.
     from fastbcd import importing
-    from fastbcd._compress import Budget, Job
+    from fastbcd._compress import run
+    from fastbcd._compress.budget import Budget
+    from fastbcd._compress.job import Job
 
     if isinstance(model, Pipeline):
         if not len(model.steps):
@@ -153,4 +155,4 @@ def compress(
     scorer = None
     if max_score_drop is not None and scoring is not None:
         scorer = check_scoring(source.estimator(source.network), scoring)
-    return job.run(budget, scorer)
+    return run(job, budget, scorer)

@@ -71,11 +71,11 @@ class Source:
             new._two_dimensional = not self.flat
         if self.feature_names is not None:
             new.feature_names_in_ = self.feature_names
-        if self.template is None:
-            new.convergence_ = ConvergenceRecord()
-            new.objective_curve_ = new.convergence_.objective
-            new.validation_scores_ = []
-            new.n_iter_ = new.best_iter_ = 0
+        # The record of a training that this network did not go through.
+        new.convergence_ = ConvergenceRecord()
+        new.objective_curve_ = new.convergence_.objective
+        new.validation_scores_ = []
+        new.n_iter_ = new.best_iter_ = 0
         return new
 
 

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import fastbcd.schemes
 from fastbcd.formats import Format, LowRankMatrix, SparseMatrix, TensorTrainMatrix
-from fastbcd.schemes import LowRank, Prune, Scheme, TensorTrain
+from fastbcd.schemes import Combination, LowRank, Prune, Quantize, Scheme, TensorTrain
 from fastbcd.schemes._base import schemes_by_layer
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
@@ -35,6 +35,25 @@ SCHEMES = [
     TensorTrain(rank=2, modes=(4, 6, 2, 2)),
     LowRank(energy=0.5),
     LowRank(energy=0.999),
+    Quantize(bits=1),
+    Quantize(bits=3),
+    Quantize(levels=5),
+    Quantize(bits=16),
+    Quantize(bits=2, method="uniform"),
+    Quantize(levels=6, method="uniform"),
+    Quantize(method="binary"),
+    Quantize(method="ternary"),
+    Quantize(bits=2, per="column"),
+    Quantize(bits=3, method="uniform", per="column"),
+    Quantize(method="binary", per="column"),
+    Prune(sparsity=0.5) + Quantize(bits=2),
+    Prune(n_nonzero=20) + Quantize(levels=3, per="column"),
+    Prune(density=0.3) + Quantize(method="ternary", per="column"),
+    Prune(density=0.5, structure="neuron") + Quantize(method="binary", per="column"),
+    LowRank(rank=1) + Quantize(bits=3),
+    TensorTrain(rank=3) + Quantize(bits=4),
+    LowRank(rank=1) + Prune(density=0.2),
+    TensorTrain(rank=2) + Prune(density=0.2) + Quantize(bits=3),
 ]
 
 
@@ -69,8 +88,20 @@ each_pruned = each_fit_of([s for s in SCHEMES if isinstance(s, Prune)])
 each_freely_pruned = each_fit_of(
     [s for s in SCHEMES if isinstance(s, Prune) and s.structure is None]
 )
-# A share of the energy of the result is less than that of the weight.
-each_of_fixed_size = each_fit_of([s for s in SCHEMES if getattr(s, "energy", None) is None])
+# A share of the energy of the result is less than that of the weight. Factors of what is already a
+# sum, or on a codebook, and codebooks up to column scales are found by local methods.
+each_idempotent = each_fit_of(
+    [
+        s
+        for s in SCHEMES
+        if getattr(s, "energy", None) is None
+        and not (isinstance(s, Quantize) and s.per == "column" and s.method == "kmeans")
+        and not (isinstance(s, Combination) and (s._factors or s.quantize.per == "column"))
+    ]
+)
+each_kmeans = each_fit_of(
+    [s for s in SCHEMES if isinstance(s, Quantize) and s.method == "kmeans" and s.per == "layer"]
+)
 
 
 def random_weight(shape, dtype=np.float64, seed=0):
@@ -79,6 +110,11 @@ def random_weight(shape, dtype=np.float64, seed=0):
 
 def squared_error(weight, compressed):
     return float(np.sum((weight.astype(np.float64) - compressed.to_dense()) ** 2))
+
+
+def on_factors(scheme):
+    """Whether factors or cores are taken from a codebook."""
+    return isinstance(scheme, Combination) and bool(scheme._factors and scheme.quantize)
 
 
 def test_every_scheme_is_under_contract():
@@ -114,7 +150,7 @@ def test_a_projection_does_not_depend_on_the_memory_order(scheme, shape, dtype):
     np.testing.assert_array_equal(scheme.project(wide[:, ::2]).to_dense(), expected)
 
 
-@each_of_fixed_size
+@each_idempotent
 @each_dtype
 def test_projecting_a_projection_changes_nothing(scheme, shape, dtype):
     once = scheme.project(random_weight(shape, dtype))
@@ -137,7 +173,8 @@ def test_a_weight_of_zeros_stays_zero(scheme, shape, dtype):
 @each_fit
 def test_a_projection_commutes_with_scaling(scheme, shape):
     weight = random_weight(shape)
-    for factor in (-3.0, 1e-6, 1e6):
+    # The signs of factors are arbitrary, and their codebook is not symmetric.
+    for factor in (3.0 if on_factors(scheme) else -3.0, 1e-6, 1e6):
         scaled = scheme.project(factor * weight).to_dense()
         expected = factor * scheme.project(weight).to_dense()
         np.testing.assert_allclose(scaled, expected, rtol=1e-9, atol=1e-11 * abs(factor))
@@ -154,7 +191,9 @@ def test_a_warm_start_is_as_near_as_a_cold_one(scheme, shape, dtype):
     assert started.shape == shape
     assert started.dtype == dtype
     floor = (TOL[dtype] * np.linalg.norm(nearby)) ** 2
-    assert squared_error(nearby, started) <= 1.01 * squared_error(nearby, cold) + floor
+    # Codes of factors depend on which of many equal factors were found.
+    slack = 1.5 if on_factors(scheme) else 1.01
+    assert squared_error(nearby, started) <= slack * squared_error(nearby, cold) + floor
 
 
 @each_fit
@@ -165,6 +204,10 @@ def test_a_warm_start_of_another_kind_or_size_is_ignored(scheme, shape):
         Prune(sparsity=0.0).project(random_weight(shape, seed=2)),
         LowRank(rank=1).project(random_weight((9, 4))),
         TensorTrain(rank=7).project(random_weight((4, 4))),
+        Quantize(bits=6).project(random_weight((4, 4))),
+        (Prune(sparsity=0.5) + Quantize(bits=6)).project(random_weight((4, 4))),
+        (LowRank(rank=1) + Quantize(bits=6)).project(random_weight((4, 4))),
+        (LowRank(rank=1) + Prune(sparsity=0.5)).project(random_weight((4, 4))),
     ]
     for warm in strangers:
         np.testing.assert_allclose(scheme.project(weight, warm).to_dense(), expected, atol=1e-12)
@@ -426,7 +469,7 @@ def test_a_scheme_can_be_cloned_and_compared(scheme):
     assert type(copy) is type(scheme)
     assert copy == scheme
     assert copy.get_params() == scheme.get_params()
-    assert type(scheme)(**scheme.get_params()) == scheme
+    assert type(scheme)(**scheme.get_params(deep=False)) == scheme
     assert repr(copy) == repr(scheme)
 
 

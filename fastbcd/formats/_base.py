@@ -17,7 +17,8 @@ State: TypeAlias = Mapping[str, NDArray[Any]]
 class Format(ABC):
     """A matrix of shape (n_in, n_out) in some stored form.
 
-    Instances are immutable: whoever changes a network makes new ones.
+    Instances are immutable: whoever changes a network makes new ones. What can be formed again is
+    kept in attributes that start with an underscore, which are neither copied nor pickled.
     """
 
     kind: ClassVar[str]
@@ -66,6 +67,9 @@ class Format(ABC):
     def n_bits(self) -> int:
         """Bits of the arrays of :meth:`state_dict`: numbers, indices and shape."""
         return 8 * sum(array.nbytes for array in self.state_dict().values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if not key.startswith("_")}
 
     def __repr__(self) -> str:
         rows, columns = self.shape

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float
 
 
 class DenseMatrix(Format):
@@ -55,7 +56,14 @@ class DenseMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the weight is no matrix of floating-point numbers.
+        """
+        check_float(state["weight"], "weights", 2)
         return cls(state["weight"])
 
     def scaled(self, factor: float) -> Self:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, expect
 
 
 class LowRankMatrix(Format):
@@ -63,8 +64,21 @@ class LowRankMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        return cls(state["left"], state["right"])
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        left, right = state["left"], state["right"]
+        for factor in (left, right):
+            check_float(factor, "factors", 2)
+        expect(
+            left.shape[1] == right.shape[0] and left.dtype == right.dtype,
+            "the factors can be multiplied",
+        )
+        return cls(left, right)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, check_places
 
 
 class SparseMatrix(Format):
@@ -87,8 +88,18 @@ class SparseMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        return cls(state["values"], state["columns"], state["row_lengths"], int(state["n_out"]))
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        values, columns, row_lengths = state["values"], state["columns"], state["row_lengths"]
+        n_out = int(state["n_out"])
+        check_float(values, "values")
+        check_places(columns, row_lengths, n_out, values.size)
+        return cls(values, columns, row_lengths, n_out)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,14 +12,32 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, expect
 
 
-def _chain(cores: Sequence[Float]) -> Float:
+def chain(cores: Sequence[Float]) -> Float:
     """Multiply neighbouring cores: (r_0, m_1 .. m_k, r_k) as (r_0 m_1 .. m_k, r_k)."""
     product = cores[0].reshape(-1, cores[0].shape[2])
     for core in cores[1:]:
         product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
     return product
+
+
+def check_train(state: State) -> tuple[list[int], list[int], tuple[int, int], int]:
+    """Return the modes, ranks and shape of a stored train, and the entries of its cores.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    modes, ranks = ([int(size) for size in state[name].ravel()] for name in ("modes", "ranks"))
+    expect(state["shape"].shape == (2,), "shape holds two numbers")
+    shape = (int(state["shape"][0]), int(state["shape"][1]))
+    expect(len(modes) > 0 and len(ranks) == len(modes) + 1, "ranks are one more than modes")
+    expect(ranks[0] == ranks[-1] == 1, "the first and the last rank are 1")
+    expect(prod(modes) == shape[0] * shape[1], "the modes multiply to the number of entries")
+    return modes, ranks, shape, sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes))
 
 
 class TensorTrainMatrix(Format):
@@ -66,11 +85,11 @@ class TensorTrainMatrix(Format):
         rank = self.ranks[cut]
         if rank * sum(self.shape) >= self.shape[0] * self.shape[1]:
             return None
-        return _chain(self.cores[:cut]), _chain(self.cores[cut:]).reshape(rank, self.shape[1])
+        return chain(self.cores[:cut]), chain(self.cores[cut:]).reshape(rank, self.shape[1])
 
     @cached_property
     def _dense(self) -> Float:
-        return _chain(self.cores).reshape(self.shape)
+        return chain(self.cores).reshape(self.shape)
 
     def matmul(self, v: Float) -> Float:
         """Return ``v @ W`` by two thin products where the modes allow it, else by one dense one."""
@@ -82,9 +101,7 @@ class TensorTrainMatrix(Format):
     def to_dense(self) -> Float:
         """Return W as an array."""
         factors = self._factors
-        return (
-            _chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
-        )
+        return chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
 
     @property
     def n_params(self) -> int:
@@ -133,16 +150,19 @@ class TensorTrainMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        shape = (int(state["shape"][0]), int(state["shape"][1]))
-        modes, ranks = state["modes"].tolist(), state["ranks"].tolist()
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        modes, ranks, shape, size = check_train(state)
+        check_float(state["cores"], "cores")
+        expect(state["cores"].size == size, f"the cores have {size} entries")
         return cls.from_buffer(state["cores"], modes, ranks, shape)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         last = self.cores[-1] * self.dtype.type(factor)
         return type(self)((*self.cores[:-1], last), self.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be formed again."""
-        return {"cores": self.cores, "shape": self.shape, "modes": self.modes, "ranks": self.ranks}
