@@ -161,7 +161,7 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
 
     from fastbcd.activations import ACTIVATIONS
     from fastbcd.estimators import BCDClassifier, BCDRegressor
-    from fastbcd.schemes import LowRank, Prune, TensorTrain
+    from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 8)).astype(dtype)
@@ -179,6 +179,11 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
         Prune(structure="2:4"),
         LowRank(rank=2),
         TensorTrain(rank=2),
+        Quantize(bits=2),
+        Quantize(bits=2, per="column"),
+        Quantize(bits=3, method="uniform"),
+        Quantize(method="ternary", per="column"),
+        Prune(sparsity=0.5) + Quantize(bits=2),
     )
 
     fit = partial(_fit, x=x)

@@ -15,6 +15,7 @@ import pytest
 
 import fastbcd
 import fastbcd.exceptions
+import fastbcd.export
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -22,7 +23,7 @@ PAGES = sorted(
     page for page in DOCS.rglob("*.md") if not {"_build", "gallery", "generated"} & set(page.parts)
 )
 PUBLIC_MODULES = [fastbcd, fastbcd.schemes, fastbcd.formats, fastbcd.display, fastbcd.datasets]
-PUBLIC_MODULES += [fastbcd.exceptions]
+PUBLIC_MODULES += [fastbcd.exceptions, fastbcd.export]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
