@@ -133,7 +133,7 @@ class Scheme(ABC):
         raise NotImplementedError
 
     def neurons_kept(self, n_out: int) -> int | None:
-        """Return how many output neurons stay, if the scheme removes whole neurons."""
+        """Return how many of ``n_out`` neurons stay, if the scheme removes whole neurons."""
         return None
 
     def __str__(self) -> str:
@@ -151,11 +151,16 @@ class Scheme(ABC):
         return combine(self, other)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name (scikit-learn's protocol)."""
+        """Return the parameters by name (scikit-learn's protocol; ``deep`` changes nothing)."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name (scikit-learn's protocol).
+
+        Parameters
+        ----------
+        **params
+            New values by name.
 
         Raises
         ------
