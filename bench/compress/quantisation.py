@@ -110,15 +110,18 @@ def measure(of: Problem, table: Table, bits: int, training: bool) -> None:
         warm_up(of, scheme=scheme)
         seconds = ours(of, table, amount, training, scheme=scheme) or seconds
     per_layer = n_bytes(of, bits, 2**bits * len(of.hidden_sizes))
-    per_output = n_bytes(of, bits, 2**bits * sum(w.shape[1] for w in of.weights[:-1]))
+    outputs = sum(w.shape[1] for w in of.weights[:-1])
+    per_grid = n_bytes(of, bits, 2 * outputs)
+    per_output = n_bytes(of, bits, 2**bits * outputs)
     for name in METHODS:
 
         def run(name: str = name) -> tuple[list[Format], float]:
             found, seconds = one_shot(of, name, bits)
             return [dense(0, layer.to_dense()) for layer in found], seconds
 
-        total = per_layer if name.endswith("layer") else per_output
-        table.add(of.name, amount, name, peer(of, amount, name, run, total))
+        # An even grid is two numbers for each output: where it starts, and its step.
+        size = {"layer": per_layer, "grid": per_grid}.get(name.split()[-1], per_output)
+        table.add(of.name, amount, name, peer(of, amount, name, run, size))
     for name, levels in TRAINED.items() if training and has_torch() else ():
         work = partial(trained, of, name, bits, TIMES_OURS * seconds)
         total = per_layer if levels == "layer" else per_output

@@ -82,7 +82,7 @@ def fine_tune(
     rows: Rows,
     seconds: float,
     *,
-    rate: float = 3e-3,
+    rate: float = 1e-2,
     seed: int = 0,
     each_step: Callable[[float], None] | None = None,
 ) -> tuple[list[Array], list[Array]]:
@@ -131,7 +131,7 @@ def gradual_magnitude(
     n_left: int,
     seconds: float,
     *,
-    rate: float = 3e-3,
+    rate: float = 6e-3,
     seed: int = 0,
 ) -> tuple[list[Array], list[Array]]:
     """Prune by magnitude little by little while Adam trains on (Zhu, Gupta, arXiv:1710.01878).
@@ -170,7 +170,7 @@ def learning_compression(
     *,
     n_steps: int = 30,
     penalties: tuple[float, float] = (1e-3, 1.0),
-    rate: float = 0.1,
+    rate: float = 0.2,
     seed: int = 0,
 ) -> tuple[list[Array], list[Array]]:
     r"""Alternate learning and compression (Carreira-Perpiñán, Idelbayev, CVPR 2018).
@@ -216,7 +216,7 @@ def learning_compression(
             _loss(values, biases, x, y).backward()
             with torch.no_grad():
                 for w, t, m in zip(values, theta, lam, strict=False):
-                    w.grad.add_(mu * (w - t) - m)
+                    w.grad += mu * (w - t) - m
             optimizer.step()
         with torch.no_grad():
             shifted = [(w - m / mu).numpy() for w, m in zip(values, lam, strict=False)]
