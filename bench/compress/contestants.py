@@ -67,12 +67,13 @@ def ours(
 
         return measure
 
-    rows = {
-        method: table.add(of.name, amount, method, run(method))
-        for method in only
-        if training or method == OURS
-    }
-    return rows[REFINED].seconds if REFINED in rows else 0.0
+    seconds = 0.0
+    for method in only:
+        if training or method == OURS:
+            row = table.add(of.name, amount, method, run(method))
+            if row is not None and method == REFINED:
+                seconds = row.seconds
+    return seconds
 
 
 def warm_up(of: Problem, **budget: Any) -> None:

@@ -67,7 +67,8 @@ class Table:
     name : str
         Names the file.
     options : argparse.Namespace
-        ``quick`` writes elsewhere, ``fresh`` forgets rows whose method starts like this.
+        ``quick`` writes elsewhere, ``fresh`` forgets rows whose method starts like this,
+        ``without`` measures none whose method starts like this.
     """
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
@@ -75,6 +76,7 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.csv"
         self.rows = read(self.path)
+        self.without = tuple(options.without)
         if options.fresh is not None:
             starts = tuple(options.fresh) or ("",)
             self.rows = [
@@ -84,11 +86,13 @@ class Table:
             ]
             self._write()
 
-    def add(self, network: str, amount: str, method: str, measure: Callable[[], Row]) -> Row:
-        """Measure a row unless it is there already."""
+    def add(self, network: str, amount: str, method: str, measure: Callable[[], Row]) -> Row | None:
+        """Measure a row unless it is there already, or unwanted."""
         for row in self.rows:
             if (row.network, row.amount, row.method) == (network, amount, method):
                 return row
+        if method.startswith(self.without):
+            return None
         found = measure()
         self.rows.append(found)
         self._write()
@@ -226,6 +230,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     found.add_argument("--networks", nargs="*", default=["mnist", "letter", "watch_har"])
     found.add_argument("--quick", action="store_true", help="a tiny network, to see that it runs")
     found.add_argument("--fresh", nargs="*", metavar="METHOD", help="measure again: all, or these")
+    found.add_argument("--without", nargs="*", metavar="METHOD", default=[], help="leave out these")
     found.add_argument("--no-training", action="store_true", help="one-shot methods alone")
     found.add_argument("--our-shares", action="store_true", help="pruning peers with our shares")
     options = found.parse_args()
