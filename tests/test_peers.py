@@ -1,7 +1,9 @@
 """The peers of the benchmarks do what their papers say: a comparison is worth no more than that."""
 
+import argparse
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
+from bench.compress import tables
 from bench.compress.frontier import bytes_at
 from bench.peers import codebook, exact_obs, low_rank, oneshot
 from bench.peers.sequential import through_layers
@@ -279,3 +282,29 @@ class TestTraining:
         ):
             assert sum(np.count_nonzero(w) for w in found[:-1]) == 20
             assert self.accuracy(rows, found, biases) > 0.9
+
+
+def table_options(**changes):
+    options = {"quick": False, "fresh": None, "without": [], "networks": ["mnist"]}
+    return argparse.Namespace(**{**options, **changes})
+
+
+def test_a_row_is_measured_once_kept_on_disk_and_measured_again_when_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    row = tables.Row("mnist", "5%", "ALPS", "no", 0.9, "0.1 / 0.2", 0.3, 1.5, 1000)
+    other = replace(row, network="letter")
+    calls = []
+
+    def measure(found):
+        calls.append(found)
+        return found
+
+    first = tables.Table("pruning", table_options(without=["LC"]))
+    assert first.add("mnist", "5%", "LC", lambda: measure(row)) is None
+    for _ in range(2):
+        assert first.add("mnist", "5%", "ALPS", lambda: measure(row)) == row
+        first.add("letter", "5%", "ALPS", lambda: measure(other))
+    assert calls == [row, other]
+    assert tables.Table("pruning", table_options()).rows == [row, other]
+    assert tables.Table("pruning", table_options(fresh=["SparseGPT"])).rows == [row, other]
+    assert tables.Table("pruning", table_options(fresh=["AL"])).rows == [other]
