@@ -5,8 +5,8 @@
 Measures what is missing of the tables of pruning, low rank and quantisation, adds ours with labels
 and a budget alone (``ratio=`` or ``max_score_drop=``: the schemes are then its own choice), and
 asks of every method: how many bytes does it need for an accuracy of 0.2, 0.5, 1 and 2 points below
-the dense network? Between measured sizes the logarithm of the bytes is interpolated; a size below the
-smallest measured one counts as that one. With matplotlib, draws accuracy over bytes next to the
+the dense network? Between measured sizes the logarithm of the bytes is interpolated; a size below
+the smallest measured one counts as that one. With matplotlib, draws accuracy over bytes next to the
 table's file.
 """
 
