@@ -3,11 +3,13 @@
     FASTBCD_DATA=FOLDER python -m bench.compress.low_rank [--networks mnist letter watch_har wide]
 
 The whole network becomes 5, 10 or 20 times smaller in bytes; the output layer and the intercepts
-stay dense and are part of that. Peers shrink every hidden layer by the same factor; ours shares
-the bytes itself. SVD looks at the weights alone, ASVD scales the inputs by their size, SVD-LLM
-whitens them: all on the activations of the dense network, with the same 20,000 training rows (fewer
-if there are not so many) and no labels. "SVD + Adam" trains both factors in PyTorch and "LC"
-alternates SGD and truncation (SVD), each for twice the seconds of our run with labels.
+stay dense and are part of that. Peers shrink every hidden layer by the same factor, or keep the
+largest singular values for their cost, whichever changes the outputs on the calibration rows less
+(not timed); ours shares the bytes itself. SVD looks at the weights alone, ASVD scales the inputs by
+their size, SVD-LLM whitens them: all on the activations of the dense network, with the same 20,000
+training rows (fewer if there are not so many) and no labels. "SVD + Adam" trains both factors in
+PyTorch and "LC" alternates SGD and truncation (SVD), each for twice the seconds of our run with
+labels. Where the output layer alone is larger than the whole may be, the row is left out.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ from bench.compress.contestants import (
     trained_peer,
     warm_up,
 )
-from bench.compress.networks import Matrix, Problem, dense_network, problem
+from bench.compress.networks import Matrix, Problem, assemble, dense_network, problem
 from bench.compress.tables import Table, options_of
 from bench.peers import low_rank
 from bench.peers.sequential import through_layers
-from fastbcd.formats import Format, LowRankMatrix
+from fastbcd.formats import DenseMatrix, Format, LowRankMatrix
 from fastbcd.schemes import LowRank
 
 RATIOS = (5, 10, 20)
@@ -44,12 +46,52 @@ METHODS = {
 }
 
 
-def ranks(of: Problem, ratio: float) -> list[int]:
-    """Return the ranks that make the network ``ratio`` times smaller, all layers by one factor."""
-    shapes = [w.shape for w in of.weights[:-1]]
+def numbers_left(of: Problem, ratio: float) -> int:
+    """Return how many numbers the factors may have for a network ``ratio`` times smaller."""
     whole, hidden = dense_network(of).n_bytes, 4 * sum(of.hidden_sizes)
-    share = (whole / ratio - (whole - hidden)) / hidden
+    return int(whole / ratio - (whole - hidden)) // 4
+
+
+def even_ranks(shapes: list[tuple[int, int]], budget: int) -> list[int]:
+    """Return ranks that make all layers smaller by the same factor."""
+    share = budget / sum(d * m for d, m in shapes)
     return [max(1, int(share * d * m / (d + m))) for d, m in shapes]
+
+
+def energy_ranks(weights: list[Matrix], budget: int) -> list[int]:
+    """Return ranks that keep the largest squared singular values for their cost.
+
+    They are relative to the norm of their layer, and a rank costs n_in + n_out numbers.
+    """
+    offers = []
+    for index, weight in enumerate(weights):
+        energy = np.square(np.linalg.svd(weight, compute_uv=False))
+        offers += [(e / energy.sum() / sum(weight.shape), index) for e in energy[1:]]
+    chosen = [1] * len(weights)
+    left = budget - sum(sum(weight.shape) for weight in weights)
+    for _, index in sorted(offers, reverse=True):
+        cost = sum(weights[index].shape)
+        if cost > left:
+            break
+        chosen[index] += 1
+        left -= cost
+    return chosen
+
+
+def best_ranks(of: Problem, name: str, ratio: float) -> list[int]:
+    """Return the ranks, even or by energy, of the smaller output error on the calibration rows."""
+    weights, budget = of.weights[:-1], numbers_left(of, ratio)
+    dense = dense_network(of).forward(of.x)
+
+    def error(chosen: list[int]) -> float:
+        network = assemble(
+            [*one_shot(of, name, chosen)[0], DenseMatrix(of.weights[-1])], of.intercepts
+        )
+        return float(np.linalg.norm(network.forward(of.x) - dense))
+
+    return min(
+        even_ranks([w.shape for w in weights], budget), energy_ranks(weights, budget), key=error
+    )
 
 
 def one_shot(of: Problem, name: str, chosen: list[int]) -> tuple[list[LowRankMatrix], float]:
@@ -97,22 +139,23 @@ TRAINED = ("SVD + Adam", "SVD-LLM + Adam", "LC")
 
 def measure(of: Problem, table: Table, ratio: float, training: bool) -> None:
     """Add all rows of one size."""
-    amount, chosen = f"{ratio:g}x", ranks(of, ratio)
+    amount = f"{ratio:g}x"
     try:
         seconds = ours(of, table, amount, training, scheme=LowRank(), ratio=ratio)
     except ValueError as error:
         print(f"{amount}: left out, {error}", flush=True)
         return
     for name in METHODS:
-        run = partial(one_shot, of, name, chosen)
+        run = partial(one_shot, of, name, best_ranks(of, name, ratio))
         table.add(of.name, amount, name, peer(of, amount, name, run))
-
-    def store(index: int, matrix: Matrix) -> Format:
-        left, right = low_rank.plain(matrix, matrix, chosen[index])
-        return LowRankMatrix(left.astype("f4"), right.astype("f4"))
-
     for name in TRAINED if training and has_torch() else ():
+        chosen = best_ranks(of, name.removesuffix(" + Adam").replace("LC", "SVD"), ratio)
         work = partial(trained, of, name, chosen, TIMES_OURS * seconds)
+
+        def store(index: int, matrix: Matrix, chosen: list[int] = chosen) -> Format:
+            left, right = low_rank.plain(matrix, matrix, chosen[index])
+            return LowRankMatrix(left.astype("f4"), right.astype("f4"))
+
         table.add(of.name, amount, name, trained_peer(of, amount, name, work, store))
 
 
