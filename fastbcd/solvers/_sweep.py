@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from fastbcd._objective import (
     loss_term,
 )
 from fastbcd._types import Float, Float64
+from fastbcd.formats import Format
 from fastbcd.solvers._convergence import BlockStep
 from fastbcd_kernels.residual import weighted_squared_distance
 
@@ -26,7 +28,7 @@ class SweepState(Protocol):
     """What a sweep reads and changes."""
 
     blocks: list[Blocks]
-    first_gram: Float64
+    first_gram: Float
     first_system: la.SPDSystem | None
     spare: list[Float]
 
@@ -51,13 +53,12 @@ class Sweep:
         self._output_step()
         self._pre_activation_step(last)
         self._weight_step(last)
-        self._compressed_step(last)
         for index in range(last - 1, -1, -1):
             self._activation_step(index)
             self._pre_activation_step(index)
             self._weight_step(index)
-            self._compressed_step(index)
         self._refresh_linear(0)
+        self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
         """Sum some terms of F, from scratch; zero when nobody asks for a certificate."""
@@ -98,7 +99,7 @@ class Sweep:
         new = problem.activations[index].value(block.pre, out=self.state.spare[index])
         miss = np.subtract(after.pre, after.intercept, out=self.state.spare[index + 1])
         la.add_product(miss, new, after.weight, -1.0)
-        gain = la.activation_gain(after.weight, p.gamma / p.rho).astype(new.dtype, copy=False)
+        gain = la.activation_gain(after.weight, p.gamma / p.rho)
         la.add_product(new, miss, gain)
         step = weighted_squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
@@ -121,9 +122,11 @@ class Sweep:
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
     def _weight_step(self, index: int) -> None:
-        """Solve (rho [V 1]'S[V 1] + ridge) [W; b] = rho [V 1]'S U + alpha [W; b]_old + tau [T; 0].
+        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
 
-        The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        Solving for the step [dW; db], not for its end, makes the rounding of the solution one
+        of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        Z is used up: the residual takes its place.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
@@ -132,14 +135,15 @@ class Sweep:
         before = self._local(*parts)
         tau = 0.0 if block.target is None else p.tau
         system = self._weight_system(index, v, weight, tau)
-        old = np.vstack([block.weight, block.intercept]).astype(np.float64, copy=False)
-        rhs = p.rho * la.cross(v, block.pre, weight) + p.alpha * old
+        residual = np.subtract(block.pre, block.linear, out=block.linear)
+        slope = la.cross(v, residual, weight, wide=False)
+        slope *= p.rho
         if block.target is not None:
-            rhs[:-1] += tau * block.target
-        new = system.solve(rhs)
-        block.weight = new[:-1].astype(v.dtype)
-        block.intercept = new[-1].astype(v.dtype)
-        squares = np.square(new - old)
+            slope[:-1] += tau * (block.target - block.weight)
+        moved = system.solve(slope)
+        block.weight = (block.weight + moved[:-1]).astype(v.dtype, copy=False)
+        block.intercept = (block.intercept + moved[-1]).astype(v.dtype, copy=False)
+        squares = np.square(moved, dtype=np.float64)
         step = float(squares.sum())
         promise = p.alpha * step + 0.5 * tau * float(squares[:-1].sum())
         self._book("weight", index, before - self._local(*parts), promise, step)
@@ -151,23 +155,44 @@ class Sweep:
         p = self.problem.penalties
         if index == 0 and self.state.first_system is not None:
             return self.state.first_system
-        gram = p.rho * (self.state.first_gram if index == 0 else la.gram(v, weight))
+        gram = self.state.first_gram if index == 0 else la.gram(v, weight, wide=False)
         ridge = np.full(gram.shape[0], p.alpha + tau)
         ridge[-1] = p.alpha
-        system = la.SPDSystem(gram, ridge)
+        dtype = la.solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
+        system = la.SPDSystem((p.rho * gram).astype(dtype, copy=False), ridge)
         if index == 0:
             self.state.first_system = system
         return system
 
-    def _compressed_step(self, index: int) -> None:
-        """Project W on the compressed set; keep the old copy where the new one is not nearer."""
+    def _compressed_steps(self) -> None:
+        """Project every W on its compressed set, from the output to the input.
+
+        No other block of the sweep depends on the copies, so all of them are made in the end,
+        several at a time where BLAS may use several threads: each by itself is too small.
+        """
+        schemes = self.problem.schemes
+        indices = [i for i in range(len(schemes) - 1, -1, -1) if schemes[i] is not None]
+        n_threads = min(la.n_blas_threads(), len(indices))
+        if n_threads < 2:
+            copies = [self._compress(index) for index in indices]
+        else:
+            with la.one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+                copies = list(pool.map(self._compress, indices))
+        for index, copy in zip(indices, copies, strict=True):
+            self._compressed_step(index, *copy)
+
+    def _compress(self, index: int) -> tuple[Format, Float]:
         block, scheme = self.blocks[index], self.problem.schemes[index]
-        if scheme is None:
-            return
+        assert scheme is not None
+        copy = scheme.project(block.weight, block.compressed)
+        return copy, copy.to_dense()
+
+    def _compressed_step(self, index: int, compressed: Format, target: Float) -> None:
+        """Take the new copy of W; keep the old one where the new one is not nearer."""
+        block = self.blocks[index]
         before = compression_term(self.problem, self.blocks, index)
         old = block.compressed, block.target
-        block.compressed = scheme.project(block.weight, block.compressed)
-        block.target = block.compressed.to_dense()
+        block.compressed, block.target = compressed, target
         after = compression_term(self.problem, self.blocks, index)
         if after > before:
             block.compressed, block.target = old
