@@ -96,12 +96,18 @@ class Sweep:
         block, after = self.blocks[index], self.blocks[index + 1]
         parts = (("activation", index), ("linear", index + 1))
         before = self._local(*parts)
-        new = problem.activations[index].value(block.pre, out=self.state.spare[index])
-        miss = np.subtract(after.pre, after.intercept, out=self.state.spare[index + 1])
+        new, miss = self.state.spare[index], self.state.spare[index + 1]
+        sigma = problem.activations[index]
+
+        def start(rows: slice) -> None:
+            sigma.value(block.pre[rows], out=new[rows])
+            np.subtract(after.pre[rows], after.intercept, out=miss[rows])
+
+        la.by_rows(start, new.shape)
         la.add_product(miss, new, after.weight, -1.0)
         gain = la.activation_gain(after.weight, p.gamma / p.rho)
         la.add_product(new, miss, gain)
-        step = weighted_squared_distance(new, block.act, problem.sample_weight)
+        step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
         self._refresh_linear(index + 1)
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
@@ -112,9 +118,13 @@ class Sweep:
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
         alpha = 0.0 if output else p.alpha
-        gap, step = problem.activations[index].step(
-            block.pre, block.linear, block.act, (p.rho, p.gamma, alpha), problem.sample_weight
-        )
+        sigma, penalties = problem.activations[index], (p.rho, p.gamma, alpha)
+
+        def update(rows: slice) -> tuple[float, float]:
+            arrays = (block.pre[rows], block.linear[rows], block.act[rows])
+            return sigma.step(*arrays, penalties, problem.sample_weight[rows])
+
+        gap, step = map(sum, zip(*la.by_rows(update, block.pre.shape), strict=True))
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
         modulus = p.rho + p.gamma if output else p.alpha
@@ -135,17 +145,24 @@ class Sweep:
         before = self._local(*parts)
         tau = 0.0 if block.target is None else p.tau
         system = self._weight_system(index, v, weight, tau)
-        residual = np.subtract(block.pre, block.linear, out=block.linear)
+        residual = block.linear
+        la.by_rows(
+            lambda rows: np.subtract(block.pre[rows], residual[rows], out=residual[rows]),
+            residual.shape,
+        )
         slope = la.cross(v, residual, weight, wide=False)
         slope *= p.rho
         if block.target is not None:
-            slope[:-1] += tau * (block.target - block.weight)
+            away = block.target - block.weight
+            away *= v.dtype.type(tau)
+            slope[:-1] += away
         moved = system.solve(slope)
-        block.weight = (block.weight + moved[:-1]).astype(v.dtype, copy=False)
-        block.intercept = (block.intercept + moved[-1]).astype(v.dtype, copy=False)
-        squares = np.square(moved, dtype=np.float64)
-        step = float(squares.sum())
-        promise = p.alpha * step + 0.5 * tau * float(squares[:-1].sum())
+        old = block.weight
+        block.weight = np.add(old, moved[:-1], dtype=v.dtype, casting="same_kind")
+        block.intercept = np.add(block.intercept, moved[-1], dtype=v.dtype, casting="same_kind")
+        by_weight = weighted_squared_distance(block.weight, old, np.ones(len(old)))
+        step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
+        promise = p.alpha * step + 0.5 * tau * by_weight
         self._book("weight", index, before - self._local(*parts), promise, step)
 
     def _weight_system(
@@ -207,5 +224,5 @@ class Sweep:
         la.linear(
             layer_input(problem, self.blocks, index), block.weight, block.intercept, block.linear
         )
-        distance = weighted_squared_distance(block.pre, block.linear, problem.sample_weight)
+        distance = la.squared_distance(block.pre, block.linear, problem.sample_weight)
         self.terms.linear[index] = 0.5 * problem.penalties.rho * distance

@@ -165,7 +165,8 @@ def hard_threshold(
         Result; other memory than ``x``.
     """
     if k == 0:
-        out[:] = 0
+        for i in range(x.size):
+            out[i] = 0
         return
     cell = np.empty(1, bits.dtype)
     cell[0], above, equal = kth_largest_key(x, bits, n_bits, k)
