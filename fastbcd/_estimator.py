@@ -174,6 +174,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
     def _settings(self) -> Settings:
         tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
+        if self.certificate and self.solver == "minibatch":
+            raise ValueError(
+                'certificate=True needs exact sweeps: set solver="full" or "auto", or '
+                "certificate=False."
+            )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
