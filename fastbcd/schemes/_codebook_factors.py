@@ -2,9 +2,9 @@ r"""A product of two thin matrices with entries from one codebook, in the data's
 
 The left factor L of the best product L R has, with R fixed, the error of
 :mod:`._codebook_metric` in the metric G with the sensitivities :math:`R H R^T`, which the singular
-value decomposition makes diagonal. Once L is encoded, R is solved for again and encoded in the metric
-:math:`L^T G L`, so that it makes up for what encoding L has done. Both share the levels, up to one
-number.
+value decomposition makes diagonal. Once L is encoded, R is solved for again and encoded in the
+metric :math:`L^T G L`, so that it makes up for what encoding L has done. Both share the levels,
+up to one number.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def quantise_factors(
     problem = CodebookProblem(wide, np.ones((d, r), bool), Metric(metric.gram, through))
     first = problem.fit(levels, np.ones(r), grid=grid, by_output=False)
     codes_left = problem.spread(first)
-    coded = first.levels[codes_left]
+    coded: Float64 = first.levels[codes_left]
     inner = coded.T @ metric.gram @ coded
     inner[np.diag_indices(r)] += 1e-6 * max(float(np.trace(inner)) / r, np.finfo(float).tiny)
-    again: Float64 = np.linalg.solve(inner, coded.T @ (metric.gram @ target))
+    again = np.asarray(np.linalg.solve(inner, coded.T @ (metric.gram @ target)), np.float64)
     size = float(np.sqrt(np.mean(np.square(again)) / np.mean(np.square(first.levels))))
     if not size > 0:
         return None
