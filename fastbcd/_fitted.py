@@ -1,4 +1,4 @@
-"""What every fitted estimator can do with its network: show it, predict with it, compress it."""
+"""What every fitted estimator can do with its network: show it, compress it, take it away."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from fastbcd._deployment import Deployable
 from fastbcd._network import Network
 from fastbcd._training import as_dense
 from fastbcd._types import Float, Float64
@@ -24,7 +25,7 @@ PREDICT_CHUNK = 4096
 """Rows that are predicted at once, so that memory does not grow with the data."""
 
 
-class FittedNetwork(BaseEstimator):
+class FittedNetwork(Deployable, BaseEstimator):
     """The members that rest on ``network_`` alone, however it was trained."""
 
     network_: Network
@@ -131,7 +132,9 @@ class FittedNetwork(BaseEstimator):
 
 def forward(network: Network, x: Any) -> Float:
     """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
-    dtype = network.layers[0].weight.dtype
-    starts = range(0, x.shape[0], PREDICT_CHUNK)
-    chunks = (as_dense(x[lo : lo + PREDICT_CHUNK]).astype(dtype, copy=False) for lo in starts)
-    return np.concatenate([network.forward(chunk) for chunk in chunks])
+    last = network.layers[-1].weight
+    out = np.empty((x.shape[0], last.shape[1]), last.dtype)
+    for lo in range(0, len(out), PREDICT_CHUNK):
+        part = slice(lo, lo + PREDICT_CHUNK)
+        network.forward(as_dense(x[part]), out[part])
+    return out

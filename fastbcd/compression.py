@@ -99,7 +99,7 @@ def compress(
 
     Warns
     -----
-    UserWarning
+    BudgetWarning
         If ``max_score_drop`` cannot be met; the best network found is returned.
 
     Notes

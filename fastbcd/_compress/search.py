@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fastbcd._compress.job import Job, OneShot
 from fastbcd._compress.sizes import Sizes
 from fastbcd._network import Network
+from fastbcd.exceptions import BudgetWarning
 
 FIRST = 30
 """The first size that is tried is the dense one divided by this."""
@@ -49,7 +50,7 @@ def smallest_within(
 
     Warns
     -----
-    UserWarning
+    BudgetWarning
         If no network met the bound; the one with the best score is returned.
 
     Raises
@@ -95,8 +96,8 @@ def smallest_within(
     assert nearest is not None
     warnings.warn(
         f"No smaller network was found whose score drops by at most {max_drop:g}; the best one "
-        f"drops by {reference - nearest.score:.4g}.",
-        UserWarning,
+        f"drops by {reference - nearest.score:.4g}. Allow more, or give more rows or epochs.",
+        BudgetWarning,
         stacklevel=5,
     )
     return nearest, reference
