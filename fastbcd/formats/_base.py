@@ -59,7 +59,7 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild the matrix that :meth:`state_dict` described."""
+        """Rebuild the matrix from the ``state`` that :meth:`state_dict` returned."""
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:

@@ -107,7 +107,7 @@ class TensorTrainMatrix(Format):
         """Return the time of two thin products relative to that of a dense one."""
         if self._factors is None:
             return 1.0
-        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS
+        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS[batch]
 
     @cached_property
     def _factor_product(self) -> Product:
@@ -143,7 +143,17 @@ class TensorTrainMatrix(Format):
     def from_buffer(
         cls, buffer: Float, modes: Sequence[int], ranks: Sequence[int], shape: tuple[int, int]
     ) -> Self:
-        """Cut ``buffer``, in which the cores lie end to end, into the train."""
+        """Cut a buffer, in which the cores lie end to end, into the train.
+
+        Parameters
+        ----------
+        buffer : array
+            Entries of all cores.
+        modes, ranks : sequences of int
+            Sizes of the cores: core k has shape (ranks[k], modes[k], ranks[k + 1]).
+        shape : (n_in, n_out)
+            Shape of the matrix.
+        """
         cores = []
         offset = 0
         for k, mode in enumerate(modes):

@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd import _quantization as quantization
+from fastbcd._column_codebook import kmeans_by_column
 from fastbcd._types import Float, Float64
 from fastbcd._validation import REAL, check_choice, is_integer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._codebook_metric import improved
 from fastbcd.schemes._metric import Metric
 
 METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
 """The methods, and their levels where they fix them."""
-
-ROUNDS, SETTLED = 30, 1e-4
-"""Column scales and a common k-means codebook take turns at most so often, and no longer than
-each turn lowers the error by this share."""
 
 
 @dataclass
@@ -101,6 +100,11 @@ class Quantize(Scheme):
             raise ValueError(f"codebook={given!r} must be 2 to 65536 finite numbers.")
 
     @property
+    def _keeps_values(self) -> bool:
+        """Whether only the scale of the codebook may be chosen."""
+        return self.method != "kmeans" or self.codebook is not None
+
+    @property
     def n_levels(self) -> int:
         """How many values the codebook has."""
         if self.codebook is not None:
@@ -151,6 +155,42 @@ class Quantize(Scheme):
             codes[mask], codebook, places.columns, places.row_lengths, weight.shape[1], scale
         )
 
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> CodebookMatrix:
+        """Return a matrix with that many different values near ``target`` in the data's metric.
+
+        See :mod:`fastbcd.schemes._codebook_metric`.
+        """
+        start = self.project(target, warm)
+        mask = np.ones(target.shape, bool)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
+        return CodebookMatrix(
+            codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
+        )
+
+    def nonzeros_in_metric(
+        self, target: Float64, metric: Metric, dtype: np.dtype[Any]
+    ) -> CodebookSparseMatrix:
+        """Return the same for the non-zeros of ``target``, the best weights on their supports."""
+        mask = target != 0
+        start = self.project_nonzeros(target)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
+        mask &= codebook[codes] != 0
+        places = SparseMatrix.from_dense(mask.astype(dtype))
+        return CodebookSparseMatrix(
+            codes[mask],
+            codebook.astype(dtype),
+            places.columns,
+            places.row_lengths,
+            target.shape[1],
+            None if scale is None else scale.astype(dtype),
+        )
+
     def codebook_of(self, values: Float) -> Float64:
         """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""
         if self.codebook is not None:
@@ -197,38 +237,9 @@ class Quantize(Scheme):
     def _kmeans_by_column(
         self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
     ) -> tuple[Float64, Float64]:
-        """Let a common codebook, weighted by squared scales, and the scales take turns."""
-        wide = weight.astype(np.float64)
         present = np.ones(weight.shape, bool) if mask is None else mask
-        if warm is not None:
-            codebook = np.sort(warm.codebook.astype(np.float64))
-            scale = warm.scale.astype(np.float64)
-        else:
-            counts = np.maximum(present.sum(axis=0), 1)
-            scale = np.sqrt(np.square(wide).sum(axis=0) / counts)
-            useful = present & (scale > 0)
-            codebook = quantization.kmeans(
-                (wide / np.where(scale > 0, scale, 1.0))[useful],
-                self.n_levels,
-                weight=np.broadcast_to(np.square(scale), weight.shape)[useful],
-            )
-        total = before = float(np.square(wide).sum())
-        for _ in range(ROUNDS):
-            codes = quantization.nearest_codes(wide, codebook, scale)
-            # Best codebook for these codes and scales, then best scales for it. Codes were the
-            # nearest with positive scales, so the best scales are not negative.
-            mass = np.bincount(codes[present], np.broadcast_to(scale**2, wide.shape)[present])
-            sums = np.bincount(codes[present], (wide * scale)[present])
-            found = np.flatnonzero(mass)
-            codebook[found] = sums[found] / mass[found]
-            values = codebook[codes] * present
-            product, square = (wide * values).sum(axis=0), np.square(values).sum(axis=0)
-            scale = np.maximum(np.divide(product, square, out=0 * scale, where=square > 0), 0.0)
-            error = total - float((scale * product).sum())
-            if before - error <= SETTLED * before:
-                break
-            before = error
-        return codebook, scale
+        start = None if warm is None else (warm.codebook, warm.scale)
+        return kmeans_by_column(weight, present, self.n_levels, start)
 
     def _given(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
         codebook = np.sort(np.asarray(self.codebook, np.float64))
@@ -254,13 +265,29 @@ class Quantize(Scheme):
         dtype: np.dtype[Any],
         span: tuple[float, float] | None = None,
     ) -> list[Level]:
-        """Return the errors of 1 to 8 bits."""
+        """Return the errors of 1 to 8 bits, measured at three and interpolated between.
+
+        The errors of a sample of the outputs stand for all.
+        """
+        some, part, times = _curves.sampled(target, metric)
+        options = [Quantize(bits=b, method=self.method, per=self.per) for b in range(1, 9)]
+        measured = (1, 2, 4)
+        logs = [
+            np.log2(max(times * part.error(made.to_dense() - some), _curves.TINY))
+            for made in (
+                options[b - 1].project_in_metric(some, part, np.dtype(float)) for b in measured
+            )
+        ]
         levels = []
-        for bits in range(1, 9):
-            scheme = Quantize(bits=bits, method=self.method, per=self.per)
-            made = scheme.project_in_metric(target, metric, dtype)
-            error = metric.error(made.to_dense() - target)
-            levels.append(Level(scheme, made.n_params, made.n_bits // 8, error))
+        for bits, scheme in enumerate(options, 1):
+            # Each bit quarters the error in the end.
+            log = float(np.interp(bits, measured, logs)) - 2 * max(0, bits - measured[-1])
+            made = CodebookMatrix(
+                np.zeros(target.shape, np.uint8),
+                np.zeros(scheme.n_levels, dtype),
+                np.zeros(target.shape[1], dtype) if self.per == "column" else None,
+            )
+            levels.append(Level(scheme, made.n_params, made.n_bits // 8, 2.0**log))
         return levels
 
 
