@@ -242,3 +242,8 @@ def test_a_workspace_keeps_the_largest_array_of_a_name():
 def test_the_bounds_are_given_for_both_types():
     for bounds in (_products.SPARSE_ROW, _products.SPARSE_BATCH):
         assert set(bounds) == {4, 8}
+
+
+def test_a_network_without_layers_returns_its_inputs():
+    x = rows_of(3)
+    np.testing.assert_array_equal(Network([]).forward(x), x)
