@@ -9,6 +9,7 @@ uses, so predictions before and after agree bit by bit. What training left behin
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -297,11 +298,16 @@ def _network(described: Any, arrays: Mapping[str, NDArray[Any]]) -> Network:
 
 
 def _check_size(state: Mapping[str, NDArray[Any]], where: str) -> None:
-    """Refuse codes that take no bits, if there are absurdly many."""
-    for key, sizes in state.items():
-        if key.rpartition(".")[2] == "shape":
-            codebook = state.get(f"{key.removesuffix('shape')}codebook")
-            entries = np.prod(sizes.astype(np.float64))
-            expect(
-                codebook is None or codebook.size > 1 or entries <= MAX_FREE, f"{where} is absurd"
-            )
+    """Refuse absurdly many codes where they take no bits, because there is one value."""
+    for key, codebook in state.items():
+        if key.rpartition(".")[2] != "codebook" or codebook.size > 1:
+            continue
+        prefix = key.removesuffix("codebook")
+        sizes = {name: state.get(prefix + name) for name in ("shape", "modes", "ranks")}
+        shape, modes, ranks = (
+            [] if size is None else size.ravel().tolist() for size in sizes.values()
+        )
+        entries = math.prod(shape)
+        if modes:
+            entries = sum(modes) * max(ranks, default=1) ** 2
+        expect(entries <= MAX_FREE, f"{where} is absurdly large")

@@ -196,7 +196,7 @@ def _matched(model: Any, table: Table) -> Any:
         if missing:
             raise ValueError(f"The table has no column {', '.join(missing)}; the model needs it.")
         return table.x[:, [table.names.index(name) for name in names]]
-    n_features = getattr(model, "n_features_in_", table.x.shape[1])
+    n_features = int(getattr(model, "n_features_in_", table.x.shape[1]))
     if table.x.shape[1] == n_features + 1 and table.y is None:
         raise ValueError(
             f"The table has {n_features + 1} columns, the model takes {n_features}. If one of them "

@@ -112,7 +112,7 @@ def _read_csv(path: str, file: Any, target: str | None, dtype: Any) -> Table:
     for line, row in enumerate(rows, first_line):
         if len(row) != width:
             raise ValueError(f"{path}, line {line}: {len(row)} cells, {width} before.")
-    column = None if target is None else _column(path, target, header, width)
+    column = -1 if target is None else _column(path, target, header, width)
     kept = [index for index in range(width) if index != column]
     x = np.empty((len(rows), len(kept)), dtype)
     for line, row in enumerate(rows):
@@ -127,7 +127,7 @@ def _read_csv(path: str, file: Any, target: str | None, dtype: Any) -> Table:
                 f"{mend}"
             ) from None
     names = None if header is None else [header[index] for index in kept]
-    y = None if column is None else labels([row[column].strip() for row in rows])
+    y = None if target is None else labels([row[column].strip() for row in rows])
     return Table(x, y, names)
 
 
