@@ -163,7 +163,10 @@ def _activated(graph: Graph, x: str, activation: str) -> str:
     if activation == "hard_tanh":
         return graph.node("Clip", x, graph.constant(-1), graph.constant(1))
     if activation == "leaky_relu":
-        return graph.node("LeakyRelu", x, alpha=LEAK)
+        if graph.dtype == np.float32:
+            return graph.node("LeakyRelu", x, alpha=LEAK)
+        # Attributes are of single precision.
+        return graph.node("Max", x, graph.node("Mul", x, graph.constant(LEAK)))
     return graph.node(ACTIVATIONS[activation], x)
 
 
