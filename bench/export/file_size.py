@@ -2,8 +2,8 @@
 
     python -m bench.export.file_size --data FOLDER --cache FOLDER
 
-The bound is the zeroth-order entropy of the gaps between non-zeros and of the codes, each by its own
-frequencies, which a decoder would have to be told besides, plus all other numbers as they are.
+The bound is the zeroth-order entropy of the gaps between non-zeros and of the codes, each by its
+own frequencies, which a decoder would have to be told besides, plus all other numbers as they are.
 """
 
 from __future__ import annotations
