@@ -11,9 +11,13 @@ from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastbcd import datasets as datasets
+    from fastbcd import display as display
+    from fastbcd import exceptions as exceptions
     from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
+    from fastbcd._info import info as info
+    from fastbcd._warmup import warmup as warmup
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
@@ -23,9 +27,11 @@ _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
+    "info": "fastbcd._info",
     "load": "fastbcd.storage",
+    "warmup": "fastbcd._warmup",
 }
-_MODULES = ("datasets", "export", "formats", "schemes")
+_MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
 
 __all__ = [
     "BCDClassifier",
@@ -33,10 +39,14 @@ __all__ = [
     "__version__",
     "compress",
     "datasets",
+    "display",
+    "exceptions",
     "export",
     "formats",
+    "info",
     "load",
     "schemes",
+    "warmup",
 ]
 
 
@@ -46,7 +56,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"fastbcd.{name}")
     else:
-        raise AttributeError(f"module 'fastbcd' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'fastbcd' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     globals()[name] = value
     return value
 

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +22,6 @@ from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd._network import Layer, Network
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.export.c_header import to_c
-from fastbcd.export.c_kernels import Kernels
 from fastbcd.export.c_quantise import quantise
 from fastbcd.export.c_storage import MOST_BITS, smallest
 from fastbcd.export.c_text import integer, real, string
@@ -580,7 +577,7 @@ def test_labels_survive(labels, tmp_path):
     build(
         tmp_path,
         '#include <stdio.h>\n#include "net.h"\nint main(void)\n{\n'
-        f"    for (int i = 0; i < NET_N_CLASSES; i++) {{ {show} printf(\"\\n\"); }}\n"
+        f'    for (int i = 0; i < NET_N_CLASSES; i++) {{ {show} printf("\\n"); }}\n'
         "    return 0;\n}\n",
     )
     printed = run([tmp_path / "main"]).decode().split("\n")[:-1]
@@ -615,7 +612,7 @@ def test_literals():
         assert text.endswith("f")
         assert "." in text or "e" in text
         assert np.float32(text[:-1]) == value
-    assert string("a\"1\\") == '"a\\0421\\134"'
+    assert string('a"1\\') == '"a\\0421\\134"'
     assert integer(-(2**31)) == "(-2147483647 - 1)"
 
 

@@ -11,6 +11,7 @@ from fastbcd._compress.search import smallest_within
 from fastbcd._compress.shares import fixed_schemes
 from fastbcd._compress.sizes import Sizes
 from fastbcd._network import Network
+from fastbcd.exceptions import BudgetError
 
 Scorer = Callable[..., float]
 
@@ -31,7 +32,7 @@ def run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     limit = budget.amount if budget.kind == "max_bytes" else sizes.dense_bytes / budget.amount
     one = sizes.one_shot(int(limit))
     if one is None:
-        raise ValueError(
+        raise BudgetError(
             f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
             f"network can be made is {sizes.smallest} bytes."
         )

@@ -56,6 +56,16 @@ def _run(options: Any) -> None:
 
         print(run_demo(options.seed, options.quiet))
         return
+    if options.command == "info":
+        from fastbcd._info import info
+
+        print(info())
+        return
+    if options.command == "warmup":
+        from fastbcd._warmup import DTYPES, warmup
+
+        print(warmup(options.dtype or DTYPES, verbose=not options.quiet))
+        return
     from fastbcd.cli import _commands
 
     commands = {

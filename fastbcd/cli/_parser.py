@@ -29,6 +29,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_predict(commands)
     _add_demo(commands)
+    _add_warmup(commands)
+    _add_info(commands)
     for command in commands.choices.values():
         command.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser
@@ -150,3 +152,23 @@ def _add_scheme(command: argparse.ArgumentParser) -> None:
 def _add_running(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="seed of all random choices (0)")
     command.add_argument("-v", "--verbose", action="count", default=0, help="show progress")
+
+
+def _add_warmup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "warmup",
+        help="compile all kernels now, so that no fit has to wait",
+        description="Compile every kernel once and keep the machine code in the cache.",
+    )
+    command.add_argument(
+        "--dtype", choices=("float32", "float64"), help="for data of this type only (default both)"
+    )
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    commands.add_parser(
+        "info",
+        help="print versions, processor, BLAS, threads and cache: for reports of bugs",
+        description="Print what a report of a bug should contain.",
+    )

@@ -206,7 +206,9 @@ class Int8Writer:
         name = "round"
         if isinstance(function, PiecewiseLinear) and 0 < function.slope < 1:
             name = f"round_{layer.activation}"
-            smaller = f"(sum < 0 ? (int32_t)@rescaled(factor[n], {slope_of(function)}, 31) : factor[n])"
+            smaller = (
+                f"(sum < 0 ? (int32_t)@rescaled(factor[n], {slope_of(function)}, 31) : factor[n])"
+            )
             self._rounding(name, smaller, ", negative ones through a smaller factor")
         else:
             self._rounding(name, "factor[n]", "")

@@ -202,9 +202,7 @@ def _steps(part: Part, grid: Grid, x: Float64, intercept: Float) -> list[Step]:
     return [*steps, Step(weight, grid.zero, unit)]
 
 
-def _weight(
-    product: Product, scale: float, intercept: Float
-) -> tuple[Integers, Float64]:
+def _weight(product: Product, scale: float, intercept: Float) -> tuple[Integers, Float64]:
     """Return an integer matrix, and what one means in its sums.
 
     The smaller of an int8 matrix and one of int16 levels, if they are few.
