@@ -13,7 +13,7 @@ def rescaled(sums, rescaling):
 
 
 def inputs(grid, x):
-    u = x.astype(np.float32) * np.float32(1 / grid.scale) 
+    u = x.astype(np.float32) * np.float32(1 / grid.scale)
     u = u + np.float32(grid.zero - grid.offset / grid.scale)
     u = np.clip(u, -128, 127)
     return np.trunc(u + np.copysign(np.float32(0.5), u)).astype(np.int64)

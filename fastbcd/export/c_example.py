@@ -56,9 +56,7 @@ _MEANING = {
 }
 
 
-def comment(
-    estimator: Any, task: Task, file: str, arithmetic: str, rows: Float64 | None
-) -> str:
+def comment(estimator: Any, task: Task, file: str, arithmetic: str, rows: Float64 | None) -> str:
     """Return the comment at the head of a header.
 
     Parameters

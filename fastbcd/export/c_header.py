@@ -99,9 +99,7 @@ def header(
     allow_dense: bool,
 ) -> str:
     """Return the text of the header; see :func:`to_c`."""
-    layers = affine_layers(
-        estimator.network_, cores=arithmetic == "float", allow_dense=allow_dense
-    )
+    layers = affine_layers(estimator.network_, cores=arithmetic == "float", allow_dense=allow_dense)
     tables = Tables()
     if arithmetic == "float":
         forward = FloatWriter(tables).write(layers)

@@ -2,10 +2,10 @@
 
 Every vector of activations lies on a grid, x = offset + scale (q - zero) with q from -128 to 127,
 that spans what a calibration sample shows. Zero is a point of it, but where all activations have
-one sign. Every column of a weight
-matrix is a step times int8 numbers; a matrix of few distinct numbers keeps its codebook, in int16
-and with one step, because large and small levels differ by more than 8 bits. A product then is an exact sum of integers in units of
-scale * step_j, to which the rounded intercept is added, with what the offset contributes, and its next grid is reached by
+one sign. Every column of a weight matrix is a step times int8 numbers; a matrix of few distinct
+numbers keeps its codebook, in int16 and with one step, because large and small levels differ by
+more than 8 bits. A product then is an exact sum of integers in units of scale * step_j. To it the
+rounded intercept is added, with what the offset contributes, and the next grid is reached by
 
     q' = clip(zero' + round(sum * factor_j / 2^shift))
 
@@ -202,9 +202,7 @@ def _steps(part: Part, grid: Grid, x: Float64, intercept: Float) -> list[Step]:
     return [*steps, Step(weight, grid.zero, unit)]
 
 
-def _weight(
-    product: Product, scale: float, intercept: Float
-) -> tuple[Integers, Float64]:
+def _weight(product: Product, scale: float, intercept: Float) -> tuple[Integers, Float64]:
     """Return an integer matrix, and what one means in its sums.
 
     The smaller of an int8 matrix and one of int16 levels, if they are few.

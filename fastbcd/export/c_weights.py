@@ -124,9 +124,7 @@ def affine_layers(network: Network, *, cores: bool, allow_dense: bool) -> list[A
         If there is such a matrix and it may not be written in full, or if weights are not finite
         in single precision.
     """
-    return [
-        _affine(layer, index, cores, allow_dense) for index, layer in enumerate(network.layers)
-    ]
+    return [_affine(layer, index, cores, allow_dense) for index, layer in enumerate(network.layers)]
 
 
 def _affine(layer: Layer, index: int, cores: bool, allow_dense: bool) -> Affine:
