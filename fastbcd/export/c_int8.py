@@ -179,11 +179,11 @@ class Int8Writer:
         values = storage.values
         if storage.form.endswith("codes"):
             values = values.astype(np.int16)
-        values = self._tables.add(values, f"values_{index}")
+        table = self._tables.add(values, f"values_{index}")
         stream = self._tables.add(storage.stream, f"stream_{index}") if storage.stream.size else "0"
         self._lines.append(
             f"    {self._kernels.call(storage, batched=False)}({source}, {step.zero}, sums,\n"
-            f"        {arguments(storage, values, stream)});"
+            f"        {arguments(storage, table, stream)});"
         )
 
     def _rescaling(self, index: int, rescaling: Rescaling) -> tuple[str, int]:
