@@ -356,7 +356,7 @@ def outputs_of_all(networks, folder, x, **options):
     )
     printed = run([program], input=np.ascontiguousarray(x, np.float32).tobytes())
     rows = np.frombuffer(printed, np.float32).reshape(len(x), len(networks), -1)
-    return dict(zip(networks, rows.swapaxes(0, 1), strict=True))
+    return zip(networks, rows.swapaxes(0, 1), strict=True)
 
 
 @needs_gcc
@@ -364,7 +364,7 @@ def outputs_of_all(networks, folder, x, **options):
 def test_every_format_with_every_activation_computes_what_python_computes(activation, tmp_path):
     x = inputs()
     networks = [network(builder, activation) for builder in BUILDERS]
-    for net, outputs in outputs_of_all(networks, tmp_path, x).items():
+    for net, outputs in outputs_of_all(networks, tmp_path, x):
         expected = net.forward(x.astype(np.float64))
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -380,7 +380,7 @@ def test_every_format_classifies_as_python_does(builder, tmp_path):
 def test_one_layer_of_any_shape(shape, tmp_path):
     x = inputs(50, shape[0])
     networks = [network(builder, "identity", sizes=shape) for builder in BUILDERS]
-    for net, outputs in outputs_of_all(networks, tmp_path, x).items():
+    for net, outputs in outputs_of_all(networks, tmp_path, x):
         expected = net.forward(x.astype(np.float64))
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -438,7 +438,7 @@ def test_int8_does_the_arithmetic_that_is_documented(activation, tmp_path):
     sample, x = inputs(), 1.2 * inputs(seed=2)  # some are beyond the sample's range
     networks = [network(builder, activation) for builder in BUILDERS]
     found = outputs_of_all(networks, tmp_path, x, arithmetic="int8", X=sample)
-    for net, outputs in found.items():
+    for net, outputs in found:
         layers = affine_layers(net, cores=False, allow_dense=False)
         expected = reference_int8.outputs(quantise(layers, sample.astype(np.float64)), x)
         np.testing.assert_allclose(outputs, expected, rtol=1e-6)
