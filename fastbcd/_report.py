@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastbcd import _report_html
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
 
@@ -125,16 +126,26 @@ class CompressionReport:
         return "\n".join([*lines, self._summary(), *(f"Note: {text}" for text in self.warnings)])
 
     def _repr_html_(self) -> str:
-        header, *rows = self._cells()
-        head = "".join(f"<th>{escape(name)}</th>" for name in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-        )
-        notes = "".join(f"<p>Note: {escape(text)}</p>" for text in self.warnings)
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{escape(self._summary())}</p>{notes}"
-        )
+        return _report_html.fragment(self)
+
+    def to_html(
+        self, path: str | os.PathLike[str], title: str = "fastbcd: compression report"
+    ) -> None:
+        """Write the report as one page that needs no other file: tables and pictures.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; one that is there is replaced.
+        title : str
+            Heading of the page.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        _report_html.write_page(self, path, title)
 
 
 def _text(value: object) -> str:

@@ -136,6 +136,11 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         are an order rather than calibrated probabilities: the squared loss's outputs and the
         hinge's margins, clipped to [0, 1] and normalised, or squashed if there are several
         labels per row.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs.
         """
         x = self._check_inputs(X)
         outputs = forward(self.network_, x)
@@ -146,7 +151,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         return LOSSES[loss].probabilities(outputs)
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
-        """Return the logarithm of :meth:`predict_proba`."""
+        """Return the logarithm of :meth:`predict_proba` for the rows of ``X``."""
         with np.errstate(divide="ignore"):
             logarithms: Float = np.log(self.predict_proba(X))
         return logarithms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,9 @@ from fastbcd.formats import (
     SumMatrix,
     TensorTrainMatrix,
 )
-from fastbcd.schemes._base import Scheme
+from fastbcd.schemes import _curves
+from fastbcd.schemes._base import Level, Scheme
+from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._quantized_train import quantize_train
 from fastbcd.schemes.low_rank import LowRank
 from fastbcd.schemes.prune import Prune
@@ -25,6 +27,9 @@ from fastbcd.schemes.tensor_train import TensorTrain
 ROUNDS, SETTLED = 20, 1e-3
 """The parts of a sum are fitted in turns at most so often, and no longer than a round lowers the
 error by this share."""
+
+BITS = (2, 3, 4, 5, 6)
+"""Bits that a budget chooses among for weights that are pruned too."""
 
 POSSIBLE = (
     "Possible are Prune + Quantize, LowRank or TensorTrain + Quantize, LowRank or TensorTrain + "
@@ -132,6 +137,60 @@ class Combination(Scheme):
         if self.quantize is None:
             return pruned
         return self.quantize.project_nonzeros(pruned.to_dense(), warm)
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> Format:
+        """Return a matrix of the combined form near ``target`` in the data's metric.
+
+        Pruned and quantised: both in the metric. Other combinations are projected plainly.
+        """
+        if self.prune is None or self.quantize is None or self._factors is not None:
+            return self.project(target.astype(dtype), warm)
+        pruned = self.prune.project_in_metric(target, metric, np.dtype(np.float64))
+        return self.quantize.nonzeros_in_metric(pruned.to_dense().astype(np.float64), metric, dtype)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no amount is given to a part, so that a budget may choose it."""
+        return any(scheme.is_open for scheme in self.parts)
+
+    def share_of(self, n_weights: int) -> int | None:
+        """Return how many of ``n_weights`` weights stay, if pruning decides that."""
+        if self.prune is None or self._factors is not None:
+            return None
+        return self.prune.share_of(n_weights)
+
+    def with_nonzeros(self, count: int | None) -> Combination:
+        """Return the scheme with ``count`` weights that stay, or with no amount for None."""
+        assert self.prune is not None
+        return replace(self, prune=self.prune.with_nonzeros(count))
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return errors of pruned and quantised weights over densities and bits.
+
+        On a support the best weights and their rounding err at right angles: both errors add up.
+        """
+        if self.prune is None or self.quantize is None or self._factors is not None:
+            return []
+        options = [self.quantize]
+        if self.quantize.is_open:
+            options = [replace(self.quantize, bits=bits) for bits in BITS]
+        points = _curves.pruned_and_quantised(self.prune, options, target, metric, dtype, span)
+        return [
+            Level(Combination(prune=self.prune.with_nonzeros(k), quantize=quantize), k, size, error)
+            for quantize, k, size, error in points
+        ]
 
     def _factored(self, weight: Float, warm: Format | None) -> Format:
         assert self._factors is not None
