@@ -1,5 +1,6 @@
 """Write a pruned and quantised network as a C header, and predict with it in C."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,7 +42,7 @@ with tempfile.TemporaryDirectory() as name:
         # int8 arithmetic takes the ranges of the activations from some rows.
         small.to_c(folder / "digits.h", arithmetic=arithmetic, X=X_train)
         text = (folder / "digits.h").read_text()
-        sizes = [line for line in text.splitlines() if "_BYTES " in line]
+        sizes = [line for line in text.splitlines() if re.match(r"#define \w+_BYTES", line)]
         print(f"\n{arithmetic}: {'; '.join(line.removeprefix('#define ') for line in sizes)}")
         if shutil.which("gcc") is None:
             print("There is no gcc here to compile it.")
