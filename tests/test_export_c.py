@@ -670,6 +670,15 @@ def test_float32_and_float64_networks_write_the_same_tables(tmp_path):
     assert texts[0] == texts[1]
 
 
+@needs_gcc
+@pytest.mark.parametrize("builder", [codebook, codebook_sparse])
+def test_one_scale_for_all_columns_takes_no_table(builder, tmp_path):
+    weight = builder(np.random.default_rng(0), (24, 18), scale=np.full(18, -0.3))
+    net = Network([Layer(weight, np.zeros(18), "identity")])
+    compare(regressor(net), tmp_path, "values", inputs())
+    assert "scale" not in (tmp_path / "net.h").read_text()
+
+
 def test_tables_that_are_equal_are_written_once(tmp_path):
     layer = network(codebook, "relu", sizes=(20, 20)).layers[0]
     to_c(regressor(Network([layer] * 3)), tmp_path / "net.h")

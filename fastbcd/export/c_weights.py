@@ -166,12 +166,12 @@ def _part(weight: Format, cores: bool, allow_dense: bool) -> Part:
     if isinstance(weight, DenseMatrix | SparseMatrix):
         return _whole(weight)
     if isinstance(weight, CodebookMatrix):
-        return (Product(weight.codebook[weight.codes], weight.scale),)
+        return (_scaled(weight.codebook[weight.codes], weight.scale),)
     if isinstance(weight, CodebookSparseMatrix):
         unscaled = SparseMatrix(
             weight.codebook[weight.codes], weight.columns, weight.row_lengths, weight.shape[1]
         )
-        return (Product(unscaled.to_dense(), weight.scale),)
+        return (_scaled(unscaled.to_dense(), weight.scale),)
     if isinstance(weight, LowRankMatrix):
         return _smaller(weight, (Product(weight.left), Product(weight.right)))
     if isinstance(weight, TensorTrainMatrix):
@@ -196,6 +196,13 @@ def _part(weight: Format, cores: bool, allow_dense: bool) -> Part:
 
 def _whole(weight: Format) -> Part:
     return (Product(weight.to_dense()),)
+
+
+def _scaled(weight: Float, scale: Float | None) -> Product:
+    """Return a product; one scale for all columns becomes part of the codebook."""
+    if scale is None or (scale == scale[0]).all():
+        return Product(weight if scale is None else weight * scale[0])
+    return Product(weight, scale)
 
 
 def _smaller(weight: Format, *parts: Part) -> Part:
