@@ -19,6 +19,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.compression import CompressionReport, compress, report
 from fastbcd.formats import Format
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
+from fastbcd.solvers import ConvergenceRecord
 
 PREDICT_CHUNK = 4096
 """Rows that are predicted at once, so that memory does not grow with the data."""
@@ -77,8 +78,8 @@ class FittedNetwork(Deployable, BaseEstimator):
             Weights of the rows of ``X``.
         **options
             Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
-            ``max_score_drop``, ``scoring``, ``allocation``, ``epochs``, ``random_state``,
-            ``verbose``.
+            ``max_score_drop``, ``scoring``, ``validation_data``, ``allocation``, ``epochs``,
+            ``random_state``, ``verbose``.
 
         Returns
         -------
@@ -99,6 +100,7 @@ class FittedNetwork(Deployable, BaseEstimator):
             given = ", ".join(sorted(options)) or "no scheme"
             raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
         small = copy(self)
+        small._forget_training()
         small.scheme = scheme
         small._store_projection(self.network_)
         return small
@@ -108,6 +110,13 @@ class FittedNetwork(Deployable, BaseEstimator):
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         """Return checked weights (n,)."""
+
+    def _forget_training(self) -> None:
+        """Empty the record of a training that ``network_`` did not go through."""
+        self.convergence_ = ConvergenceRecord()
+        self.objective_curve_ = self.convergence_.objective
+        self.validation_scores_: list[float] = []
+        self.n_iter_ = self.best_iter_ = 0
 
     def _store_projection(self, network: Network) -> None:
         """Project every layer that has a scheme, without data."""
@@ -123,7 +132,9 @@ class FittedNetwork(Deployable, BaseEstimator):
 
 def forward(network: Network, x: Any) -> Float:
     """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
-    dtype = network.layers[0].weight.dtype
-    starts = range(0, x.shape[0], PREDICT_CHUNK)
-    chunks = (as_dense(x[lo : lo + PREDICT_CHUNK]).astype(dtype, copy=False) for lo in starts)
-    return np.concatenate([network.forward(chunk) for chunk in chunks])
+    last = network.layers[-1].weight
+    out = np.empty((x.shape[0], last.shape[1]), last.dtype)
+    for lo in range(0, len(out), PREDICT_CHUNK):
+        part = slice(lo, lo + PREDICT_CHUNK)
+        network.forward(as_dense(x[part]), out[part])
+    return out

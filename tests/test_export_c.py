@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +22,6 @@ from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd._network import Layer, Network
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.export.c_header import to_c
-from fastbcd.export.c_kernels import Kernels
 from fastbcd.export.c_quantise import quantise
 from fastbcd.export.c_storage import MOST_BITS, smallest
 from fastbcd.export.c_text import integer, real, string

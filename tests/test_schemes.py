@@ -424,6 +424,22 @@ BAD = [
     *[(TensorTrain(modes=bad), "modes") for bad in ((-6, -4), (0, 24), (6.0, 4.0), (True, 24))],
     *[(TensorTrain(modes=bad), "modes") for bad in (24, 24.0, "64", "6,4", ("6", "4"), NAN)],
     *[(TensorTrain(modes=bad), "modes") for bad in ((6, NAN), ((6, 4), (1, 1)), True)],
+    *[(Quantize(bits=bad), "bits") for bad in (0, 17, -1, 2.0, NAN, "4", True, [4], (4, 4))],
+    *[(Quantize(levels=bad), "levels") for bad in (0, 1, 65_537, 4.0, NAN, "4", True, [4])],
+    *[(Quantize(4, method=bad), "method") for bad in ("k-means", "", None, 3, ["kmeans"])],
+    *[(Quantize(4, per=bad), "per") for bad in ("row", "", None, 0)],
+    (Quantize(), "bits, levels"),
+    (Quantize(bits=4, levels=16), "bits=4 and levels=16"),
+    (Quantize(bits=1, method="binary"), "bits=1"),
+    (Quantize(levels=3, method="ternary"), "levels=3"),
+    (Combination(), "two schemes"),
+    (Combination(prune=Prune(0.5)), "two schemes"),
+    (Combination(prune=Quantize(4), quantize=Quantize(4)), "prune"),
+    (Combination(LowRank(1), TensorTrain(1), Prune(0.5)), "low_rank and tensor_train"),
+    (Prune() + Quantize(4), "sparsity, density, n_nonzero"),
+    (Prune(0.5) + Quantize(), "bits, levels"),
+    (LowRank(5) + Quantize(4), "rank"),
+    (LowRank(1) + Quantize(4, per="column"), "per"),
 ]
 
 
@@ -499,6 +515,60 @@ def test_projecting_leaves_no_trace_in_the_scheme(scheme):
     before = dict(vars(scheme))
     scheme.project(random_weight(shape))
     assert vars(scheme) == before
+
+
+# Combinations
+
+
+def test_combinations_are_sums_in_any_order():
+    parts = [LowRank(rank=1), Prune(sparsity=0.5), Quantize(bits=2)]
+    first = parts[0] + parts[1] + parts[2]
+    assert first == parts[2] + (parts[1] + parts[0])
+    assert first.parts == parts
+    assert repr(first) == " + ".join(map(repr, parts))
+    assert eval(repr(first)) == first
+    assert str(first) == (
+        "LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2, method='kmeans', per='layer')"
+    )
+
+
+def test_the_parameters_of_a_combination_are_reached_by_name():
+    scheme = Prune(sparsity=0.5) + Quantize(bits=2)
+    assert scheme.get_params()["prune__sparsity"] == 0.5
+    assert set(scheme.get_params(deep=False)) == {"low_rank", "tensor_train", "prune", "quantize"}
+    assert scheme.set_params(prune__sparsity=0.9, quantize__bits=3) is scheme
+    assert scheme == Prune(sparsity=0.9) + Quantize(bits=3)
+    scheme.set_params(quantize=Quantize(bits=4))
+    assert scheme == Prune(sparsity=0.9) + Quantize(bits=4)
+    for unknown in ("prune__bits", "low_rank__rank", "bits", "prune__"):
+        with pytest.raises(ValueError, match=unknown) as refused:
+            scheme.set_params(**{unknown: 1})
+        assert "prune__sparsity" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "schemes",
+    [
+        (Prune(0.5), Prune(0.9)),
+        (Quantize(2), Quantize(3)),
+        (LowRank(1), TensorTrain(1)),
+        (Prune(0.5) + Quantize(2), Prune(0.5)),
+    ],
+    ids=str,
+)
+def test_schemes_that_do_not_go_together_are_refused_with_those_that_do(schemes):
+    with pytest.raises(ValueError, match="Possible are Prune"):
+        sum(schemes[1:], start=schemes[0])
+
+
+def test_a_scheme_of_a_users_own_cannot_be_combined():
+    class Mine(Prune):
+        pass
+
+    with pytest.raises(ValueError, match="Mine"):
+        Mine(0.5) + Quantize(2)
+    with pytest.raises(TypeError):
+        Prune(0.5) + 3
 
 
 # One scheme per layer

@@ -25,7 +25,7 @@ from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, ref
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
 
-STEPS = {True: 2500, False: 600}
+STEPS = {True: 1500, False: 600}
 """Steps of an automatic refinement, with and without labels."""
 
 MAX_EPOCHS = 40
@@ -69,8 +69,10 @@ class Job:
         Chooses rows.
     verbose : int
         Positive prints progress.
-    holds_out : bool
-        Set rows aside to judge on.
+    judged : bool
+        Whether networks are judged by their scores, on ``validation_data`` or rows set aside.
+    validation_data : (X, y) or None
+        Rows to judge on.
     """
 
     def __init__(
@@ -82,24 +84,22 @@ class Job:
         epochs: float | str,
         random_state: np.random.RandomState,
         verbose: int,
-        holds_out: bool,
+        judged: bool,
+        validation_data: tuple[ArrayLike, ArrayLike | None] | None,
     ) -> None:
         self.source = source
         self.interrupted = False
         self._random_state = random_state
         self._verbose = verbose
         self._reference = source.estimator(source.network)
-        x_raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X")
-        n_features = source.network.layers[0].weight.shape[0]
-        if x_raw.shape[1] != n_features:
-            raise ValueError(f"X has {x_raw.shape[1]} features, the network takes {n_features}.")
-        x = as_network_type(x_raw, source.network)
+        x = self._inputs(X, "X")
         weight = check_weights(sample_weight, x)
         labels = None if y is None else self._encode(y, x)
         present = np.flatnonzero(weight > 0)
         # Rows of the layer-by-layer pass come from the front of this order.
         order = random_state.permutation(present)
-        if holds_out:
+        self._sets_aside = judged and validation_data is None
+        if self._sets_aside:
             n_held = round(HELD_OUT * order.size)
             if not 0 < n_held < order.size:
                 raise ValueError(
@@ -108,6 +108,8 @@ class Job:
             held, order = order[:n_held], order[n_held:]
             goal = forward(source.network, x[held]) if labels is None else labels[held]
             self._held = (x[held], goal)
+        elif judged and validation_data is not None:
+            self._held = self._validation(*validation_data)
         used = np.sort(order)
         self._order = np.searchsorted(used, order)
         whole = used.size == len(x)
@@ -206,6 +208,19 @@ class Job:
         )
         return small
 
+    def _inputs(self, X: ArrayLike, name: str) -> Float:
+        """Return inputs in the network's type."""
+        raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
+        n_features = self.source.network.layers[0].weight.shape[0]
+        if raw.shape[1] != n_features:
+            raise ValueError(f"{name} has {raw.shape[1]} features, the network takes {n_features}.")
+        return as_network_type(raw, self.source.network)
+
+    def _validation(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Float, Float]:
+        """Return rows to judge on, and their targets or the network's outputs."""
+        x = self._inputs(X, "validation_data[0]")
+        return x, forward(self.source.network, x) if y is None else self._encode(y, x)
+
     @property
     def _classify(self) -> bool:
         """Whether the outputs are logits."""
@@ -235,6 +250,11 @@ class Job:
         if rows < 2 * widest:
             notes.append(
                 f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
+            )
+        if self._sets_aside:
+            notes.append(
+                "judged on rows of X; if the network was trained on them, it remembers them, and "
+                "a smaller one would do: give validation_data"
             )
         if self.interrupted:
             notes.append("interrupted: the best network until then")

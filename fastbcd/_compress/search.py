@@ -44,23 +44,22 @@ class Judged:
 def smallest_within(
     job: Job, sizes: Sizes, max_drop: float, score: Callable[[Network], float]
 ) -> tuple[Judged, float]:
-    """Return the smallest network found whose score is near enough, and the score to compare with.
+    """Return the smallest network found whose score is near enough, and the dense network's score.
 
     Sizes are tried in strides, then between the largest that failed and the smallest that did not.
-    The score to compare with is the dense network's on the rows held out. If the dense network
-    was trained on these rows, its score is that of its memory: no network that is fitted to the
-    other rows alone comes near it, small or not. So the dense network is also refined on the other
-    rows like its compressed versions, and the lower of both scores counts.
 
     Warns
     -----
     BudgetWarning
         If no network met the bound; the one with the best score is returned.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If interrupted before there is any network.
     """
-    twin = job.refined(job.calibration.network)
-    before, refined = score(job.source.network), score(twin)
-    reference = min(before, refined)
-    job.say(f"dense network: score {before:.4f}, refined on the same rows {refined:.4f}")
+    reference = score(job.source.network)
+    job.say(f"dense network: score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
     nearest: Judged | None = None
@@ -105,7 +104,7 @@ def smallest_within(
 
 
 def _judge(job: Job, sizes: Sizes, size: float, score: Callable[[Network], float]) -> Judged:
-    found = sizes.one_shot(math.ceil(size))
+    found = sizes.one_shot(math.ceil(size), fills=2)
     assert found is not None
     network = job.refined(found.network)
     return Judged(found, network, score(network))

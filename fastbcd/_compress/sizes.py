@@ -13,7 +13,7 @@ from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes._base import Level, Scheme, SchemeChoice
 from fastbcd.solvers.reconstruct import allocate
 
-FULL, FILLS = 0.96, 4
+FULL, FILLS = 0.95, 4
 """A byte budget is spent when this share of it is; at most so many passes try to."""
 
 
@@ -71,8 +71,15 @@ class Sizes:
         """Bytes of the dense network in float32."""
         return self._intercepts + sum(curve[-1].n_bytes for curve in self._curves)
 
-    def one_shot(self, limit: int) -> OneShot | None:
+    def one_shot(self, limit: int, fills: int = FILLS) -> OneShot | None:
         """Compress to at most ``limit`` bytes, and spend what dead neurons give back.
+
+        Parameters
+        ----------
+        limit : int
+            Bound of the bytes.
+        fills : int
+            Bound of the passes; more spend more of the limit.
 
         Returns
         -------
@@ -80,7 +87,7 @@ class Sizes:
             None if that is not possible.
         """
         asked, best = limit, None
-        for _ in range(FILLS):
+        for _ in range(fills):
             schemes = self._allocated(asked)
             if schemes is None:
                 break

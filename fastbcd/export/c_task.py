@@ -153,7 +153,7 @@ def class_table(classes: NDArray[Any]) -> str:
     values = classes.tolist()
     if classes.dtype.kind in "bui":
         low, high = min(values), max(values)
-        if -(2**31) <= low and high < 2**31:
+        if low >= -(2**31) and high < 2**31:
             c_type = "int32_t"
         else:
             c_type = "int64_t" if high < 2**63 else "uint64_t"

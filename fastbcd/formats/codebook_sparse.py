@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
+from fastbcd.formats._base import State
 from fastbcd.formats._checks import check_codes, check_places, check_scale
+from fastbcd.formats._products import SparseArrays, starts_of
+from fastbcd.formats._sparse_format import SparseFormat
 from fastbcd.formats.sparse import SparseMatrix
 
 
-class CodebookSparseMatrix(Format):
+class CodebookSparseMatrix(SparseFormat):
     """A :class:`SparseMatrix` whose values are ``codebook[codes] * scale[columns]``.
 
     Parameters
@@ -43,7 +45,7 @@ class CodebookSparseMatrix(Format):
         self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
         self.codebook = codebook
         self.scale = scale
-        self.columns = columns.astype(np.min_scalar_type(max(n_out - 1, 0)), copy=False)
+        self.columns = np.ascontiguousarray(columns, np.min_scalar_type(max(n_out - 1, 0)))
         self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
         self.shape = (row_lengths.size, n_out)
 
@@ -67,9 +69,11 @@ class CodebookSparseMatrix(Format):
         """Type of the codebook."""
         return self.codebook.dtype
 
-    def matmul(self, v: Float) -> Float:
-        """Return ``v @ W`` from the non-zeros alone."""
-        return self.to_sparse().matmul(v)
+    def _stored(self) -> SparseArrays:
+        scale = np.empty(0, self.dtype) if self.scale is None else self.scale
+        return SparseArrays(
+            self.codebook, self.codes, self.columns, starts_of(self.row_lengths), scale
+        )
 
     def to_dense(self) -> Float:
         """Return W as an array."""

@@ -13,6 +13,7 @@ from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_codes, check_float
+from fastbcd.formats._products import Product
 from fastbcd.formats.tensor_train import TensorTrainMatrix, check_train
 
 
@@ -77,6 +78,14 @@ class CodebookTrainMatrix(Format):
     def matmul(self, v: Float) -> Float:
         """Return ``v @ W``, multiplied as a train."""
         return self._train.matmul(v)
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with the train."""
+        return self._train.product(batch)
+
+    def cost(self, batch: bool) -> float:
+        """Return that of the train."""
+        return self._train.cost(batch)
 
     def to_dense(self) -> Float:
         """Return W as an array."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_float
+from fastbcd.formats._products import FactorProduct, Product
 
 
 class DenseMatrix(Format):
@@ -69,3 +71,7 @@ class DenseMatrix(Format):
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         return type(self)(self.weight * self.dtype.type(factor))
+
+    @cached_property
+    def _dense_product(self) -> Product:
+        return FactorProduct([self.weight])

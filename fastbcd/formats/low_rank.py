@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_float, expect
+from fastbcd.formats._products import FACTORS, FactorProduct, Product
 
 
 class LowRankMatrix(Format):
@@ -47,6 +49,18 @@ class LowRankMatrix(Format):
     def to_dense(self) -> Float:
         """Return W as an array."""
         return self.left @ self.right
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with the factors where they are small enough, else with W."""
+        return self._factor_product if self.cost(batch) < 1 else self._dense_product
+
+    def cost(self, batch: bool) -> float:
+        """Return the time of two thin products relative to that of a dense one."""
+        return self.n_params / (self.shape[0] * self.shape[1]) / FACTORS
+
+    @cached_property
+    def _factor_product(self) -> Product:
+        return FactorProduct([self.left, self.right])
 
     @property
     def n_params(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import expect
+from fastbcd.formats._products import Product, SumProduct
 
 
 class SumMatrix(Format):
@@ -39,6 +41,23 @@ class SumMatrix(Format):
         for part in self.parts[1:]:
             total += part.matmul(v)
         return total
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with the parts where they are small enough, else with W."""
+        if self.cost(batch) >= 1:
+            return self._dense_product
+        if batch not in self._products:
+            parts = [part.product(batch) for part in self.parts]
+            self._products[batch] = SumProduct(parts, self.shape[1], self.dtype)
+        return self._products[batch]
+
+    def cost(self, batch: bool) -> float:
+        """Return the sum of the parts'."""
+        return sum(part.cost(batch) for part in self.parts)
+
+    @cached_property
+    def _products(self) -> dict[bool, Product]:
+        return {}
 
     def to_dense(self) -> Float:
         """Return W as an array."""

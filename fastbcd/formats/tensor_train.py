@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_float, expect
+from fastbcd.formats._products import FACTORS, FactorProduct, Product
 
 
 def chain(cores: Sequence[Float]) -> Float:
@@ -97,6 +98,20 @@ class TensorTrainMatrix(Format):
             return v @ self._dense
         left, right = self._factors
         return (v @ left) @ right
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with two thin matrices where they are small enough, else with W."""
+        return self._factor_product if self.cost(batch) < 1 else self._dense_product
+
+    def cost(self, batch: bool) -> float:
+        """Return the time of two thin products relative to that of a dense one."""
+        if self._factors is None:
+            return 1.0
+        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS
+
+    @cached_property
+    def _factor_product(self) -> Product:
+        return FactorProduct(self._factors or [self._dense])
 
     def to_dense(self) -> Float:
         """Return W as an array."""

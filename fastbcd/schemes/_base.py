@@ -142,8 +142,10 @@ class Scheme(ABC):
         inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
         return f"{type(self).__name__}({inside})"
 
-    def __add__(self, other: Scheme) -> Scheme:
+    def __add__(self, other: object) -> Scheme:
         """Combine two schemes; see :class:`fastbcd.schemes.Combination`."""
+        if not isinstance(other, Scheme):
+            return NotImplemented
         from fastbcd.schemes.combination import combine
 
         return combine(self, other)

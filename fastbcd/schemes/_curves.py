@@ -18,6 +18,9 @@ from fastbcd.schemes._support import Keep
 LEVELS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3)
 """Densities at which the error of pruning is measured; between them it is interpolated."""
 
+FULLER, SMALL = (0.6, 1.0), 65_536
+"""More densities for matrices of at most so many weights: a mild budget is met by them alone."""
+
 STEP = 1.8
 """Largest ratio of neighbouring densities where a span of them is asked for."""
 
@@ -56,7 +59,7 @@ TINY = np.finfo(np.float64).tiny
 
 def counts_between(size: int, span: tuple[float, float] | None) -> list[int]:
     """Return ascending numbers of non-zeros to measure at, for shares ``span`` of ``size``."""
-    densities: Sequence[float] = LEVELS
+    densities: Sequence[float] = LEVELS if size > SMALL else (*LEVELS, *FULLER)
     if span is not None:
         n_levels = 1 + max(1, ceil(np.log(span[1] / span[0]) / np.log(STEP)))
         densities = np.geomspace(*span, n_levels).tolist()

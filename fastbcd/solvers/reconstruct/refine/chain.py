@@ -16,9 +16,10 @@ from fastbcd.formats import (
     DenseMatrix,
     LowRankMatrix,
     SparseMatrix,
+    TensorTrainMatrix,
 )
 from fastbcd.solvers.reconstruct.refine.blocks import Block, DenseBlock
-from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock
+from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock, TrainBlock
 from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock, QuantizedSparseBlock
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.refine.targets import Rows, Targets
@@ -28,6 +29,7 @@ KINDS: dict[type, type[Block]] = {
     DenseMatrix: DenseBlock,
     SparseMatrix: SparseBlock,
     LowRankMatrix: LowRankBlock,
+    TensorTrainMatrix: TrainBlock,
     CodebookMatrix: QuantizedBlock,
     CodebookSparseMatrix: QuantizedSparseBlock,
 }

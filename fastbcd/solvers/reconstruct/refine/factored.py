@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd._types import Float, Float64
-from fastbcd.formats import Format, LowRankMatrix
-from fastbcd.solvers.reconstruct.refine.blocks import Block, inverse
+from fastbcd.formats import Format, LowRankMatrix, TensorTrainMatrix
+from fastbcd.formats.tensor_train import chain
+from fastbcd.solvers.reconstruct.refine.blocks import Block, centred_gradient, inverse
 
 DAMPING = 1e-3
 """Ridge of the small systems between the factors, relative to their mean eigenvalue."""
@@ -67,6 +68,54 @@ class LowRankBlock(Block):
 
     def _format(self, parameters: list[Float]) -> Format:
         return LowRankMatrix(*parameters)
+
+
+class TrainBlock(Block):
+    """All cores of a tensor train are free.
+
+    The ridge step of the whole matrix is projected on what each core can do with the others
+    fixed, by least squares; every core takes its share of it.
+    """
+
+    def _begin(self) -> list[Float]:
+        assert isinstance(self.start.weight, TensorTrainMatrix)
+        super()._begin()
+        self._cores = [core.astype(np.float32) for core in self.start.weight.cores]
+        self._velocities = [np.zeros_like(core) for core in self._cores]
+        return self._cores
+
+    def _parameters(self) -> list[Float]:
+        return self._cores
+
+    def _prepare(self, gram: Float64) -> None:
+        self._inverse = inverse(gram)
+
+    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        wanted = self._inverse @ centred_gradient(v, pull, self.mean)
+        steps = [self._core_step(k, wanted) for k in range(len(self._cores))]
+        share = np.float32(rate / len(self._cores))
+        for core, velocity, step in zip(self._cores, self._velocities, steps, strict=True):
+            velocity *= np.float32(momentum)
+            velocity += step
+            core += share * (velocity - np.float32(decay) * core)
+        before, self._effective = self._effective, chain(self._cores).reshape(self.shape)
+        self.intercept -= self.mean @ (self._effective - before)
+
+    def _core_step(self, k: int, wanted: Float) -> Float:
+        """Return the change of core ``k`` that comes nearest to ``wanted``."""
+        a, n, b = self._cores[k].shape
+        one = np.ones((1, 1), np.float32)
+        before = chain(self._cores[:k]) if k else one
+        after = chain(self._cores[k + 1 :]).reshape(b, -1) if k + 1 < len(self._cores) else one
+        tensor = wanted.reshape(before.shape[0], n, after.shape[1])
+        part = np.tensordot(tensor, after, axes=(2, 1))
+        part = np.tensordot(before, part, axes=(0, 0)).reshape(a, n * b)
+        part = np.linalg.solve(damped(before.T @ before), part).reshape(a * n, b)
+        step: Float = np.linalg.solve(damped(after @ after.T), part.T).T.reshape(a, n, b)
+        return step
+
+    def _format(self, parameters: list[Float]) -> Format:
+        return TensorTrainMatrix(parameters, self.shape)
 
 
 def damped(system: Float) -> Float:
