@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbcd import _validation as check
+from fastbcd._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd._fitted import FittedNetwork, forward
 from fastbcd._network import Network
 from fastbcd._training import Settings, Trained, train
@@ -24,7 +25,7 @@ from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.minibatch import Stream, start_stream
 
 
-class BCDEstimator(FittedNetwork):
+class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     """What the classifier and the regressor share."""
 
     def __init__(
@@ -70,6 +71,7 @@ class BCDEstimator(FittedNetwork):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -83,11 +85,11 @@ class BCDEstimator(FittedNetwork):
         Parameters
         ----------
         X : (n_samples, n_features) array or sparse matrix
-            Inputs, finite. float32 is kept. A sparse matrix is made dense.
+            Inputs, finite. float32 is kept. Only the full solver makes a sparse matrix dense.
         y : (n_samples,) or (n_samples, n_outputs) array
             Targets.
         sample_weight : (n_samples,) array, optional
-            Non-negative weights. Weight k equals k repetitions of the row.
+            Non-negative weights. Weight k equals k repetitions of the row (in mini-batches, on average).
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
@@ -108,7 +110,10 @@ class BCDEstimator(FittedNetwork):
         x, targets = self._check_training_data(X, y)
         weight = self._check_weights(sample_weight, x, y)
         start = self._warm_network(x, targets) if self.warm_start else None
-        trained = self._train(x, targets, weight, self._validation(X_val, y_val), start)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        seen = {"X": X, "y": y, "metadata": metadata}
+        held_out = self._validation(X_val, y_val)
+        trained = self._train(x, targets, weight, held_out, start, seen)
         self._stream = None
         self._store(trained, report(trained.network))
         return self
@@ -214,6 +219,7 @@ class BCDEstimator(FittedNetwork):
         weight: Float64,
         validation: tuple[Float, Float] | None,
         start: Network | None,
+        seen: dict[str, Any],
     ) -> Trained:
         settings = self._settings()
         random_state = check_random_state(self.random_state)
@@ -242,6 +248,7 @@ class BCDEstimator(FittedNetwork):
                 n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
                 score=score,
                 verbose=int(self.verbose),
+                task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
             )
 
         return train(x, targets, weight, settings, random_state, make_monitor, start)

@@ -62,7 +62,8 @@ class LabelledEstimator(BCDEstimator):
             self._learn_classes(y, several, classes)
         elif several != self._multilabel:
             raise ValueError("y must be of the kind that was fitted: one class per row, or labels.")
-        return x, self._encode(y, x.dtype)
+        # One byte each: a memory map may have many rows. The solvers convert what they use.
+        return x, self._encode(y, np.dtype(np.int8))
 
     def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
         """Set ``classes_`` from ``y``, or from what partial_fit was told."""
