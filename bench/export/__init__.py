@@ -1,0 +1,1 @@
+"""Networks that leave Python: their sizes and speeds."""
