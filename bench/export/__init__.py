@@ -1,1 +1,1 @@
-"""Networks that leave Python: their sizes and speeds."""
+"""Benchmarks of what leaves Python: files, ONNX and C."""
