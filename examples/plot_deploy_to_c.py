@@ -1,4 +1,10 @@
-"""Write a pruned and quantised network as a C header, and predict with it in C."""
+"""
+A network in C, in floats and in integers
+=========================================
+
+A pruned and quantised network as one C header, and the same predictions in C. :doc:`/deploy-c`
+says what it takes.
+"""
 
 import re
 import shutil
