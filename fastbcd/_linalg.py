@@ -5,11 +5,13 @@ own; products that alternate between the two keep each other's threads waiting.
 
 C-ordered arrays are handed over as the transposes of Fortran-ordered ones, so nothing
 is copied. Gram matrices are formed as symmetric products (half the work), chunk by chunk,
-and accumulated in float64: a float32 fit loses nothing to long sums.
+and chunks are added in float64: a float32 fit loses nothing to long sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -19,9 +21,13 @@ from scipy.linalg import blas, lapack
 
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import spd_solve
+from fastbcd_kernels.residual import column_sums, weighted_squared_distance
 
-CHUNK = 4096
+CHUNK = 8192
 """Rows that are summed in the type of the data before float64 takes over."""
+
+SINGLE_BELOW = 1e6
+"""Bound of the condition up to which a float32 problem's systems are solved in float32."""
 
 SMALL = 32
 """Up to this many unknowns the compiled kernel solves; beyond it LAPACK."""
@@ -42,6 +48,54 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     """
     limit: AbstractContextManager[Any] = _blas_threads().limit(limits=1)
     return limit
+
+
+def n_blas_threads() -> int:
+    """Return how many threads BLAS would use now."""
+    return max((library.num_threads for library in _blas_threads().lib_controllers), default=1)
+
+
+ROWS_BELOW = 1 << 20
+"""Numbers in an array below which one thread passes over it sooner than two."""
+
+
+def by_rows(work: Callable[[slice], Any], shape: tuple[int, ...]) -> list[Any]:
+    """Run ``work`` on the first and on the second half of the rows, in two threads if that pays.
+
+    For passes over large arrays, whose time is that of the memory. The halves are the same
+    however many threads there are, so the sums that ``work`` returns have the same bits.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a slice of rows. What it calls should release the interpreter.
+    shape : (n, d)
+        Shape of the arrays.
+
+    Returns
+    -------
+    list
+        The two results, in order.
+    """
+    half = shape[0] // 2
+    halves = [slice(0, half), slice(half, shape[0])]
+    if shape[0] * shape[1] < ROWS_BELOW or n_blas_threads() < 2:
+        return [work(rows) for rows in halves]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(work, halves[0])
+        second = work(halves[1])
+        return [first.result(), second]
+
+
+def squared_distance(a: Float, b: Float, weight: Float64) -> float:
+    """Return sum_i weight_i ||a_i - b_i||^2 over the rows of two (n, d) arrays."""
+    return float(
+        sum(
+            by_rows(
+                lambda rows: weighted_squared_distance(a[rows], b[rows], weight[rows]), a.shape
+            )
+        )
+    )
 
 
 def _routine(name: str, dtype: np.dtype[Any]) -> Any:
@@ -67,11 +121,15 @@ def add_product(out: Float, a: Float, b: Float, factor: float = 1.0) -> Float:
 
 def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
     """Write ``x @ weight + bias`` into ``out`` and return it."""
-    out[:] = bias
+
+    def fill(rows: slice) -> None:
+        out[rows] = bias
+
+    by_rows(fill, out.shape)
     return add_product(out, x, weight)
 
 
-def gram(v: Float, sample_weight: Float64 | None) -> Float64:
+def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     """Return [V 1]' S [V 1], the Gram matrix of the inputs and a column of ones.
 
     Parameters
@@ -80,42 +138,46 @@ def gram(v: Float, sample_weight: Float64 | None) -> Float64:
         Inputs of a layer.
     sample_weight : (n,) array or None
         Diagonal of S; None for ones.
+    wide : bool, default=True
+        Return float64 in any case; otherwise the type of ``v`` where one chunk holds all rows.
 
     Returns
     -------
-    (d + 1, d + 1) float64 array
+    (d + 1, d + 1) array
         Only the lower triangle is meaningful. Cost: n d^2 flops.
     """
     n, d = v.shape
     syrk = _routine("syrk", v.dtype)
-    total = np.zeros((d + 1, d + 1))
+    total = np.zeros((d + 1, d + 1), np.float64 if wide or n > CHUNK else v.dtype)
+    sums = np.empty(d)
     for lo in range(0, n, CHUNK):
         rows = v[lo : lo + CHUNK]
-        if sample_weight is None:
-            sums: Float64 = rows.sum(axis=0, dtype=np.float64)
-        else:
-            weight = sample_weight[lo : lo + CHUNK]
-            sums = weight @ rows
-            rows = rows * np.sqrt(weight, dtype=np.float64).astype(v.dtype)[:, None]
+        weight = np.ones(len(rows)) if sample_weight is None else sample_weight[lo : lo + CHUNK]
+        column_sums(rows, weight, sums)
+        total[d, :d] += sums
+        if sample_weight is not None:
+            rows = rows * np.sqrt(weight).astype(v.dtype)[:, None]
         # The upper triangle of the Fortran-ordered result is the lower of its transpose.
         total[:d, :d] += syrk(1.0, rows.T).T
-        total[d, :d] += sums
     total[d, d] = n if sample_weight is None else sample_weight.sum()
     return total
 
 
-def cross(v: Float, u: Float, sample_weight: Float64 | None) -> Float64:
-    """Return [V 1]' S U in float64, shape (d + 1, m). Cost: 2 n d m flops."""
+def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+    """Return [V 1]' S U, shape (d + 1, m); arguments as for :func:`gram`. Cost: 2 n d m flops."""
     n, d = v.shape
     m = u.shape[1]
     gemm = _routine("gemm", v.dtype)
-    total = np.zeros((d + 1, m))
+    total = np.zeros((d + 1, m), np.float64 if wide or n > CHUNK else v.dtype)
+    sums = np.empty(m)
     for lo in range(0, n, CHUNK):
         rows = u[lo : lo + CHUNK]
+        weight = np.ones(len(rows)) if sample_weight is None else sample_weight[lo : lo + CHUNK]
+        column_sums(rows, weight, sums)
+        total[d] += sums
         if sample_weight is not None:
-            rows = rows * sample_weight[lo : lo + CHUNK, None].astype(u.dtype)
+            rows = rows * weight.astype(u.dtype)[:, None]
         total[:d] += gemm(1.0, rows.T, v[lo : lo + CHUNK].T, trans_b=True).T
-        total[d] += rows.sum(axis=0, dtype=np.float64)
     return total
 
 
@@ -124,8 +186,9 @@ class SPDSystem:
 
     Parameters
     ----------
-    matrix : (n, n) C-contiguous float64 array
-        Only the lower triangle is read; overwritten.
+    matrix : (n, n) C-contiguous array
+        Only the lower triangle is read; overwritten. Its type is the one that the system is
+        solved in (see :func:`solving_type`), but for small systems, which are solved in float64.
     ridge : (n,) array
         Added to the diagonal. A vector, because the intercept is not pulled towards the
         compressed weights that the other rows are pulled towards.
@@ -136,23 +199,32 @@ class SPDSystem:
         If the sum is not numerically positive definite.
     """
 
-    def __init__(self, matrix: Float64, ridge: Float64) -> None:
+    def __init__(self, matrix: Float, ridge: Float64) -> None:
         self._size = matrix.shape[0]
+        if self._size <= SMALL:
+            matrix = matrix.astype(np.float64)
         matrix[np.diag_indices_from(matrix)] += ridge
         self._matrix = matrix
         if self._size > SMALL:
             # Upper in Fortran order is lower in C order.
-            self._matrix, info = lapack.dpotrf(matrix.T, lower=False, clean=False, overwrite_a=True)
+            potrf = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
+            self._matrix, info = potrf(matrix.T, lower=False, clean=False, overwrite_a=True)
             self._check(info)
 
-    def solve(self, rhs: Float64) -> Float64:
-        """Return the solution for ``rhs`` (n, m). Cost: 2 n^2 m flops (plus n^3/3 if small)."""
-        if self._size > SMALL:
-            solution, info = lapack.dpotrs(self._matrix, rhs, lower=False)
-            self._check(info)
-            return np.ascontiguousarray(solution)
-        solution = np.array(rhs, dtype=np.float64, order="C")
-        self._check(spd_solve.spd_solve(self._matrix.copy(), solution))
+    def solve(self, rhs: Float) -> Float:
+        """Return the solution for ``rhs`` (n, m), in the type of the system.
+
+        Cost: 2 n^2 m flops (plus n^3/3 if small).
+        """
+        solution = np.array(rhs, dtype=self._matrix.dtype, order="C")
+        if self._size <= SMALL:
+            self._check(spd_solve.spd_solve(self._matrix.copy(), solution))
+            return solution
+        # X' R' R = B' for the factor R: the transposes lie in Fortran order, so that the two
+        # triangular solves work in place, and from the right they run faster than potrs.
+        trsm = _routine("trsm", solution.dtype)
+        for transposed in (False, True):
+            trsm(1.0, self._matrix, solution.T, side=1, trans_a=transposed, overwrite_b=True)
         return solution
 
     def _check(self, info: int) -> None:
@@ -163,7 +235,27 @@ class SPDSystem:
             )
 
 
-def activation_gain(weight: Float, ratio: float) -> Float64:
+def solving_type(trace: float, ridge: Float64, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type to solve a system in: float64, or float32 where that loses nothing.
+
+    The eigenvalues of a positive semidefinite matrix and a ridge lie between the least ridge
+    and the matrix' trace plus the largest. Where these are within ``SINGLE_BELOW``, a float32
+    factor is the exact one of a system that differs by a small share of the ridge.
+
+    Parameters
+    ----------
+    trace : float
+        Trace of the matrix without its ridge.
+    ridge : (n,) array
+        What is added to its diagonal.
+    dtype : dtype
+        Type of the data; float64 data are solved for in float64.
+    """
+    single = dtype == np.float32 and trace <= SINGLE_BELOW * float(ridge.min())
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def activation_gain(weight: Float, ratio: float) -> Float:
     r"""Return K of the V-step  V = s + (U_next - b - s W) K.
 
     .. math:: K = (W^T W + \text{ratio} I)^{-1} W^T = W^T (W W^T + \text{ratio} I)^{-1}
@@ -179,12 +271,13 @@ def activation_gain(weight: Float, ratio: float) -> Float64:
 
     Returns
     -------
-    (m, d) float64 array
+    (m, d) array of the type of ``weight``
     """
-    w = np.ascontiguousarray(weight, dtype=np.float64)
-    d, m = w.shape
-    if m <= d:
-        system = SPDSystem(np.ascontiguousarray(blas.dsyrk(1.0, w.T).T), np.full(m, ratio))
-        return system.solve(w.T)
-    system = SPDSystem(np.ascontiguousarray(blas.dsyrk(1.0, w.T, trans=True).T), np.full(d, ratio))
-    return np.ascontiguousarray(system.solve(w).T)
+    d, m = weight.shape
+    ridge = np.full(min(d, m), ratio)
+    trace = float(np.einsum("ij,ij->", weight, weight))
+    w = np.ascontiguousarray(weight, dtype=solving_type(trace, ridge, weight.dtype))
+    square = np.ascontiguousarray(_routine("syrk", w.dtype)(1.0, w.T, trans=m > d).T)
+    system = SPDSystem(square, ridge)
+    gain = system.solve(np.ascontiguousarray(w.T)) if m <= d else system.solve(w).T
+    return np.ascontiguousarray(gain, dtype=weight.dtype)

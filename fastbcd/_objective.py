@@ -176,8 +176,8 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     block = blocks[index]
     if block.target is None:
         return 0.0
-    difference = block.weight - block.target
-    return 0.5 * problem.penalties.tau * float(np.sum(np.square(difference), dtype=np.float64))
+    distance = weighted_squared_distance(block.weight, block.target, np.ones(len(block.weight)))
+    return float(0.5 * problem.penalties.tau * distance)
 
 
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas, eigh, qr, svd
+from scipy.linalg import eigh, qr, svd
 
 from fastbcd._linalg import one_blas_thread
 from fastbcd._types import Float64
@@ -110,7 +110,7 @@ def _left_basis(
     """
     rows, columns = unfolding.shape
     short = unfolding if rows <= columns else unfolding.T
-    gram = _gram(short)
+    gram = short @ short.T  # NumPy forms a symmetric product, and lets other threads run
     if start is not None:
         guess = start if rows <= columns else _orthonormal(unfolding.T @ start)
         basis, cut, settled = _orthogonal_iteration(gram, guess)
@@ -121,14 +121,6 @@ def _left_basis(
     if rows > columns:
         basis = _orthonormal(unfolding @ basis)
     return basis, cut, not settled
-
-
-def _gram(short: Float64) -> Float64:
-    """Return the symmetric product ``short @ short.T``, both triangles."""
-    columns_first = short.flags.f_contiguous
-    upper = blas.dsyrk(1.0, short) if columns_first else blas.dsyrk(1.0, short.T, trans=1)
-    gram: Float64 = upper + np.triu(upper, 1).T
-    return gram
 
 
 def _orthonormal(matrix: Float64) -> Float64:

@@ -219,7 +219,9 @@ def test_gram_of_the_inputs_is_computed_once(monkeypatch):
     problem, weights, intercepts = random_problem(0, sample_weight=None)
     seen = []
     gram = _linalg.gram
-    monkeypatch.setattr(_linalg, "gram", lambda v, w: seen.append(v is problem.x) or gram(v, w))
+    monkeypatch.setattr(
+        _linalg, "gram", lambda v, *more, **how: seen.append(v is problem.x) or gram(v, *more, **how)
+    )
     sweep(problem, weights, intercepts, 4)
     assert sum(seen) == 1
     assert len(seen) == 1 + 4 * (len(weights) - 1)

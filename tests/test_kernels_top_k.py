@@ -61,7 +61,7 @@ def test_the_result_equals_a_stable_sort(dtype, data):
 
 
 @each_dtype
-@pytest.mark.parametrize("n", [1, 2, 1000, 20_011])
+@pytest.mark.parametrize("n", [1, 2, 1000, 20_011, top_k.SMALLEST, 100_003])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.99, 1.0])
 def test_random_numbers_keep_exactly_k(dtype, n, share):
     x = np.random.default_rng(n).normal(size=n).astype(dtype)
@@ -80,6 +80,18 @@ def test_massive_ties_keep_the_first(dtype, k, levels):
     result = threshold(x, k)
     assert np.count_nonzero(result) == k
     assert_same_bits(result, reference.hard_threshold(x, k))
+
+
+@each_dtype
+@pytest.mark.parametrize("order", ["ascending", "period"])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9])
+def test_a_sample_that_misleads_changes_nothing(dtype, order, share):
+    n = 2 * top_k.SMALLEST + 1
+    x = np.arange(1, n + 1).astype(dtype)
+    if order == "period":  # what is sampled is small, all else is large
+        x[:: n // min(n // 32, top_k.SAMPLE)] *= 1e-6
+    k = round(share * n)
+    assert_same_bits(threshold(x, k), reference.hard_threshold(x, k))
 
 
 @each_dtype
@@ -116,7 +128,7 @@ def test_the_key_is_the_kth_largest_magnitude_and_its_neighbours_are_counted(dty
     values = data.draw(st.lists(st.sampled_from(SPECIAL[dtype]), min_size=1, max_size=30))
     x = np.array(values, dtype)
     k = data.draw(st.integers(1, x.size))
-    key, above, equal = top_k.kth_largest_key(x.view(word), n_bits, k)
+    key, above, equal = top_k.kth_largest_key(x, x.view(word), n_bits, k)
     magnitude = np.sort(np.abs(x))[::-1]
     kth = magnitude[k - 1]
     assert np.array([key]).astype(word).view(dtype)[0] == kth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from fastbcd._objective import (
     loss_term,
 )
 from fastbcd._types import Float, Float64
+from fastbcd.formats import Format
 from fastbcd.solvers._convergence import BlockStep
 from fastbcd_kernels.residual import weighted_squared_distance
 
@@ -26,7 +28,7 @@ class SweepState(Protocol):
     """What a sweep reads and changes."""
 
     blocks: list[Blocks]
-    first_gram: Float64
+    first_gram: Float
     first_system: la.SPDSystem | None
     spare: list[Float]
 
@@ -51,13 +53,12 @@ class Sweep:
         self._output_step()
         self._pre_activation_step(last)
         self._weight_step(last)
-        self._compressed_step(last)
         for index in range(last - 1, -1, -1):
             self._activation_step(index)
             self._pre_activation_step(index)
             self._weight_step(index)
-            self._compressed_step(index)
         self._refresh_linear(0)
+        self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
         """Sum some terms of F, from scratch; zero when nobody asks for a certificate."""
@@ -95,12 +96,18 @@ class Sweep:
         block, after = self.blocks[index], self.blocks[index + 1]
         parts = (("activation", index), ("linear", index + 1))
         before = self._local(*parts)
-        new = problem.activations[index].value(block.pre, out=self.state.spare[index])
-        miss = np.subtract(after.pre, after.intercept, out=self.state.spare[index + 1])
+        new, miss = self.state.spare[index], self.state.spare[index + 1]
+        sigma = problem.activations[index]
+
+        def start(rows: slice) -> None:
+            sigma.value(block.pre[rows], out=new[rows])
+            np.subtract(after.pre[rows], after.intercept, out=miss[rows])
+
+        la.by_rows(start, new.shape)
         la.add_product(miss, new, after.weight, -1.0)
-        gain = la.activation_gain(after.weight, p.gamma / p.rho).astype(new.dtype, copy=False)
+        gain = la.activation_gain(after.weight, p.gamma / p.rho)
         la.add_product(new, miss, gain)
-        step = weighted_squared_distance(new, block.act, problem.sample_weight)
+        step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
         self._refresh_linear(index + 1)
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
@@ -111,9 +118,13 @@ class Sweep:
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
         alpha = 0.0 if output else p.alpha
-        gap, step = problem.activations[index].step(
-            block.pre, block.linear, block.act, (p.rho, p.gamma, alpha), problem.sample_weight
-        )
+        sigma, penalties = problem.activations[index], (p.rho, p.gamma, alpha)
+
+        def update(rows: slice) -> tuple[float, float]:
+            arrays = (block.pre[rows], block.linear[rows], block.act[rows])
+            return sigma.step(*arrays, penalties, problem.sample_weight[rows])
+
+        gap, step = map(sum, zip(*la.by_rows(update, block.pre.shape), strict=True))
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
         modulus = p.rho + p.gamma if output else p.alpha
@@ -121,9 +132,11 @@ class Sweep:
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
     def _weight_step(self, index: int) -> None:
-        """Solve (rho [V 1]'S[V 1] + ridge) [W; b] = rho [V 1]'S U + alpha [W; b]_old + tau [T; 0].
+        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
 
-        The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        Solving for the step [dW; db], not for its end, makes the rounding of the solution one
+        of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        Z is used up: the residual takes its place.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
@@ -132,16 +145,24 @@ class Sweep:
         before = self._local(*parts)
         tau = 0.0 if block.target is None else p.tau
         system = self._weight_system(index, v, weight, tau)
-        old = np.vstack([block.weight, block.intercept]).astype(np.float64, copy=False)
-        rhs = p.rho * la.cross(v, block.pre, weight) + p.alpha * old
+        residual = block.linear
+        la.by_rows(
+            lambda rows: np.subtract(block.pre[rows], residual[rows], out=residual[rows]),
+            residual.shape,
+        )
+        slope = la.cross(v, residual, weight, wide=False)
+        slope *= p.rho
         if block.target is not None:
-            rhs[:-1] += tau * block.target
-        new = system.solve(rhs)
-        block.weight = new[:-1].astype(v.dtype)
-        block.intercept = new[-1].astype(v.dtype)
-        squares = np.square(new - old)
-        step = float(squares.sum())
-        promise = p.alpha * step + 0.5 * tau * float(squares[:-1].sum())
+            away = block.target - block.weight
+            away *= v.dtype.type(tau)
+            slope[:-1] += away
+        moved = system.solve(slope)
+        old = block.weight
+        block.weight = np.add(old, moved[:-1], dtype=v.dtype, casting="same_kind")
+        block.intercept = np.add(block.intercept, moved[-1], dtype=v.dtype, casting="same_kind")
+        by_weight = weighted_squared_distance(block.weight, old, np.ones(len(old)))
+        step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
+        promise = p.alpha * step + 0.5 * tau * by_weight
         self._book("weight", index, before - self._local(*parts), promise, step)
 
     def _weight_system(
@@ -151,23 +172,44 @@ class Sweep:
         p = self.problem.penalties
         if index == 0 and self.state.first_system is not None:
             return self.state.first_system
-        gram = p.rho * (self.state.first_gram if index == 0 else la.gram(v, weight))
+        gram = self.state.first_gram if index == 0 else la.gram(v, weight, wide=False)
         ridge = np.full(gram.shape[0], p.alpha + tau)
         ridge[-1] = p.alpha
-        system = la.SPDSystem(gram, ridge)
+        dtype = la.solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
+        system = la.SPDSystem((p.rho * gram).astype(dtype, copy=False), ridge)
         if index == 0:
             self.state.first_system = system
         return system
 
-    def _compressed_step(self, index: int) -> None:
-        """Project W on the compressed set; keep the old copy where the new one is not nearer."""
+    def _compressed_steps(self) -> None:
+        """Project every W on its compressed set, from the output to the input.
+
+        No other block of the sweep depends on the copies, so all of them are made in the end,
+        several at a time where BLAS may use several threads: each by itself is too small.
+        """
+        schemes = self.problem.schemes
+        indices = [i for i in range(len(schemes) - 1, -1, -1) if schemes[i] is not None]
+        n_threads = min(la.n_blas_threads(), len(indices))
+        if n_threads < 2:
+            copies = [self._compress(index) for index in indices]
+        else:
+            with la.one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+                copies = list(pool.map(self._compress, indices))
+        for index, copy in zip(indices, copies, strict=True):
+            self._compressed_step(index, *copy)
+
+    def _compress(self, index: int) -> tuple[Format, Float]:
         block, scheme = self.blocks[index], self.problem.schemes[index]
-        if scheme is None:
-            return
+        assert scheme is not None
+        copy = scheme.project(block.weight, block.compressed)
+        return copy, copy.to_dense()
+
+    def _compressed_step(self, index: int, compressed: Format, target: Float) -> None:
+        """Take the new copy of W; keep the old one where the new one is not nearer."""
+        block = self.blocks[index]
         before = compression_term(self.problem, self.blocks, index)
         old = block.compressed, block.target
-        block.compressed = scheme.project(block.weight, block.compressed)
-        block.target = block.compressed.to_dense()
+        block.compressed, block.target = compressed, target
         after = compression_term(self.problem, self.blocks, index)
         if after > before:
             block.compressed, block.target = old
@@ -182,5 +224,5 @@ class Sweep:
         la.linear(
             layer_input(problem, self.blocks, index), block.weight, block.intercept, block.linear
         )
-        distance = weighted_squared_distance(block.pre, block.linear, problem.sample_weight)
+        distance = la.squared_distance(block.pre, block.linear, problem.sample_weight)
         self.terms.linear[index] = 0.5 * problem.penalties.rho * distance

@@ -33,7 +33,7 @@ import numpy as np
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
-from fastbcd._types import Float, Float64
+from fastbcd._types import Float
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
@@ -49,7 +49,7 @@ class State:
     ----------
     blocks : list of Blocks
         One entry per layer.
-    first_gram : (n_in + 1, n_in + 1) float64 array
+    first_gram : (n_in + 1, n_in + 1) array
         Gram matrix of the inputs and a column of ones; constant.
     spare : list of arrays
         Work space of the shape of each layer's activations.
@@ -64,7 +64,7 @@ class State:
     """
 
     blocks: list[Blocks]
-    first_gram: Float64
+    first_gram: Float
     spare: list[Float]
     extrapolation: Extrapolation | None
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
@@ -118,6 +118,8 @@ class FullSolver:
         Record the decrease of every block and the subgradient of every sweep. This costs
         about as much as the sweeps themselves.
     """
+
+    sweep_name = "sweep"
 
     def __init__(
         self, ramp: TauRamp | None = None, accelerate: bool = True, certificate: bool = False

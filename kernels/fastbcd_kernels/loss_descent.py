@@ -14,6 +14,18 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _column_means(a: NDArray[np.floating], out: NDArray[np.floating]) -> None:
+    n, k = a.shape
+    for j in range(k):
+        out[j] = 0
+    for i in range(n):
+        for j in range(k):
+            out[j] += a[i, j]
+    for j in range(k):
+        out[j] /= n
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def squared_descent(
     z: NDArray[np.floating],
     bias: NDArray[np.floating],
@@ -42,7 +54,6 @@ def squared_descent(
         Mean weighted loss.
     """
     n, k = z.shape
-    mean[:] = 0
     loss = 0.0
     for i in range(n):
         w = z.dtype.type(weight[i])
@@ -51,10 +62,8 @@ def squared_descent(
             e = y[i, j] - z[i, j] - bias[j]
             row += e * e
             z[i, j] = w * e
-            mean[j] += w * e
         loss += 0.5 * weight[i] * row
-    for j in range(k):
-        mean[j] /= n
+    _column_means(z, mean)
     return float(loss / n)
 
 
@@ -84,7 +93,6 @@ def softmax_descent(
         Mean weighted loss, for the targets as given.
     """
     n, k = z.shape
-    mean[:] = 0
     loss = 0.0
     keep = z.dtype.type(1.0 - smoothing)
     spread = z.dtype.type(smoothing / k)
@@ -107,9 +115,7 @@ def softmax_descent(
         for j in range(k):
             d = w * (keep * y[i, j] + spread - z[i, j] / total)
             z[i, j] = d
-            mean[j] += d
-    for j in range(k):
-        mean[j] /= n
+    _column_means(z, mean)
     return float(loss / n)
 
 
@@ -137,7 +143,6 @@ def logistic_descent(
         Mean weighted loss, summed over the outputs, for the targets as given.
     """
     n, k = z.shape
-    mean[:] = 0
     loss = 0.0
     keep = z.dtype.type(1.0 - smoothing)
     spread = z.dtype.type(0.5 * smoothing)
@@ -154,10 +159,8 @@ def logistic_descent(
                 row = np.nan
             d = w * (keep * y[i, j] + spread - p)
             z[i, j] = d
-            mean[j] += d
         loss += weight[i] * row
-    for j in range(k):
-        mean[j] /= n
+    _column_means(z, mean)
     return float(loss / n)
 
 
@@ -186,7 +189,6 @@ def hinge_descent(
         Mean weighted loss, summed over the outputs.
     """
     n, k = z.shape
-    mean[:] = 0
     loss = 0.0
     for i in range(n):
         row = 0.0
@@ -204,8 +206,6 @@ def hinge_descent(
                 v = min(max(u - (1.0 - 2.0 * t), -1.0), 1.0)
             d = weight[i] * (v - u)
             z[i, j] = d
-            mean[j] += d
         loss += weight[i] * row
-    for j in range(k):
-        mean[j] /= n
+    _column_means(z, mean)
     return float(loss / n)

@@ -20,27 +20,41 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+FASTMATH = {"reassoc", "contract"}  # reassociation lets the sums vectorise
+
 LOST = 1e-13
 """A pivot below this share of its diagonal entry has no correct digit left."""
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _factor(a: NDArray[np.float64], s: int) -> int:
-    """Overwrite the lower triangle of ``a[:s, :s]`` with its Cholesky factor.
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _dot(
+    a: NDArray[np.float64], i: int, b: NDArray[np.float64], j: int, first: int, last: int
+) -> float:
+    total = 0.0
+    for q in range(first, last):
+        total += a[i, q] * b[j, q]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _factor(
+    gram: NDArray[np.float64], index: NDArray[np.int64], lo: int, s: int, a: NDArray[np.float64]
+) -> int:
+    """Write the Cholesky factor of ``gram`` on the support ``index[lo:lo + s]`` into ``a``.
 
     Returns the number of pivots that were lost; their rows and columns become those of the
     identity, scaled so that the solution is zero there (see :func:`_solve`).
     """
+    for r in range(s):
+        for c in range(r + 1):
+            a[r, c] = gram[index[lo + r], index[lo + c]]
     n_lost = 0
-    i = 0
-    while i < s:
-        rows = min(4, s - i)
-        if rows == 4:
+    for i in range(0, s, 4):
+        stop = min(i + 4, s)
+        done = 0
+        if stop == i + 4:
+            done = i
             for j in range(i):
-                s0 = a[i, j]
-                s1 = a[i + 1, j]
-                s2 = a[i + 2, j]
-                s3 = a[i + 3, j]
                 t0 = 0.0
                 t1 = 0.0
                 t2 = 0.0
@@ -52,37 +66,23 @@ def _factor(a: NDArray[np.float64], s: int) -> int:
                     t2 += a[i + 2, q] * x
                     t3 += a[i + 3, q] * x
                 pivot = a[j, j]
-                a[i, j] = (s0 - t0) / pivot
-                a[i + 1, j] = (s1 - t1) / pivot
-                a[i + 2, j] = (s2 - t2) / pivot
-                a[i + 3, j] = (s3 - t3) / pivot
-        else:
-            for r in range(i, i + rows):
-                for j in range(i):
-                    t = 0.0
-                    for q in range(j):
-                        t += a[r, q] * a[j, q]
-                    a[r, j] = (a[r, j] - t) / a[j, j]
-        for r in range(i, i + rows):
-            for j in range(i, r):
-                t = 0.0
-                for q in range(j):
-                    t += a[r, q] * a[j, q]
-                a[r, j] = (a[r, j] - t) / a[j, j]
-            t = 0.0
-            for q in range(r):
-                t += a[r, q] * a[r, q]
-            pivot = a[r, r] - t
+                a[i, j] = (a[i, j] - t0) / pivot
+                a[i + 1, j] = (a[i + 1, j] - t1) / pivot
+                a[i + 2, j] = (a[i + 2, j] - t2) / pivot
+                a[i + 3, j] = (a[i + 3, j] - t3) / pivot
+        for r in range(i, stop):
+            for j in range(done, r):
+                a[r, j] = (a[r, j] - _dot(a, r, a, j, 0, j)) / a[j, j]
+            pivot = a[r, r] - _dot(a, r, a, r, 0, r)
             if pivot > LOST * a[r, r]:
                 a[r, r] = np.sqrt(pivot)
             else:
                 a[r, r] = np.inf
                 n_lost += 1
-        i += rows
     return n_lost
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def _solve(a: NDArray[np.float64], b: NDArray[np.float64], s: int) -> None:
     """Overwrite ``b[:s]`` with the solution for the factor in ``a``; lost unknowns are zero."""
     for i in range(s):
@@ -138,19 +138,16 @@ def masked_refit(
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
+        n_lost += _factor(gram, index, lo, s, a)
         for r in range(s):
-            row = index[lo + r]
-            b[r] = cross[i, row]
-            for c in range(r + 1):
-                a[r, c] = gram[row, index[lo + c]]
-        n_lost += _factor(a, s)
+            b[r] = cross[i, index[lo + r]]
         _solve(a, b, s)
         for r in range(s):
             out[lo + r] = b[r]
     return n_lost
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def masked_inverses(
     gram: NDArray[np.float64],
     start: NDArray[np.int64],
@@ -179,29 +176,21 @@ def masked_inverses(
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
-        for r in range(s):
-            for c in range(r + 1):
-                a[r, c] = gram[index[lo + r], index[lo + c]]
-        _factor(a, s)
+        _factor(gram, index, lo, s, a)
         # Column k of the inverse factor is kept as row k, so that all products run along rows.
         for k in range(s):
             inv[k, k] = 1.0 / a[k, k]
             for r in range(k + 1, s):
-                t = 0.0
-                for q in range(k, r):
-                    t += a[r, q] * inv[k, q]
-                inv[k, r] = -t / a[r, r]
+                inv[k, r] = -_dot(a, r, inv, k, k, r) / a[r, r]
         base = offset[i]
         for r in range(s):
             for c in range(r + 1):
-                t = 0.0
-                for q in range(r, s):
-                    t += inv[r, q] * inv[c, q]
+                t = _dot(inv, r, inv, c, r, s)
                 out[base + r * s + c] = t
                 out[base + c * s + r] = t
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def masked_step(
     gradient: NDArray[np.float32],
     start: NDArray[np.int64],

@@ -158,7 +158,8 @@ def mask_piecewise_linear(
     """
     n, m = d.shape
     s = d.dtype.type(slope)
-    mean[:] = 0
+    for j in range(m):
+        mean[j] = 0
     for i in range(n):
         for j in range(m):
             e = d[i, j] if v[i, j] > 0 else s * d[i, j]
@@ -174,7 +175,8 @@ def mask_hard_tanh(
 ) -> None:
     """Set ``d`` to zero where v = min(max(u, -1), 1) is at a bound; ``mean`` as above."""
     n, m = d.shape
-    mean[:] = 0
+    for j in range(m):
+        mean[j] = 0
     for i in range(n):
         for j in range(m):
             e = d[i, j] if abs(v[i, j]) < 1 else d.dtype.type(0)

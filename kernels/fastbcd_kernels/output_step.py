@@ -281,7 +281,8 @@ def cross_entropy_step(
                 length *= 0.5
             if not accepted:  # the decrease is below the rounding of the objective
                 break
-            x[:] = trial
+            for j in range(k):
+                x[j] = trial[j]
             lse = trial_lse
             value = trial_value
             row_loss = trial_loss

@@ -1,4 +1,4 @@
-"""Weighted squared distances and the fused bias-and-activation of a forward pass."""
+"""Weighted squared distances, column sums and the fused bias-and-activation of a forward pass."""
 
 import numpy as np
 from numba import njit
@@ -30,6 +30,29 @@ def weighted_squared_distance(
             row += diff * diff
         total += weight[i] * row
     return total
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def column_sums(
+    a: NDArray[np.floating], weight: NDArray[np.floating], out: NDArray[np.float64]
+) -> None:
+    """Write sum_i weight_i a_i into ``out``, summed in double.
+
+    Parameters
+    ----------
+    a : (n, d) C-contiguous array
+        The rows.
+    weight : (n,) float64 array
+        Row weights.
+    out : (d,) float64 array
+        Overwritten.
+    """
+    n, d = a.shape
+    for j in range(d):
+        out[j] = 0.0
+    for i in range(n):
+        for j in range(d):
+            out[j] += weight[i] * a[i, j]
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)

@@ -4,7 +4,7 @@ The magnitudes are read as unsigned integers (sign bit cleared), whose order is 
 order of the floating-point numbers. A sample brackets the k-th largest, one pass collects
 what lies inside the bracket, and a radix selection decides among those: a histogram of
 the leading bits names the bin that holds it, and only that bin is looked at again.
-A second pass writes: O(n), and the result does not depend on the order of a partial sort.
+A last pass writes: O(n), and the result does not depend on the order of a partial sort.
 Ties at the threshold are decided by position: the first ones stay.
 """
 
@@ -13,7 +13,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 DIGIT_BITS = 12
-SAMPLE = 4096
+SAMPLE = 16384
+SMALLEST = 65536
+BLOCK = 32
 
 
 @njit(cache=True, nogil=True)
@@ -55,20 +57,23 @@ def _radix_select(
 
 @njit(cache=True, nogil=True)
 def kth_largest_key(
-    bits: NDArray[np.unsignedinteger], n_bits: int, k: int
+    x: NDArray[np.floating], bits: NDArray[np.unsignedinteger], n_bits: int, k: int
 ) -> tuple[np.uint64, int, int]:
     """Find the k-th largest magnitude.
 
-    A sample first brackets it between two magnitudes. One pass counts what lies above the
-    bracket and collects what lies inside, a few per cent, among which the radix selection
-    decides. If the bracket misses, or there are few entries, it decides among all.
+    A sample guesses it, one pass counts what lies above the guess, and with that count the sample
+    brackets it closely. A second pass counts what lies above the bracket and collects what lies
+    inside, some entries in a thousand, among which the radix selection decides. If the bracket
+    misses, or there are few entries, it decides among all.
 
     Parameters
     ----------
+    x : (n,) C-contiguous float array without NaN
+        The values.
     bits : (n,) uint32 or uint64 array
-        Memory of float32 or float64 values, seen as unsigned integers.
+        The same memory, seen as unsigned integers.
     n_bits : int
-        Bits of the magnitude: 31 or 63.
+        Bits of the magnitude: 31 for float32, 63 for float64.
     k : int
         Rank, 1 <= k <= n.
 
@@ -80,33 +85,60 @@ def kth_largest_key(
         How many magnitudes exceed it, and how many equal it.
     """
     n = bits.size
-    if n < 16 * SAMPLE:
-        return _radix_select(bits, n_bits, k)
-    word = bits.dtype.type
-    magnitude = word((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1))
-    sample = np.empty(SAMPLE, bits.dtype)
-    stride = n // SAMPLE
-    for i in range(SAMPLE):
-        sample[i] = bits[i * stride]
-    share = k / n
-    spread = 4.0 * np.sqrt(SAMPLE * share * (1.0 - share)) + 4.0
-    upper_rank = max(1, int(SAMPLE * share - spread))
-    lower_rank = min(SAMPLE, int(SAMPLE * share + spread))
-    high = word(_radix_select(sample, n_bits, upper_rank)[0])
-    low = word(_radix_select(sample, n_bits, lower_rank)[0])
-    # One slot more than there can be: every entry is written, only matches advance.
-    inside = np.empty(n + 1, bits.dtype)
+    candidates = bits
     above = 0
-    m = 0
-    for i in range(n):
-        own = bits[i] & magnitude
-        inside[m] = own
-        m += (own >= low) & (own <= high)
-        above += own > high
-    if above < k <= above + m:
-        key, more, equal = _radix_select(inside[:m], n_bits, k - above)
-        return key, above + more, equal
-    return _radix_select(bits, n_bits, k)
+    if n >= SMALLEST:
+        size = min(n // 16, SAMPLE)
+        stride = n // size
+        sample = np.empty(size, bits.dtype)
+        for i in range(size):
+            sample[i] = bits[i * stride]
+        keys = np.empty(3, bits.dtype)
+        bounds = keys.view(x.dtype)  # first the guess, then the bracket's ends
+        one = np.int32(1)
+        none = np.int32(0)
+        middle = size * (k / n)
+        spread = 0.0
+        for step in range(3):
+            rank = middle + spread if step == 1 else middle - spread
+            keys[step] = _radix_select(sample, n_bits, max(1, min(size, int(rank))))[0]
+            if step == 0:
+                guess = bounds[0]
+                n_above = 0
+                for i in range(n):
+                    n_above += one if abs(x[i]) > guess else none
+                # How far off the guess is, in ranks of the sample, which err by the root of it.
+                off = (k - n_above) * (size / n)
+                middle += off
+                spread = 4.0 * np.sqrt(abs(off)) + 4.0
+        low = bounds[1]
+        high = bounds[2]
+        inside = np.empty(n + 1, bits.dtype)  # every entry is written, only matches advance
+        m = 0
+        whole = n - n % BLOCK
+        for start in range(0, whole, BLOCK):
+            # Counted without a branch, so that it vectorises; few blocks are looked at again.
+            n_higher = none
+            n_not_lower = none
+            for i in range(start, start + BLOCK):
+                own = abs(x[i])
+                n_higher += one if own > high else none
+                n_not_lower += one if own >= low else none
+            above += n_higher
+            if n_not_lower > n_higher:
+                for i in range(start, start + BLOCK):
+                    inside[m] = bits[i]
+                    m += low <= abs(x[i]) <= high
+        for i in range(whole, n):
+            inside[m] = bits[i]
+            m += low <= abs(x[i]) <= high
+            above += abs(x[i]) > high
+        if above < k <= above + m:
+            candidates = inside[:m]
+        else:
+            above = 0
+    key, more, equal = _radix_select(candidates, n_bits, k - above)
+    return key, above + more, equal
 
 
 @njit(cache=True, nogil=True)
@@ -133,19 +165,19 @@ def hard_threshold(
         Result; other memory than ``x``.
     """
     if k == 0:
-        out[:] = 0
+        for i in range(x.size):
+            out[i] = 0
         return
-    word = bits.dtype.type
-    wide, above, equal = kth_largest_key(bits, n_bits, k)
-    key = word(wide)
-    magnitude = word((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1))
+    cell = np.empty(1, bits.dtype)
+    cell[0], above, equal = kth_largest_key(x, bits, n_bits, k)
+    least = cell.view(x.dtype)[0]
     zero = x.dtype.type(0)
     for i in range(x.size):
-        out[i] = x[i] if (bits[i] & magnitude) >= key else zero
+        out[i] = x[i] if abs(x[i]) >= least else zero
     excess = above + equal - k
     i = x.size - 1
     while excess > 0:
-        if bits[i] & magnitude == key:
+        if abs(x[i]) == least:
             out[i] = zero
             excess -= 1
         i -= 1
