@@ -89,7 +89,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         y : (n_samples,) or (n_samples, n_outputs) array
             Targets.
         sample_weight : (n_samples,) array, optional
-            Non-negative weights. Weight k equals k repetitions of the row (in mini-batches, on average).
+            Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
