@@ -32,6 +32,14 @@ assert clf.score(X, y) > 0.9, clf.score(X, y)
 print(clf.compression_report_)
 """
 
+UPGRADE_CALL = """
+import numpy as np
+import fastbcd
+from fastbcd_kernels.residual import weighted_squared_distance as distance
+answer = distance(np.ones((2, 3)), np.zeros((2, 3)), np.ones(2))
+print(fastbcd.__version__, answer, sum(distance.stats.cache_hits.values()))
+"""
+
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
@@ -107,9 +115,44 @@ def wheel(session: nox.Session) -> None:
         session.run(python, "-c", SMOKE_FIT, external=True)
 
 
+@nox.session(venv_backend="virtualenv", default=False)
+def upgrade(session: nox.Session) -> None:
+    """Install a wheel, run it, install one with a changed kernel, and see that the new one runs."""
+    session.install("build")
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    session.run("python", "-m", "venv", str(folder / "clean"))
+    binaries = "Scripts" if (folder / "clean" / "Scripts").exists() else "bin"
+    python = str(folder / "clean" / binaries / "python")
+    answers = []
+    for version, change in (("1.0.0", False), ("1.0.1", True)):
+        source = folder / version
+        for name in ("fastbcd", "kernels"):
+            shutil.copytree(name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(name, source)
+        (source / "fastbcd" / "_version.py").write_text(f'"""v"""\n\n__version__ = "{version}"\n')
+        if change:
+            kernel = source / "kernels" / "fastbcd_kernels" / "residual.py"
+            text = kernel.read_text(encoding="utf-8")
+            kernel.write_text(text.replace("    return total", "    return 2 * total", 1))
+        session.run(
+            "python", "-m", "build", "--wheel", "--outdir", str(source / "dist"), str(source)
+        )
+        (built,) = (source / "dist").glob("*.whl")
+        session.run(python, "-m", "pip", "install", "-q", "-U", str(built), external=True)
+        with session.chdir(folder):
+            for _ in range(2):  # the second process loads from the cache
+                out = session.run(python, "-c", UPGRADE_CALL, external=True, silent=True)
+                answers.append(str(out).strip().splitlines()[-1])
+    session.log(f"answers: {answers}")
+    if answers != ["1.0.0 6.0 0", "1.0.0 6.0 1", "1.0.1 12.0 0", "1.0.1 12.0 1"]:
+        session.error(f"An upgrade ran old code: {answers}")
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
+    """Build the documentation, gallery included; a warning or a broken link is an error."""
     session.install("-e.[docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
@@ -124,8 +167,6 @@ def bench(session: nox.Session) -> None:
     else:
         options.append("--quick")
     session.run("python", "-m", "bench.report", *options)
-    for example in sorted(Path("examples").glob("*.py")):
-        session.run("python", str(example))
 
 
 if __name__ == "__main__":

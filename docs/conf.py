@@ -1,6 +1,19 @@
 """Sphinx configuration. Build with ``sphinx-build -W -b html docs docs/_build/html``."""
 
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+from sphinx_gallery.sorting import ExplicitOrder
+
 from fastbcd import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+os.environ["FASTBCD_NOTICE"] = "0"
+mpl.use("Agg")
+warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
 
 project = "fastbcd"
 author = "The fastbcd developers"
@@ -14,20 +27,46 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "links",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "headline.md", "**/*.ipynb", "**/*.py"]
 templates_path = ["_templates"]
+nitpicky = False
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # included files start at the level that suits them
+suppress_warnings = [
+    "myst.header",  # included files start at the level that suits them
+    "config.cache",  # the gallery's order is an object
+]
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings name the types
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "abort_on_example_error": True,
+    "within_subsection_order": "sphinx_gallery.sorting.ExampleTitleSortKey",
+    "subsection_order": ExplicitOrder(["*"]),
+    "copyfile_regex": r".*\.rst",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "plot_gallery": "True",
+    "min_reported_time": 1,
+    "backreferences_dir": None,
+    "capture_repr": ("_repr_html_",),
+    "image_scrapers": ("matplotlib",),
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastbcd"
@@ -38,6 +77,7 @@ html_sidebars = {"**": []}
 html_theme_options = {
     "logo": {"text": "fastbcd"},
     "navbar_align": "left",
+    "header_links_before_dropdown": 4,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
     "footer_start": ["copyright"],

@@ -10,20 +10,44 @@ from typing import TYPE_CHECKING, Any
 from fastbcd._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastbcd import datasets as datasets
+    from fastbcd import display as display
+    from fastbcd import exceptions as exceptions
+    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
+    from fastbcd._info import info as info
+    from fastbcd._warmup import warmup as warmup
     from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
+    from fastbcd.storage import load as load
 
 _HOME = {
     "compress": "fastbcd.compression",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
+    "info": "fastbcd._info",
+    "load": "fastbcd.storage",
+    "warmup": "fastbcd._warmup",
 }
-_MODULES = ("formats", "schemes")
+_MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
 
-__all__ = ["BCDClassifier", "BCDRegressor", "__version__", "compress", "formats", "schemes"]
+__all__ = [
+    "BCDClassifier",
+    "BCDRegressor",
+    "__version__",
+    "compress",
+    "datasets",
+    "display",
+    "exceptions",
+    "export",
+    "formats",
+    "info",
+    "load",
+    "schemes",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -32,7 +56,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"fastbcd.{name}")
     else:
-        raise AttributeError(f"module 'fastbcd' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'fastbcd' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     globals()[name] = value
     return value
 

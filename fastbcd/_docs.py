@@ -54,7 +54,8 @@ SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
     random_state : int, RandomState or None, default=None
         Seeds the starting weights and the split of ``early_stopping``.
     verbose : int, default=0
-        1 prints some sweeps to stderr, 2 prints all."""
+        1 prints some sweeps or epochs to stderr, 2 prints all: seconds, objective, validation
+        score, size, and the time left at most."""
 
 ATTRIBUTES = """network_ : Network
         The fitted network. ``network_.forward(X)`` skips all checks.

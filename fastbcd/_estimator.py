@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from copy import copy
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbcd import _validation as check
+from fastbcd._callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from fastbcd._fitted import FittedNetwork, forward
 from fastbcd._network import Network
-from fastbcd._training import Settings, Trained, as_dense, train
+from fastbcd._training import Settings, Trained, train
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.compression import CompressionReport, report
-from fastbcd.formats import Format
-from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
+from fastbcd.schemes._base import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.minibatch import Stream, start_stream
 
-PREDICT_CHUNK = 4096
-"""Rows that are predicted at once, so that memory does not grow with the data."""
 
-
-class BCDEstimator(BaseEstimator):
+class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     """What the classifier and the regressor share."""
 
     def __init__(
@@ -76,6 +71,7 @@ class BCDEstimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -89,11 +85,11 @@ class BCDEstimator(BaseEstimator):
         Parameters
         ----------
         X : (n_samples, n_features) array or sparse matrix
-            Inputs, finite. float32 is kept. A sparse matrix is made dense.
+            Inputs, finite. float32 is kept. Only the full solver makes a sparse matrix dense.
         y : (n_samples,) or (n_samples, n_outputs) array
             Targets.
         sample_weight : (n_samples,) array, optional
-            Non-negative weights. Weight k equals k repetitions of the row.
+            Non-negative weights. Weight k equals k repetitions of the row (in mini-batches, on average).
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
@@ -114,7 +110,10 @@ class BCDEstimator(BaseEstimator):
         x, targets = self._check_training_data(X, y)
         weight = self._check_weights(sample_weight, x, y)
         start = self._warm_network(x, targets) if self.warm_start else None
-        trained = self._train(x, targets, weight, self._validation(X_val, y_val), start)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        seen = {"X": X, "y": y, "metadata": metadata}
+        held_out = self._validation(X_val, y_val)
+        trained = self._train(x, targets, weight, held_out, start, seen)
         self._stream = None
         self._store(trained, report(trained.network))
         return self
@@ -148,69 +147,9 @@ class BCDEstimator(BaseEstimator):
         self.compression_report_ = report(self.network_)
         return self
 
-    def compress(
-        self,
-        X: ArrayLike | None = None,
-        y: ArrayLike | None = None,
-        *,
-        scheme: SchemeChoice = None,
-        sample_weight: ArrayLike | None = None,
-        **options: Any,
-    ) -> Self:
-        """Return a new, compressed estimator; this one stays as it is.
-
-        Without data, every layer is projected on its compressed set. With data, the layers are
-        fitted to them one after another and refined together; see :func:`fastbcd.compress`.
-
-        Parameters
-        ----------
-        X : (n_samples, n_features) array, optional
-            Rows like those that the network will see.
-        y : array, optional
-            Their targets. Without them the network's own outputs are imitated.
-        scheme : Scheme or dict
-            How to compress, as the parameter ``scheme`` of the estimator.
-        sample_weight : (n_samples,) array, optional
-            Weights of the rows of ``X``.
-        **options
-            Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
-            ``max_score_drop``, ``scoring``, ``allocation``, ``epochs``, ``random_state``,
-            ``verbose``.
-
-        Returns
-        -------
-        estimator of the same class
-            Fitted; its ``compression_report_`` tells what was saved. It can be cloned, pickled and
-            searched over like any other.
-        """
-        check_is_fitted(self)
-        if X is not None:
-            from fastbcd.compression import compress
-
-            if y is not None and getattr(self, "class_weight", None) is not None:
-                sample_weight = self._check_weights(sample_weight, y, y)
-            options.setdefault("random_state", self.random_state)
-            small: Self = compress(
-                self, X, y, scheme=scheme, sample_weight=sample_weight, **options
-            )
-            return small
-        if scheme is None or options:
-            given = ", ".join(sorted(options)) or "no scheme"
-            raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
-        small = copy(self)
-        small.scheme = scheme
-        small._store_projection(self.network_)
-        return small
-
     @abstractmethod
     def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Any, Float]:
         """Return checked inputs (n, d) and targets (n, k) of one type."""
-
-    @abstractmethod
-    def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
-    ) -> Float64:
-        """Return checked weights (n,)."""
 
     @abstractmethod
     def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
@@ -226,26 +165,6 @@ class BCDEstimator(BaseEstimator):
 
     _scale_targets: bool
     _stream: Stream | None = None
-    network_: Network
-
-    @property
-    def coefs_(self) -> list[Float]:
-        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses."""
-        return [layer.weight.to_dense() for layer in self.network_.layers]
-
-    @property
-    def intercepts_(self) -> list[Float]:
-        """Intercepts (n_out,) of each layer."""
-        return [layer.intercept for layer in self.network_.layers]
-
-    @property
-    def layers_(self) -> list[Format]:
-        """Weights of each layer as they are stored."""
-        return [layer.weight for layer in self.network_.layers]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn whether there is a network."""
-        return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""
@@ -255,6 +174,11 @@ class BCDEstimator(BaseEstimator):
 
     def _settings(self) -> Settings:
         tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
+        if self.certificate and self.solver == "minibatch":
+            raise ValueError(
+                'certificate=True needs exact sweeps: set solver="full" or "auto", or '
+                "certificate=False."
+            )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
@@ -295,6 +219,7 @@ class BCDEstimator(BaseEstimator):
         weight: Float64,
         validation: tuple[Float, Float] | None,
         start: Network | None,
+        seen: dict[str, Any],
     ) -> Trained:
         settings = self._settings()
         random_state = check_random_state(self.random_state)
@@ -323,6 +248,7 @@ class BCDEstimator(BaseEstimator):
                 n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
                 score=score,
                 verbose=int(self.verbose),
+                task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
             )
 
         return train(x, targets, weight, settings, random_state, make_monitor, start)
@@ -366,25 +292,6 @@ class BCDEstimator(BaseEstimator):
         self.n_iter_ = trained.outcome.n_iter
         self.best_iter_ = trained.outcome.best_iter
         self.compression_report_ = compression_report
-
-    def _store_projection(self, network: Network) -> None:
-        """Project every layer that has a scheme, without data."""
-        dense = [layer.weight.to_dense() for layer in network.layers]
-        schemes = schemes_by_layer(self.scheme, [weight.shape for weight in dense])
-        layers = [
-            layer if scheme is None else replace(layer, weight=scheme.project(weight))
-            for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
-        ]
-        self.network_ = Network(layers)
-        self.compression_report_ = report(self.network_, dense)
-
-
-def forward(network: Network, x: Any) -> Float:
-    """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
-    dtype = network.layers[0].weight.dtype
-    starts = range(0, x.shape[0], PREDICT_CHUNK)
-    chunks = (as_dense(x[lo : lo + PREDICT_CHUNK]).astype(dtype, copy=False) for lo in starts)
-    return np.concatenate([network.forward(chunk) for chunk in chunks])
 
 
 def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:

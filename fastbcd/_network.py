@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from fastbcd._forward import Forward
 from fastbcd._types import Float
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import Format
@@ -59,11 +62,27 @@ class Network:
 
     layers: Sequence[Layer]
 
-    def forward(self, x: Float) -> Float:
-        """Return the outputs (n, n_out) for inputs (n, n_in), without any check."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
+    def forward(self, x: Float, out: Float | None = None) -> Float:
+        """Return the outputs (n, n_out) for inputs (n, n_in), without any check.
+
+        Safe to call from several threads. What a shape needs is allocated on its first call in a
+        thread and kept; with ``out``, later calls of that shape allocate nothing of its size.
+
+        Parameters
+        ----------
+        x : (n, n_in) array
+            Inputs, finite. C-contiguous and of the network's type it is used as it is.
+        out : (n, n_out) C-contiguous array of the network's type, optional
+            Where to write the outputs; other memory than ``x``.
+        """
+        return self._forward(x, out)
+
+    @cached_property
+    def _forward(self) -> Forward:
+        return Forward(self.layers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layers": self.layers}
 
     @property
     def n_params(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from html import escape
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastbcd import _report_html
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
 
@@ -125,16 +126,26 @@ class CompressionReport:
         return "\n".join([*lines, self._summary(), *(f"Note: {text}" for text in self.warnings)])
 
     def _repr_html_(self) -> str:
-        header, *rows = self._cells()
-        head = "".join(f"<th>{escape(name)}</th>" for name in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-        )
-        notes = "".join(f"<p>Note: {escape(text)}</p>" for text in self.warnings)
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{escape(self._summary())}</p>{notes}"
-        )
+        return _report_html.fragment(self)
+
+    def to_html(
+        self, path: str | os.PathLike[str], title: str = "fastbcd: compression report"
+    ) -> None:
+        """Write the report as one page that needs no other file: tables and pictures.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; one that is there is replaced.
+        title : str
+            Heading of the page.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        _report_html.write_page(self, path, title)
 
 
 def _text(value: object) -> str:
@@ -171,7 +182,7 @@ def report(
         Notes for the reader.
     """
     n_layers = len(network.layers)
-    named = ["" if scheme is None else _short(scheme) for scheme in schemes or [None] * n_layers]
+    named = ["" if scheme is None else str(scheme) for scheme in schemes or [None] * n_layers]
     changes: Sequence[float | None] = output_errors or [None] * n_layers
     references: Sequence[Float | None] = dense or [None] * len(network.layers)
     rows = [
@@ -196,15 +207,6 @@ def report(
         error=error,
     )
     return CompressionReport(rows, total, score_before, score_after, tuple(warnings))
-
-
-def _short(scheme: object) -> str:
-    """Return the scheme with the parameters that are given."""
-    if not is_dataclass(scheme):
-        return str(scheme)
-    given = {f.name: getattr(scheme, f.name) for f in fields(scheme)}
-    inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
-    return f"{type(scheme).__name__}({inside})"
 
 
 def _row(

@@ -104,8 +104,8 @@ def train(
     ----------
     x : (n, d) array or sparse matrix
         Inputs, float32 or float64. The full solver makes a sparse matrix dense.
-    y : (n, k) array of the same type
-        Targets: values, or class indicators whose rows sum to one.
+    y : (n, k) array
+        Targets: values of the same type, or class indicators of any type.
     sample_weight : (n,) array
         Positive weights.
     settings : Settings
@@ -142,7 +142,7 @@ def train(
     if settings.scale_targets:
         outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
     scaled = inputs.apply(x)
-    targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y)
+    targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y, x.dtype)
     if start is not None:
         weights, intercepts = release(start, inputs, outputs)
     else:

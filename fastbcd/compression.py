@@ -29,6 +29,7 @@ def compress(
     ratio: float | None = None,
     max_score_drop: float | None = None,
     scoring: Any = None,
+    validation_data: tuple[ArrayLike, ArrayLike | None] | None = None,
     allocation: str = "global",
     epochs: float | str = "auto",
     sample_weight: ArrayLike | None = None,
@@ -63,10 +64,14 @@ def compress(
         How many times smaller than the dense network, in bytes.
     max_score_drop : float, optional
         The smallest network found is returned whose score is at most this much below that of
-        the dense network. A fifth of the rows is set aside to measure it; rows that the dense
-        network was not trained on measure it fairly.
+        the dense network, both on ``validation_data``.
     scoring : str or callable, optional
         As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
+    validation_data : (X, y), optional
+        Rows to judge ``max_score_drop`` on, which neither network was trained on. Without them a
+        fifth of the rows is set aside. If the dense network was trained on those, it
+        remembers them, as its compressed versions cannot: the drop looks larger than it is on new
+        rows, and the result is larger than need be.
     allocation : {"global", "uniform"}, default="global"
         With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
         sparsity of all of them together and gives each layer what it needs, "uniform" prunes
@@ -94,7 +99,7 @@ def compress(
 
     Warns
     -----
-    UserWarning
+    BudgetWarning
         If ``max_score_drop`` cannot be met; the best network found is returned.
 
     Notes
@@ -114,7 +119,9 @@ def compress(
     """
     # The estimators import the report from here.
     from fastbcd import importing
-    from fastbcd._compress import Budget, Job
+    from fastbcd._compress import run
+    from fastbcd._compress.budget import Budget
+    from fastbcd._compress.job import Job
 
     if isinstance(model, Pipeline):
         if not len(model.steps):
@@ -128,6 +135,7 @@ def compress(
             ratio=ratio,
             max_score_drop=max_score_drop,
             scoring=scoring,
+            validation_data=_transformed(model, validation_data),
             allocation=allocation,
             epochs=epochs,
             sample_weight=sample_weight,
@@ -139,6 +147,8 @@ def compress(
         small.compression_report_ = inner.compression_report_
         return small
     budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
+    if validation_data is not None and max_score_drop is None:
+        raise ValueError("validation_data judge max_score_drop, which is not given.")
     source = importing.read(model, y)
     job = Job(
         source,
@@ -148,9 +158,18 @@ def compress(
         epochs,
         check_random_state(random_state),
         int(verbose),
-        holds_out=max_score_drop is not None,
+        judged=max_score_drop is not None,
+        validation_data=validation_data,
     )
     scorer = None
     if max_score_drop is not None and scoring is not None:
         scorer = check_scoring(source.estimator(source.network), scoring)
-    return job.run(budget, scorer)
+    return run(job, budget, scorer)
+
+
+def _transformed(pipeline: Pipeline, data: Any) -> Any:
+    """Return validation data as the last step of ``pipeline`` sees them."""
+    if data is None or len(pipeline.steps) == 1:
+        return data
+    X, y = data
+    return pipeline[:-1].transform(X), y

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import validate_data
 
 from fastbcd import _docs
 from fastbcd import _validation as check
-from fastbcd._estimator import BCDEstimator, check_weights, forward
+from fastbcd._estimator import BCDEstimator, check_weights
+from fastbcd._fitted import forward
+from fastbcd._labels import LabelledEstimator
 from fastbcd._types import Float, Float64
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice
@@ -26,7 +26,7 @@ from fastbcd.schemes._base import SchemeChoice
     '"auto" is "cross_entropy"; with several labels per row, one for each label.',
     "3e-6",
 )
-class BCDClassifier(ClassifierMixin, BCDEstimator):
+class BCDClassifier(ClassifierMixin, LabelledEstimator):
     """A neural network classifier trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -61,10 +61,6 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
     >>> clf.layers_[0].n_params, clf.score(X, y) > 0.95
     (819, True)
     """
-
-    _scale_targets = False
-    classes_: NDArray[Any]
-    _n_labels = 0
 
     def __init__(
         self,
@@ -140,6 +136,11 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         are an order rather than calibrated probabilities: the squared loss's outputs and the
         hinge's margins, clipped to [0, 1] and normalised, or squashed if there are several
         labels per row.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs.
         """
         x = self._check_inputs(X)
         outputs = forward(self.network_, x)
@@ -150,7 +151,7 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         return LOSSES[loss].probabilities(outputs)
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
-        """Return the logarithm of :meth:`predict_proba`."""
+        """Return the logarithm of :meth:`predict_proba` for the rows of ``X``."""
         with np.errstate(divide="ignore"):
             logarithms: Float = np.log(self.predict_proba(X))
         return logarithms
@@ -199,11 +200,6 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    @property
-    def _multilabel(self) -> bool:
-        """Whether the fitted targets are several labels per row."""
-        return self._n_labels > 0
-
     def _threshold(self) -> float:
         """Return the output above which a label is predicted."""
         return 0.5 if self._loss() == "squared" else 0.0
@@ -215,83 +211,6 @@ class BCDClassifier(ClassifierMixin, BCDEstimator):
             # Several labels per row: one two-class cross-entropy each.
             return "logistic" if getattr(self, "_n_labels", 0) else "cross_entropy"
         return loss
-
-    def _check_training_data(
-        self, X: Any, y: Any, reset: bool = True, classes: Any = None
-    ) -> tuple[Any, Float]:
-        x, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            reset=reset,
-        )
-        check_classification_targets(y)
-        several = type_of_target(y) == "multilabel-indicator"
-        y = np.asarray(y.todense() if hasattr(y, "todense") else y)
-        if not several:
-            y = column_or_1d(y, warn=True)
-        if reset:
-            self._learn_classes(y, several, classes)
-        elif several != self._multilabel:
-            raise ValueError("y must be of the kind that was fitted: one class per row, or labels.")
-        return x, self._encode(y, x.dtype)
-
-    def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
-        """Set ``classes_`` from ``y``, or from what partial_fit was told."""
-        told = y if classes is None else classes
-        found = np.arange(y.shape[1]) if several else np.unique(told)
-        if not several and found.size < 2:
-            raise ValueError(
-                f"y has one class only, {found.tolist()[0]!r}. "
-                "A classifier needs rows of at least two classes."
-            )
-        warm = self.warm_start and hasattr(self, "network_")
-        if warm and not np.array_equal(found, self.classes_):
-            raise ValueError(
-                f"warm_start: y has classes {found}, the fitted network {self.classes_}. "
-                "Set warm_start=False to start afresh."
-            )
-        self.classes_ = found
-        self._n_labels = y.shape[1] if several else 0
-
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        if y.ndim == 2:
-            return np.ascontiguousarray(y, dtype=dtype)
-        index = np.clip(np.searchsorted(self.classes_, y), 0, self.classes_.size - 1)
-        unknown = self.classes_[index] != y
-        if unknown.any():
-            raise ValueError(
-                f"y contains the class {y[unknown].tolist()[0]!r}, which the fitted classes "
-                f"{self.classes_} lack."
-            )
-        return np.eye(self.classes_.size, dtype=dtype)[index]
-
-    def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
-    ) -> Float64:
-        weight = check_weights(sample_weight, x)
-        if self.class_weight is not None and y is not None:
-            if self._multilabel:
-                raise ValueError("class_weight needs one class per row; use sample_weight.")
-            labels = np.asarray(y).ravel()
-            index = np.searchsorted(self.classes_, labels)
-            present = np.unique(index[weight > 0])
-            by_class = np.zeros(self.classes_.size)
-            by_class[present] = compute_class_weight(
-                self.class_weight, classes=self.classes_[present], y=labels[weight > 0]
-            )
-            weight = weight * by_class[index]
-        return weight
-
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        if self._multilabel:
-            right = ((outputs > self._threshold()) == (targets > 0.5)).all(axis=1)
-            return float(np.average(right, weights=weight))
-        truth, guess = targets.argmax(axis=1), outputs.argmax(axis=1)
-        return float(accuracy_score(truth, guess, sample_weight=weight))
 
 
 @_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")

@@ -20,7 +20,6 @@ from fastbcd._torch_import import is_torch, read_torch
 from fastbcd._types import Float
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.formats import DenseMatrix
-from fastbcd.solvers import ConvergenceRecord
 
 SUPPORTED = (
     "a fitted BCDClassifier or BCDRegressor, scikit-learn's MLPClassifier or MLPRegressor, "
@@ -71,11 +70,7 @@ class Source:
             new._two_dimensional = not self.flat
         if self.feature_names is not None:
             new.feature_names_in_ = self.feature_names
-        if self.template is None:
-            new.convergence_ = ConvergenceRecord()
-            new.objective_curve_ = new.convergence_.objective
-            new.validation_scores_ = []
-            new.n_iter_ = new.best_iter_ = 0
+        new._forget_training()
         return new
 
 

@@ -10,9 +10,13 @@ import reference
 
 from fastbcd.formats import (
     FORMATS,
+    CodebookMatrix,
+    CodebookSparseMatrix,
+    CodebookTrainMatrix,
     DenseMatrix,
     LowRankMatrix,
     SparseMatrix,
+    SumMatrix,
     TensorTrainMatrix,
 )
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
@@ -56,8 +60,76 @@ def train_of(rng, modes, shape, dtype):
     return TensorTrainMatrix(cores, shape), reference.tt_entries(cores).reshape(shape)
 
 
+def levels_of(rng, n, dtype):
+    return np.sort(rng.normal(size=n)).astype(dtype)
+
+
+def codebook(rng, shape, dtype, levels=16, scaled=False):
+    book = levels_of(rng, levels, dtype)
+    codes = rng.integers(levels, size=shape)
+    if not scaled:
+        return CodebookMatrix(codes, book), book[codes]
+    scale = rng.uniform(0.5, 2, shape[1]).astype(dtype)
+    return CodebookMatrix(codes, book, scale), book[codes] * scale
+
+
+def codebook_by_column(rng, shape, dtype):
+    return codebook(rng, shape, dtype, levels=3, scaled=True)
+
+
+def codebook_of_one(rng, shape, dtype):
+    return codebook(rng, shape, dtype, levels=1)
+
+
+def codebook_of_many(rng, shape, dtype):
+    return codebook(rng, shape, dtype, levels=300)
+
+
+def codebook_sparse(rng, shape, dtype, scaled=False):
+    book = levels_of(rng, 5, dtype)
+    codes = rng.integers(5, size=shape)
+    mask = rng.random(shape) < 0.3
+    places = SparseMatrix.from_dense(mask.astype(dtype))
+    scale = rng.uniform(0.5, 2, shape[1]).astype(dtype) if scaled else None
+    made = CodebookSparseMatrix(
+        codes[mask], book, places.columns, places.row_lengths, shape[1], scale
+    )
+    return made, np.where(mask, book[codes] * (1 if scale is None else scale), 0).astype(dtype)
+
+
+def codebook_sparse_by_column(rng, shape, dtype):
+    return codebook_sparse(rng, shape, dtype, scaled=True)
+
+
+def codebook_low_rank(rng, shape, dtype):
+    return codebook_train_of(rng, shape, (1, min(2, *shape), 1), shape, dtype)
+
+
+def codebook_train(rng, shape, dtype):
+    modes = default_modes(shape[0]) + default_modes(shape[1])
+    return codebook_train_of(rng, modes, train_ranks(modes, 2), shape, dtype)
+
+
+def codebook_train_of(rng, modes, ranks, shape, dtype):
+    book = levels_of(rng, 6, dtype)
+    sizes = [(ranks[k], m, ranks[k + 1]) for k, m in enumerate(modes)]
+    codes = [rng.integers(6, size=size) for size in sizes]
+    flat = np.concatenate([part.ravel() for part in codes])
+    made = CodebookTrainMatrix(flat, book, modes, ranks, shape, scale=-0.5)
+    return made, -dtype(0.5) * reference.tt_entries([book[c] for c in codes]).reshape(shape)
+
+
+def low_rank_plus_sparse(rng, shape, dtype):
+    parts, weights = zip(low_rank(rng, shape, dtype), sparse(rng, shape, dtype), strict=True)
+    return SumMatrix(parts), sum(weights)
+
+
 # A new format is one more row.
 BUILDERS = {
+    "codebook": [codebook, codebook_by_column, codebook_of_one, codebook_of_many],
+    "codebook_sparse": [codebook_sparse, codebook_sparse_by_column],
+    "codebook_train": [codebook_train, codebook_low_rank],
+    "sum": [low_rank_plus_sparse],
     "dense": [dense],
     "sparse": [sparse],
     "low_rank": [low_rank],
@@ -168,8 +240,10 @@ def test_the_flops_are_two_per_number_multiplied_and_never_more_than_it_takes(me
     made, _, _ = member
     n_in, n_out = made.shape
     assert isinstance(made.flops, int)
-    if made.kind == "tensor_train":
+    if made.kind in ("tensor_train", "codebook_train"):
         assert 0 < made.flops <= 2 * n_in * n_out
+    elif made.kind in ("codebook", "codebook_sparse"):
+        assert made.flops == 2 * made.codes.size + (0 if made.scale is None else n_out)
     else:
         assert made.flops == 2 * made.n_params
 
@@ -248,3 +322,41 @@ def test_a_train_is_multiplied_by_in_two_thin_products_where_the_modes_allow_it(
     across, _ = train_of(rng, (256, 1), (16, 16), np.float64)
     assert thin.flops == 2 * 2 * (16 + 16)
     assert across.flops == 2 * 16 * 16
+
+
+def damaged(kind, rng):
+    """Yield states of ``kind`` that no kernel may ever see."""
+    made, _ = BUILDERS[kind][0](rng, (16, 16), np.float32)
+    good = made.state_dict()
+    for key in good:
+        yield {k: v for k, v in good.items() if k != key}
+    for key, array in good.items():
+        if array.ndim == 1 and array.size > 1:
+            yield {**good, key: array[:-1]}
+        if array.dtype.kind == "u" and key not in ("codes", "n_out"):
+            yield {**good, key: np.full_like(array, np.iinfo(array.dtype).max)}
+        if array.dtype.kind == "f":
+            yield {**good, key: array.astype(np.complex64)}
+
+
+def test_a_code_beyond_the_codebook_is_refused(rng):
+    made, _ = codebook(rng, (4, 4), np.float32, levels=5)
+    state = made.state_dict()
+    state["codes"] = np.full_like(state["codes"], 255)
+    with pytest.raises(ValueError, match="codes stay below the 5 values"):
+        CodebookMatrix.from_state(state)
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_a_damaged_state_is_refused(kind, rng):
+    for state in damaged(kind, rng):
+        with pytest.raises((ValueError, KeyError)):
+            FORMATS[kind].from_state(state)
+
+
+@pytest.mark.parametrize("columns", [[0, 0, 1, 2], [1, 0, 1, 2], [0, 1, 2, 1]])
+def test_columns_that_do_not_increase_are_refused(columns):
+    state = SparseMatrix.from_dense(np.ones((2, 2))).state_dict()
+    state |= {"columns": np.array(columns, np.uint8), "n_out": np.uint32(3)}
+    with pytest.raises(ValueError, match="columns increase"):
+        SparseMatrix.from_state(state)

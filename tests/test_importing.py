@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, BCDRegressor, importing
 from fastbcd.compression import compress
-from fastbcd.schemes import LowRank, Prune, TensorTrain
+from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
 ACTIVATIONS = ["relu", "tanh", "logistic", "identity"]
 
@@ -172,6 +172,10 @@ def test_torch_kinds(digits):
         TensorTrain(rank=8),
         Prune(structure="neuron", density=0.5),
         Prune(structure="2:4"),
+        Prune(structure="4x2", density=0.3),
+        Quantize(bits=2),
+        Prune(sparsity=0.7) + Quantize(bits=3),
+        LowRank(rank=8) + Quantize(bits=5),
         {0: Prune(sparsity=0.9), "output": LowRank(rank=5)},
     ],
     ids=str,
@@ -216,7 +220,7 @@ def test_reproducible(digits, mlp):
         np.testing.assert_array_equal(x, z)
 
 
-@pytest.mark.parametrize("scheme", [None, Prune(), LowRank()])
+@pytest.mark.parametrize("scheme", [None, Prune(), LowRank(), Prune() + Quantize()])
 def test_byte_budgets_are_kept(digits, mlp, scheme):
     X, y = digits
     small = compress(mlp, X, y, max_bytes=6000, scheme=scheme, epochs=1, random_state=0)
@@ -242,12 +246,12 @@ def test_max_score_drop(digits, mlp):
 
 
 def test_a_drop_that_cannot_be_met_is_reported(digits, mlp, monkeypatch):
-    from fastbcd._compress import Job
+    from fastbcd._compress.job import Job
 
     def score(job, network, scorer):
-        return 1.0 if network is job.source.network else 0.5
+        return 1.0 if network.layers[0].weight.kind == "dense" else 0.5
 
-    monkeypatch.setattr(Job, "_score", score)
+    monkeypatch.setattr(Job, "held_out_score", score)
     with pytest.warns(UserWarning, match="the best one drops by 0.5"):
         compress(mlp, digits[0], max_score_drop=0.1, scheme=LowRank(), epochs=0, random_state=0)
 
@@ -380,11 +384,11 @@ def test_few_rows_work(digits, mlp):
 
 
 def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
-    from fastbcd.solvers.reconstruct import refine
+    from fastbcd.solvers.reconstruct.refine.chain import Chain
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(refine._State, "step", interrupt)
+    monkeypatch.setattr(Chain, "step", interrupt)
     small = compress(mlp, digits[0], scheme=Prune(sparsity=0.5), random_state=0)
     assert small.score(*digits) > 0.8

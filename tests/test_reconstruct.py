@@ -12,11 +12,10 @@ from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.schemes import _support as support
 from fastbcd.schemes._base import Level
 from fastbcd.schemes._metric import Metric
-from fastbcd.schemes.prune import hard_threshold, keep_columns, keep_pattern
+from fastbcd.schemes.prune import hard_threshold, keep_blocks, keep_columns, keep_pattern
 from fastbcd.solvers.reconstruct import Calibration, allocate, count_dead, remove_dead
 from fastbcd.solvers.reconstruct.allocation import lower_hull
 from fastbcd.solvers.reconstruct.neurons import remove_inputs
-from fastbcd.solvers.reconstruct.refine import Course, Targets, refine
 from fastbcd.solvers.reconstruct.statistics import Moments, pre_activations, sensitivities
 from fastbcd_kernels import masked_refit as kernel
 
@@ -221,6 +220,8 @@ def test_two_of_four_in_the_metric(rng):
     [
         ({"structure": "4:2"}, "structure="),
         ({"structure": "block"}, "structure="),
+        ({"structure": "4x0", "sparsity": 0.5}, "structure="),
+        ({"structure": "4x4"}, "exactly one"),
         ({"structure": "2:4", "sparsity": 0.5}, "fixes how many"),
         ({"structure": "neuron"}, "exactly one"),
     ],
@@ -455,46 +456,22 @@ def test_lower_hull_is_convex(rng):
     assert all(a >= b for a, b in pairwise(slopes))
 
 
-# ------------------------------------------------------------------ refinement
-
-
-@pytest.mark.parametrize("scheme", [Prune(density=0.3), LowRank(rank=3), TensorTrain(rank=2)])
-@pytest.mark.parametrize("classify", [True, False])
-def test_refinement_lowers_the_loss_and_keeps_the_format(rng, scheme, classify):
-    net = network(rng, dtype=np.float32)
-    x = rng.standard_normal((3000, 12)).astype(np.float32)
-    calibration = Calibration(net, x, None, classify)
-    start = calibration.reconstruct([scheme, scheme, None]).network
-    targets = Targets(net.forward(x), None, classify)
-    found = refine(
-        start,
-        x,
-        targets,
-        Course(epochs=20, batch_size=50),
-        np.random.RandomState(0),
-    )
-    fresh = np.random.default_rng(0).standard_normal((1000, 12)).astype(np.float32)
-    judge = Targets(net.forward(fresh), None, classify)
-    everything = np.arange(1000)
-    entropy = judge.loss(net.forward(fresh), everything)
-    losses = [judge.loss(n.forward(fresh), everything) - entropy for n in (found, start)]
-    # Of a tensor train only the intercepts move, and the layers around it.
-    assert losses[0] < (1.05 if isinstance(scheme, TensorTrain) else 0.95) * losses[1]
-    for before, after in zip(start.layers, found.layers, strict=True):
-        assert type(before.weight) is type(after.weight)
-        assert before.weight.n_params == after.weight.n_params
-        assert before.weight.dtype == after.weight.dtype
-
-
-def test_pull_is_the_negative_gradient_of_the_loss(rng):
-    for classify in (True, False):
-        for labels in (None, np.eye(4)[rng.integers(0, 4, 6)]):
-            targets = Targets(rng.standard_normal((6, 4)), labels, classify)
-            u, rows = rng.standard_normal((6, 4)), np.arange(6)
-            pull = targets.pull(u, rows)
-            for i, k in ((0, 0), (3, 2), (5, 3)):
-                up, down = u.copy(), u.copy()
-                up[i, k] += 1e-5
-                down[i, k] -= 1e-5
-                slope = (targets.loss(up, rows) - targets.loss(down, rows)) / 2e-5 * 6
-                np.testing.assert_allclose(pull[i, k], -slope, rtol=1e-5, atol=1e-7)
+def test_blocks_are_kept_whole(rng):
+    weight = rng.standard_normal((10, 7))
+    kept = keep_blocks(weight, (4, 2), 20) != 0
+    assert kept.sum() <= 20
+    for r, c in ((0, 0), (4, 4), (8, 6)):
+        part = kept[r : r + 4, c : c + 2]
+        assert part.all() or not part.any()
+    norms = [
+        np.square(weight[r : r + 4, c : c + 2]).mean() for r in (0, 4, 8) for c in (0, 2, 4, 6)
+    ]
+    best = int(np.argmax(norms))
+    assert kept[4 * (best // 4), 2 * (best % 4)]
+    assert (keep_blocks(weight, (4, 2), 1) != 0).any()
+    target, metric = problem(rng)
+    scheme = Prune(structure="4x2", density=0.25)
+    found = scheme.project_in_metric(target, metric, np.dtype(float))
+    assert found.n_params <= 60
+    plain = support.refit(keep_blocks(target, (4, 2), 60) != 0, target, metric)
+    assert metric.error(found.to_dense() - target) <= metric.error(plain - target) * (1 + 1e-12)

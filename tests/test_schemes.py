@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import fastbcd.schemes
 from fastbcd.formats import Format, LowRankMatrix, SparseMatrix, TensorTrainMatrix
-from fastbcd.schemes import LowRank, Prune, Scheme, TensorTrain
+from fastbcd.schemes import Combination, LowRank, Prune, Quantize, Scheme, TensorTrain
 from fastbcd.schemes._base import schemes_by_layer
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
@@ -35,6 +35,25 @@ SCHEMES = [
     TensorTrain(rank=2, modes=(4, 6, 2, 2)),
     LowRank(energy=0.5),
     LowRank(energy=0.999),
+    Quantize(bits=1),
+    Quantize(bits=3),
+    Quantize(levels=5),
+    Quantize(bits=16),
+    Quantize(bits=2, method="uniform"),
+    Quantize(levels=6, method="uniform"),
+    Quantize(method="binary"),
+    Quantize(method="ternary"),
+    Quantize(bits=2, per="column"),
+    Quantize(bits=3, method="uniform", per="column"),
+    Quantize(method="binary", per="column"),
+    Prune(sparsity=0.5) + Quantize(bits=2),
+    Prune(n_nonzero=20) + Quantize(levels=3, per="column"),
+    Prune(density=0.3) + Quantize(method="ternary", per="column"),
+    Prune(density=0.5, structure="neuron") + Quantize(method="binary", per="column"),
+    LowRank(rank=1) + Quantize(bits=3),
+    TensorTrain(rank=3) + Quantize(bits=4),
+    LowRank(rank=1) + Prune(density=0.2),
+    TensorTrain(rank=2) + Prune(density=0.2) + Quantize(bits=3),
 ]
 
 
@@ -69,8 +88,20 @@ each_pruned = each_fit_of([s for s in SCHEMES if isinstance(s, Prune)])
 each_freely_pruned = each_fit_of(
     [s for s in SCHEMES if isinstance(s, Prune) and s.structure is None]
 )
-# A share of the energy of the result is less than that of the weight.
-each_of_fixed_size = each_fit_of([s for s in SCHEMES if getattr(s, "energy", None) is None])
+# A share of the energy of the result is less than that of the weight. Factors of what is already a
+# sum, or on a codebook, and codebooks up to column scales are found by local methods.
+each_idempotent = each_fit_of(
+    [
+        s
+        for s in SCHEMES
+        if getattr(s, "energy", None) is None
+        and not (isinstance(s, Quantize) and s.per == "column" and s.method == "kmeans")
+        and not (isinstance(s, Combination) and (s._factors or s.quantize.per == "column"))
+    ]
+)
+each_kmeans = each_fit_of(
+    [s for s in SCHEMES if isinstance(s, Quantize) and s.method == "kmeans" and s.per == "layer"]
+)
 
 
 def random_weight(shape, dtype=np.float64, seed=0):
@@ -79,6 +110,11 @@ def random_weight(shape, dtype=np.float64, seed=0):
 
 def squared_error(weight, compressed):
     return float(np.sum((weight.astype(np.float64) - compressed.to_dense()) ** 2))
+
+
+def on_factors(scheme):
+    """Whether factors or cores are taken from a codebook."""
+    return isinstance(scheme, Combination) and bool(scheme._factors and scheme.quantize)
 
 
 def test_every_scheme_is_under_contract():
@@ -114,7 +150,7 @@ def test_a_projection_does_not_depend_on_the_memory_order(scheme, shape, dtype):
     np.testing.assert_array_equal(scheme.project(wide[:, ::2]).to_dense(), expected)
 
 
-@each_of_fixed_size
+@each_idempotent
 @each_dtype
 def test_projecting_a_projection_changes_nothing(scheme, shape, dtype):
     once = scheme.project(random_weight(shape, dtype))
@@ -137,7 +173,8 @@ def test_a_weight_of_zeros_stays_zero(scheme, shape, dtype):
 @each_fit
 def test_a_projection_commutes_with_scaling(scheme, shape):
     weight = random_weight(shape)
-    for factor in (-3.0, 1e-6, 1e6):
+    # The signs of factors are arbitrary, and their codebook is not symmetric.
+    for factor in (3.0 if on_factors(scheme) else -3.0, 1e-6, 1e6):
         scaled = scheme.project(factor * weight).to_dense()
         expected = factor * scheme.project(weight).to_dense()
         np.testing.assert_allclose(scaled, expected, rtol=1e-9, atol=1e-11 * abs(factor))
@@ -154,7 +191,9 @@ def test_a_warm_start_is_as_near_as_a_cold_one(scheme, shape, dtype):
     assert started.shape == shape
     assert started.dtype == dtype
     floor = (TOL[dtype] * np.linalg.norm(nearby)) ** 2
-    assert squared_error(nearby, started) <= 1.01 * squared_error(nearby, cold) + floor
+    # Codes of factors depend on which of many equal factors were found.
+    slack = 1.5 if on_factors(scheme) else 1.01
+    assert squared_error(nearby, started) <= slack * squared_error(nearby, cold) + floor
 
 
 @each_fit
@@ -165,6 +204,10 @@ def test_a_warm_start_of_another_kind_or_size_is_ignored(scheme, shape):
         Prune(sparsity=0.0).project(random_weight(shape, seed=2)),
         LowRank(rank=1).project(random_weight((9, 4))),
         TensorTrain(rank=7).project(random_weight((4, 4))),
+        Quantize(bits=6).project(random_weight((4, 4))),
+        (Prune(sparsity=0.5) + Quantize(bits=6)).project(random_weight((4, 4))),
+        (LowRank(rank=1) + Quantize(bits=6)).project(random_weight((4, 4))),
+        (LowRank(rank=1) + Prune(sparsity=0.5)).project(random_weight((4, 4))),
     ]
     for warm in strangers:
         np.testing.assert_allclose(scheme.project(weight, warm).to_dense(), expected, atol=1e-12)
@@ -381,6 +424,22 @@ BAD = [
     *[(TensorTrain(modes=bad), "modes") for bad in ((-6, -4), (0, 24), (6.0, 4.0), (True, 24))],
     *[(TensorTrain(modes=bad), "modes") for bad in (24, 24.0, "64", "6,4", ("6", "4"), NAN)],
     *[(TensorTrain(modes=bad), "modes") for bad in ((6, NAN), ((6, 4), (1, 1)), True)],
+    *[(Quantize(bits=bad), "bits") for bad in (0, 17, -1, 2.0, NAN, "4", True, [4], (4, 4))],
+    *[(Quantize(levels=bad), "levels") for bad in (0, 1, 65_537, 4.0, NAN, "4", True, [4])],
+    *[(Quantize(4, method=bad), "method") for bad in ("k-means", "", None, 3, ["kmeans"])],
+    *[(Quantize(4, per=bad), "per") for bad in ("row", "", None, 0)],
+    (Quantize(), "bits, levels"),
+    (Quantize(bits=4, levels=16), "bits=4 and levels=16"),
+    (Quantize(bits=1, method="binary"), "bits=1"),
+    (Quantize(levels=3, method="ternary"), "levels=3"),
+    (Combination(), "two schemes"),
+    (Combination(prune=Prune(0.5)), "two schemes"),
+    (Combination(prune=Quantize(4), quantize=Quantize(4)), "prune"),
+    (Combination(LowRank(1), TensorTrain(1), Prune(0.5)), "low_rank and tensor_train"),
+    (Prune() + Quantize(4), "sparsity, density, n_nonzero"),
+    (Prune(0.5) + Quantize(), "bits, levels"),
+    (LowRank(5) + Quantize(4), "rank"),
+    (LowRank(1) + Quantize(4, per="column"), "per"),
 ]
 
 
@@ -426,7 +485,7 @@ def test_a_scheme_can_be_cloned_and_compared(scheme):
     assert type(copy) is type(scheme)
     assert copy == scheme
     assert copy.get_params() == scheme.get_params()
-    assert type(scheme)(**scheme.get_params()) == scheme
+    assert type(scheme)(**scheme.get_params(deep=False)) == scheme
     assert repr(copy) == repr(scheme)
 
 
@@ -456,6 +515,60 @@ def test_projecting_leaves_no_trace_in_the_scheme(scheme):
     before = dict(vars(scheme))
     scheme.project(random_weight(shape))
     assert vars(scheme) == before
+
+
+# Combinations
+
+
+def test_combinations_are_sums_in_any_order():
+    parts = [LowRank(rank=1), Prune(sparsity=0.5), Quantize(bits=2)]
+    first = parts[0] + parts[1] + parts[2]
+    assert first == parts[2] + (parts[1] + parts[0])
+    assert first.parts == parts
+    assert repr(first) == " + ".join(map(repr, parts))
+    assert eval(repr(first)) == first
+    assert str(first) == (
+        "LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2, method='kmeans', per='layer')"
+    )
+
+
+def test_the_parameters_of_a_combination_are_reached_by_name():
+    scheme = Prune(sparsity=0.5) + Quantize(bits=2)
+    assert scheme.get_params()["prune__sparsity"] == 0.5
+    assert set(scheme.get_params(deep=False)) == {"low_rank", "tensor_train", "prune", "quantize"}
+    assert scheme.set_params(prune__sparsity=0.9, quantize__bits=3) is scheme
+    assert scheme == Prune(sparsity=0.9) + Quantize(bits=3)
+    scheme.set_params(quantize=Quantize(bits=4))
+    assert scheme == Prune(sparsity=0.9) + Quantize(bits=4)
+    for unknown in ("prune__bits", "low_rank__rank", "bits", "prune__"):
+        with pytest.raises(ValueError, match=unknown) as refused:
+            scheme.set_params(**{unknown: 1})
+        assert "prune__sparsity" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "schemes",
+    [
+        (Prune(0.5), Prune(0.9)),
+        (Quantize(2), Quantize(3)),
+        (LowRank(1), TensorTrain(1)),
+        (Prune(0.5) + Quantize(2), Prune(0.5)),
+    ],
+    ids=str,
+)
+def test_schemes_that_do_not_go_together_are_refused_with_those_that_do(schemes):
+    with pytest.raises(ValueError, match="Possible are Prune"):
+        sum(schemes[1:], start=schemes[0])
+
+
+def test_a_scheme_of_a_users_own_cannot_be_combined():
+    class Mine(Prune):
+        pass
+
+    with pytest.raises(ValueError, match="Mine"):
+        Mine(0.5) + Quantize(2)
+    with pytest.raises(TypeError):
+        Prune(0.5) + 3
 
 
 # One scheme per layer

@@ -1,17 +1,18 @@
 """MNIST, 300-100: test accuracy over seconds, for the mini-batch solver and its peers.
 
-    python -m bench.minibatch.accuracy_over_time [--seeds 5] [--figure curves.png]
+    python -m bench.minibatch.accuracy_over_time [--seeds 5] [--methods NAME ...] [--quick]
 
-Prints a table: seconds to 97.5 % (medians), best accuracy and when, accuracy of a fit that runs to
-its own stop. Evaluations are not timed. The networks of all methods are evaluated after each
-epoch; the default schedule of the mini-batch solver and a short one of three epochs are shown.
+Seconds to 97.5 %, the best accuracy and when, the accuracy at the method's own stop: medians over
+seeds, with the range. The network of every epoch is evaluated, which is not timed. The default
+course of the mini-batch solver and a short one, ``max_iter=3``, are two methods. Curves and tables
+are kept in ``bench/results/minibatch/``, and drawn there if matplotlib is installed.
 """
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,14 +21,16 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from bench.minibatch.kept import Kept, Row, arguments
 from bench.minibatch.problems import HIDDEN, Split, fit_fastbcd, load, score
-from bench.peers.adam import fit_adam
 
-Curve = list[tuple[float, float]]
+Curve = list[Row]
 """(seconds, test accuracy) after each epoch."""
 
+TIMES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 
-def fastbcd_curve(split: Split, seed: int, epochs: int = 1000) -> Curve:
+
+def fastbcd_curve(split: Split, hidden: tuple[int, ...], seed: int, epochs: int = 1000) -> Curve:
     curve: Curve = []
     start, evaluating = perf_counter(), 0.0
 
@@ -38,13 +41,13 @@ def fastbcd_curve(split: Split, seed: int, epochs: int = 1000) -> Curve:
         curve.append((now - start - evaluating, accuracy))
         evaluating += perf_counter() - now
 
-    fit_fastbcd(split, HIDDEN["mnist"], seed, epochs, after_epoch)
+    fit_fastbcd(split, hidden, seed, epochs, after_epoch)
     return curve
 
 
-def sklearn_curve(split: Split, seed: int, epochs: int = 25) -> Curve:
+def sklearn_curve(split: Split, hidden: tuple[int, ...], seed: int, epochs: int = 25) -> Curve:
     curve: Curve = []
-    model = MLPClassifier(HIDDEN["mnist"], random_state=seed)
+    model = MLPClassifier(hidden, random_state=seed)
     spent = 0.0
     for _ in range(epochs):
         start = perf_counter()
@@ -57,58 +60,102 @@ def sklearn_curve(split: Split, seed: int, epochs: int = 25) -> Curve:
     return curve
 
 
-def torch_curve(split: Split, seed: int, epochs: int = 25) -> Curve:
+def torch_curve(split: Split, hidden: tuple[int, ...], seed: int, epochs: int = 25) -> Curve:
+    from bench.peers.adam import fit_adam
+
     net = fit_adam(
-        split.x, split.y, HIDDEN["mnist"], epochs, seed,
+        split.x, split.y, hidden, epochs, seed,
         callback=lambda net: net.score(split.x_test, split.y_test),
     )  # fmt: skip
     return list(zip(np.cumsum(net.epoch_seconds), net.scores, strict=True))
 
 
-METHODS: dict[str, Callable[[Split, int], Curve]] = {
+METHODS: dict[str, Callable[[Split, tuple[int, ...], int], Curve]] = {
     "fastbcd mini-batch": fastbcd_curve,
-    "fastbcd, 3 epochs": lambda split, seed: fastbcd_curve(split, seed, 3),
+    "fastbcd, 3 epochs": lambda split, hidden, seed: fastbcd_curve(split, hidden, seed, 3),
     "MLPClassifier": sklearn_curve,
     "PyTorch Adam": torch_curve,
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--goal", type=float, default=0.975)
-    parser.add_argument("--figure", type=Path)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    options = parser.parse_args()
-    split = load("mnist")
-    fit_fastbcd(split, HIDDEN["mnist"], 0, 1)  # compiles the kernels
-    curves: dict[str, list[Curve]] = {}
-    print(f"{'method':20s} s to {options.goal:.1%}   best (at s)        last (at s)")
-    for name in options.methods:
-        curves[name] = [METHODS[name](split, seed) for seed in range(options.seeds)]
-        reached = [
-            next((t for t, a in curve if a >= options.goal), np.inf) for curve in curves[name]
-        ]
-        tops = [max(curve, key=lambda point: point[1]) for curve in curves[name]]
-        ends = [curve[-1] for curve in curves[name]]
-        (top_t, top), (end_t, end) = (np.median(points, axis=0) for points in (tops, ends))
-        row = f"{np.median(reached):10.2f}   {top:.4f} ({top_t:5.1f})   {end:.4f} ({end_t:5.1f})"
-        print(f"{name:20s} {row}", flush=True)
-    if options.figure:
-        draw(curves, options.figure)
+def accuracy_at(curve: Curve, seconds: float) -> float:
+    """Return the accuracy of the last network that was there after so many seconds."""
+    reached = [accuracy for when, accuracy in curve if when <= seconds]
+    return reached[-1] if reached else np.nan
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Return the median and the range of some numbers."""
+    low, middle, high = np.min(values), np.median(values), np.max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def summary(curves: dict[str, list[Curve]], goal: float) -> str:
+    """Return the two tables."""
+    lines = [
+        f"| method | seconds to {goal:.1%} | best accuracy | after s | accuracy at its stop | s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in curves.items():
+        reached = [next((t for t, a in run if a >= goal), np.inf) for run in runs]
+        tops = [max(run, key=lambda point: point[1]) for run in runs]
+        (top_s, top), (end_s, end) = (
+            zip(*points, strict=True) for points in (tops, [run[-1] for run in runs])
+        )
+        cells = [spread(reached, 2), spread(top, 4), spread(top_s, 1), spread(end, 4)]
+        lines.append(f"| {name} | {' | '.join(cells)} | {np.median(end_s):.1f} |")
+    lines += ["", f"| seconds | {' | '.join(curves)} |", "|---" * (len(curves) + 1) + "|"]
+    for seconds in TIMES:
+        found = [np.median([accuracy_at(run, seconds) for run in runs]) for runs in curves.values()]
+        cells = ["" if np.isnan(a) else f"{a:.4f}" for a in found]
+        lines.append(f"| {seconds:g} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def draw(curves: dict[str, list[Curve]], path: Path) -> None:
+    """Draw all curves, a line for each seed."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4))
+    figure, axes = plt.subplots(figsize=(6.5, 4))
     for index, (name, runs) in enumerate(curves.items()):
         for run in runs:
             label = name if run is runs[0] else None
-            axes.plot(*zip(*run, strict=True), color=f"C{index}", label=label, lw=1)
-    axes.set(xlabel="seconds", ylabel="test accuracy", xscale="log", ylim=(0.94, 0.99))
-    axes.legend()
+            axes.plot(*zip(*run, strict=True), color=f"C{index}", label=label, lw=1, marker=".")
+    axes.axhline(0.975, color="0.7", lw=0.8, zorder=0)
+    axes.set(xlabel="seconds", ylabel="test accuracy", xscale="log", ylim=(0.95, 0.99))
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=150, bbox_inches="tight")
+    print(f"Drawn in {path.parent.name}/{path.name}")
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--goal", type=float, default=0.975)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    options = parser.parse_args()
+    data = "digits" if options.quick else "mnist"
+    split, hidden = load(data), HIDDEN[data]
+    kept = Kept("accuracy_over_time", ("method", "seed"), ("seconds", "accuracy"), options)
+    fit_fastbcd(split, hidden, 0, 1)  # compiles the kernels
+    curves: dict[str, list[Curve]] = {name: [] for name in options.methods}
+    for seed in range(1 if options.quick else options.seeds):
+        for name in options.methods:
+            if "PyTorch" in name and find_spec("torch") is None:
+                print(f"{name} is left out: torch is not installed.")
+                curves.pop(name, None)
+                continue
+            run = METHODS[name]
+            curves[name].append(kept.rows((name, seed), lambda: run(split, hidden, seed)))  # noqa: B023
+    kept.table(summary(curves, options.goal))
+    if kept.path is None:
+        return
+    if find_spec("matplotlib") is None:
+        print("No figure: matplotlib is not installed.")
+        return
+    draw(curves, kept.path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,19 @@ with the settings and the numerical choices of its authors.
 `peers.adam`
     Multi-layer perceptrons trained by Adam, and magnitude pruning with masked fine-tuning.
     Samples are rows, as in scikit-learn.
+`peers.oneshot`, `peers.exact_obs`
+    Pruning of trained layers without labels: Wanda, SparseGPT, ADMM-Grad, ALPS, ExactOBS.
+`peers.low_rank`, `peers.codebook`
+    Low-rank factors (SVD, ASVD, SVD-LLM) and few numbers (k-means, GPTQ) of trained layers.
+`peers.sequential`
+    The layer-wise methods above on a whole network.
+`peers.finetune`
+    Compressed networks trained on by Adam, gradual magnitude pruning, and the
+    learning-compression algorithm.
 
 None of this is part of the package: nothing in ``fastbcd`` imports it, it is not installed
-with it, and it may change at any time. It needs PyTorch (``pip install "fastbcd[torch]"``);
-`peers.published_nnbcd` also needs TensorLy (``pip install tensorly``). Importing `peers`
-itself loads neither. To compare times, give every contestant the same number of threads,
-for instance with ``OMP_NUM_THREADS=1``.
+with it, and it may change at any time. What trains needs PyTorch
+(``pip install "fastbcd[torch]"``); `peers.published_nnbcd` also needs TensorLy
+(``pip install tensorly``). Importing `peers` itself loads neither. To compare times, give every
+contestant the same number of threads, for instance with ``OMP_NUM_THREADS=1``.
 """

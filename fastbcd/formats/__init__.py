@@ -6,22 +6,40 @@ how to choose its numbers is the business of :mod:`fastbcd.schemes`.
 
 from fastbcd.formats._base import Format as Format
 from fastbcd.formats._base import State as State
+from fastbcd.formats.codebook import CodebookMatrix as CodebookMatrix
+from fastbcd.formats.codebook_sparse import CodebookSparseMatrix as CodebookSparseMatrix
+from fastbcd.formats.codebook_train import CodebookTrainMatrix as CodebookTrainMatrix
 from fastbcd.formats.dense import DenseMatrix as DenseMatrix
 from fastbcd.formats.low_rank import LowRankMatrix as LowRankMatrix
 from fastbcd.formats.sparse import SparseMatrix as SparseMatrix
+from fastbcd.formats.sum import SumMatrix as SumMatrix
 from fastbcd.formats.tensor_train import TensorTrainMatrix as TensorTrainMatrix
 
 FORMATS: dict[str, type[Format]] = {
-    cls.kind: cls for cls in (DenseMatrix, SparseMatrix, LowRankMatrix, TensorTrainMatrix)
+    cls.kind: cls
+    for cls in (
+        DenseMatrix,
+        SparseMatrix,
+        LowRankMatrix,
+        TensorTrainMatrix,
+        CodebookMatrix,
+        CodebookSparseMatrix,
+        CodebookTrainMatrix,
+        SumMatrix,
+    )
 }
 """The formats by the name that their state carries."""
 
 __all__ = [
     "FORMATS",
+    "CodebookMatrix",
+    "CodebookSparseMatrix",
+    "CodebookTrainMatrix",
     "DenseMatrix",
     "Format",
     "LowRankMatrix",
     "SparseMatrix",
     "State",
+    "SumMatrix",
     "TensorTrainMatrix",
 ]

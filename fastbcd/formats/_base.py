@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd._types import Float
+from fastbcd.formats._products import FactorProduct, Product
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -17,7 +19,8 @@ State: TypeAlias = Mapping[str, NDArray[Any]]
 class Format(ABC):
     """A matrix of shape (n_in, n_out) in some stored form.
 
-    Instances are immutable: whoever changes a network makes new ones.
+    Instances are immutable: whoever changes a network makes new ones. What can be formed again is
+    kept in attributes that start with an underscore, which are neither copied nor pickled.
     """
 
     kind: ClassVar[str]
@@ -56,7 +59,7 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild the matrix that :meth:`state_dict` described."""
+        """Rebuild the matrix from the ``state`` that :meth:`state_dict` returned."""
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:
@@ -66,6 +69,27 @@ class Format(ABC):
     def n_bits(self) -> int:
         """Bits of the arrays of :meth:`state_dict`: numbers, indices and shape."""
         return 8 * sum(array.nbytes for array in self.state_dict().values())
+
+    def product(self, batch: bool) -> Product:
+        """Return the fastest way to multiply one row, or a batch of rows, by W.
+
+        What it needs besides the stored numbers is formed on the first call and kept.
+        """
+        return self._dense_product
+
+    def cost(self, batch: bool) -> float:
+        """Return the time of the product in the stored form relative to that of a dense matrix.
+
+        A rule of thumb from sizes; :meth:`product` multiplies by the stored form below 1.
+        """
+        return 1.0
+
+    @cached_property
+    def _dense_product(self) -> Product:
+        return FactorProduct([self.to_dense()])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if not key.startswith("_")}
 
     def __repr__(self) -> str:
         rows, columns = self.shape

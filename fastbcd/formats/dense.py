@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float
+from fastbcd.formats._products import FactorProduct, Product
 
 
 class DenseMatrix(Format):
@@ -55,9 +58,20 @@ class DenseMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the weight is no matrix of floating-point numbers.
+        """
+        check_float(state["weight"], "weights", 2)
         return cls(state["weight"])
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         return type(self)(self.weight * self.dtype.type(factor))
+
+    @cached_property
+    def _dense_product(self) -> Product:
+        return FactorProduct([self.weight])

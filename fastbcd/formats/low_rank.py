@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, expect
+from fastbcd.formats._products import FACTORS, FactorProduct, Product
 
 
 class LowRankMatrix(Format):
@@ -47,6 +50,18 @@ class LowRankMatrix(Format):
         """Return W as an array."""
         return self.left @ self.right
 
+    def product(self, batch: bool) -> Product:
+        """Return the product with the factors where they are small enough, else with W."""
+        return self._factor_product if self.cost(batch) < 1 else self._dense_product
+
+    def cost(self, batch: bool) -> float:
+        """Return the time of two thin products relative to that of a dense one."""
+        return self.n_params / (self.shape[0] * self.shape[1]) / FACTORS
+
+    @cached_property
+    def _factor_product(self) -> Product:
+        return FactorProduct([self.left, self.right])
+
     @property
     def n_params(self) -> int:
         """Entries of both factors."""
@@ -63,8 +78,21 @@ class LowRankMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        return cls(state["left"], state["right"])
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        left, right = state["left"], state["right"]
+        for factor in (left, right):
+            check_float(factor, "factors", 2)
+        expect(
+            left.shape[1] == right.shape[0] and left.dtype == right.dtype,
+            "the factors can be multiplied",
+        )
+        return cls(left, right)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""

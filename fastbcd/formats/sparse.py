@@ -6,13 +6,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
+from fastbcd.formats._base import State
+from fastbcd.formats._checks import check_float, check_places
+from fastbcd.formats._products import SparseArrays, starts_of
+from fastbcd.formats._sparse_format import SparseFormat
 
 
-class SparseMatrix(Format):
+class SparseMatrix(SparseFormat):
     """A matrix with few non-zeros, stored row by row.
 
     Column indices take one, two or four bytes, the fewest that the width allows.
@@ -35,8 +37,8 @@ class SparseMatrix(Format):
         self, values: Float, columns: NDArray[Any], row_lengths: NDArray[Any], n_out: int
     ) -> None:
         self.shape = (row_lengths.size, n_out)
-        self.values = values
-        self.columns = columns.astype(np.min_scalar_type(max(n_out - 1, 0)), copy=False)
+        self.values = np.ascontiguousarray(values)
+        self.columns = np.ascontiguousarray(columns, np.min_scalar_type(max(n_out - 1, 0)))
         self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
 
     @classmethod
@@ -51,13 +53,10 @@ class SparseMatrix(Format):
         """Type of the values."""
         return self.values.dtype
 
-    def _csr(self) -> csr_array:
-        starts = np.concatenate([[0], np.cumsum(self.row_lengths, dtype=np.int32)])
-        return csr_array((self.values, self.columns.astype(np.int32), starts), shape=self.shape)
-
-    def matmul(self, v: Float) -> Float:
-        """Return ``v @ W`` from the non-zeros alone."""
-        return np.ascontiguousarray((self._csr().T @ v.T).T)
+    def _stored(self) -> SparseArrays:
+        none = np.empty(0, self.dtype)
+        starts = starts_of(self.row_lengths)
+        return SparseArrays(self.values, np.empty(0, np.uint8), self.columns, starts, none)
 
     def to_dense(self) -> Float:
         """Return W as an array."""
@@ -87,8 +86,18 @@ class SparseMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        return cls(state["values"], state["columns"], state["row_lengths"], int(state["n_out"]))
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        values, columns, row_lengths = state["values"], state["columns"], state["row_lengths"]
+        n_out = int(state["n_out"])
+        check_float(values, "values")
+        check_places(columns, row_lengths, n_out, values.size)
+        return cls(values, columns, row_lengths, n_out)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""

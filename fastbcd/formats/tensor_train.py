@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,14 +12,33 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_float, expect
+from fastbcd.formats._products import FACTORS, FactorProduct, Product
 
 
-def _chain(cores: Sequence[Float]) -> Float:
+def chain(cores: Sequence[Float]) -> Float:
     """Multiply neighbouring cores: (r_0, m_1 .. m_k, r_k) as (r_0 m_1 .. m_k, r_k)."""
     product = cores[0].reshape(-1, cores[0].shape[2])
     for core in cores[1:]:
         product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
     return product
+
+
+def check_train(state: State) -> tuple[list[int], list[int], tuple[int, int], int]:
+    """Return the modes, ranks and shape of a stored train, and the entries of its cores.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    modes, ranks = ([int(size) for size in state[name].ravel()] for name in ("modes", "ranks"))
+    expect(state["shape"].shape == (2,), "shape holds two numbers")
+    shape = (int(state["shape"][0]), int(state["shape"][1]))
+    expect(len(modes) > 0 and len(ranks) == len(modes) + 1, "ranks are one more than modes")
+    expect(ranks[0] == ranks[-1] == 1, "the first and the last rank are 1")
+    expect(prod(modes) == shape[0] * shape[1], "the modes multiply to the number of entries")
+    return modes, ranks, shape, sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes))
 
 
 class TensorTrainMatrix(Format):
@@ -66,11 +86,11 @@ class TensorTrainMatrix(Format):
         rank = self.ranks[cut]
         if rank * sum(self.shape) >= self.shape[0] * self.shape[1]:
             return None
-        return _chain(self.cores[:cut]), _chain(self.cores[cut:]).reshape(rank, self.shape[1])
+        return chain(self.cores[:cut]), chain(self.cores[cut:]).reshape(rank, self.shape[1])
 
     @cached_property
     def _dense(self) -> Float:
-        return _chain(self.cores).reshape(self.shape)
+        return chain(self.cores).reshape(self.shape)
 
     def matmul(self, v: Float) -> Float:
         """Return ``v @ W`` by two thin products where the modes allow it, else by one dense one."""
@@ -79,12 +99,24 @@ class TensorTrainMatrix(Format):
         left, right = self._factors
         return (v @ left) @ right
 
+    def product(self, batch: bool) -> Product:
+        """Return the product with two thin matrices where they are small enough, else with W."""
+        return self._factor_product if self.cost(batch) < 1 else self._dense_product
+
+    def cost(self, batch: bool) -> float:
+        """Return the time of two thin products relative to that of a dense one."""
+        if self._factors is None:
+            return 1.0
+        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS
+
+    @cached_property
+    def _factor_product(self) -> Product:
+        return FactorProduct(self._factors or [self._dense])
+
     def to_dense(self) -> Float:
         """Return W as an array."""
         factors = self._factors
-        return (
-            _chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
-        )
+        return chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
 
     @property
     def n_params(self) -> int:
@@ -111,7 +143,17 @@ class TensorTrainMatrix(Format):
     def from_buffer(
         cls, buffer: Float, modes: Sequence[int], ranks: Sequence[int], shape: tuple[int, int]
     ) -> Self:
-        """Cut ``buffer``, in which the cores lie end to end, into the train."""
+        """Cut a buffer, in which the cores lie end to end, into the train.
+
+        Parameters
+        ----------
+        buffer : array
+            Entries of all cores.
+        modes, ranks : sequences of int
+            Sizes of the cores: core k has shape (ranks[k], modes[k], ranks[k + 1]).
+        shape : (n_in, n_out)
+            Shape of the matrix.
+        """
         cores = []
         offset = 0
         for k, mode in enumerate(modes):
@@ -123,16 +165,19 @@ class TensorTrainMatrix(Format):
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Rebuild from :meth:`state_dict`."""
-        shape = (int(state["shape"][0]), int(state["shape"][1]))
-        modes, ranks = state["modes"].tolist(), state["ranks"].tolist()
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        modes, ranks, shape, size = check_train(state)
+        check_float(state["cores"], "cores")
+        expect(state["cores"].size == size, f"the cores have {size} entries")
         return cls.from_buffer(state["cores"], modes, ranks, shape)
 
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         last = self.cores[-1] * self.dtype.type(factor)
         return type(self)((*self.cores[:-1], last), self.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be formed again."""
-        return {"cores": self.cores, "shape": self.shape, "modes": self.modes, "ranks": self.ranks}

@@ -125,16 +125,42 @@ class Scheme(ABC):
         """
         return None
 
+    def with_nonzeros(self, count: int | None) -> Scheme:
+        """Return the scheme with ``count`` weights that stay, or with no amount for None.
+
+        For schemes that :meth:`share_of` tells a share of.
+        """
+        raise NotImplementedError
+
     def neurons_kept(self, n_out: int) -> int | None:
-        """Return how many output neurons stay, if the scheme removes whole neurons."""
+        """Return how many of ``n_out`` neurons stay, if the scheme removes whole neurons."""
         return None
 
+    def __str__(self) -> str:
+        """Return the scheme with the parameters that are given."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
+        return f"{type(self).__name__}({inside})"
+
+    def __add__(self, other: object) -> Scheme:
+        """Combine two schemes; see :class:`fastbcd.schemes.Combination`."""
+        if not isinstance(other, Scheme):
+            return NotImplemented
+        from fastbcd.schemes.combination import combine
+
+        return combine(self, other)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name (scikit-learn's protocol)."""
+        """Return the parameters by name (scikit-learn's protocol; ``deep`` changes nothing)."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name (scikit-learn's protocol).
+
+        Parameters
+        ----------
+        **params
+            New values by name.
 
         Raises
         ------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from fastbcd._types import Float, Float64
 from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, SparseMatrix
-from fastbcd.schemes import _support
+from fastbcd.schemes import _curves, _support
 from fastbcd.schemes._base import Level, Scheme, exactly_one
 from fastbcd.schemes._metric import Metric
 from fastbcd_kernels import top_k
@@ -56,22 +55,39 @@ def keep_pattern(weight: Float, n: int, m: int) -> Float:
     return kept
 
 
+def block(structure: str) -> tuple[int, int] | None:
+    """Return (R, C) for a structure "RxC" with positive R and C, else None."""
+    match = re.fullmatch(r"(\d+)x(\d+)", structure)
+    if match is None or not (int(match[1]) and int(match[2])):
+        return None
+    return int(match[1]), int(match[2])
+
+
+def keep_blocks(weight: Float, shape: tuple[int, int], n_nonzero: int) -> Float:
+    """Keep the blocks of largest norm, with at most ``n_nonzero`` entries, but one at least.
+
+    Blocks of ``shape`` tile the matrix from its first entry; those at the far edges may be smaller.
+    """
+    rows = np.arange(weight.shape[0]) // shape[0]
+    columns = np.arange(weight.shape[1]) // shape[1]
+    place = rows[:, None] * (columns[-1] + 1) + columns
+    norms = np.bincount(place.ravel(), np.square(weight, dtype=np.float64).ravel())
+    sizes = np.bincount(place.ravel())
+    order = np.argsort(-norms / sizes, kind="stable")
+    fits = np.cumsum(sizes[order]) <= n_nonzero
+    fits[0] = True
+    stays = np.zeros(norms.size, bool)
+    stays[order[fits]] = True
+    kept: Float = np.where(stays[place], weight, weight.dtype.type(0))
+    return kept
+
+
 def keep_columns(weight: Float, n_kept: int) -> Float:
     """Keep the ``n_kept`` columns of largest norm."""
     norms = np.square(weight, dtype=np.float64).sum(axis=0)
     out = weight.copy()
     out[:, np.argsort(-norms, kind="stable")[n_kept:]] = 0
     return out
-
-
-LEVELS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3)
-"""Densities at which the error of pruning is measured; between them it is interpolated."""
-
-STEP = 1.8
-"""Largest ratio of neighbouring densities where a span of them is asked for."""
-
-PER_LEVEL = 12
-"""Points that are interpolated between two measured ones."""
 
 
 @dataclass
@@ -92,7 +108,8 @@ class Prune(Scheme):
     structure : str, optional
         ``None`` lets any weight go. ``"neuron"`` removes whole output neurons, the amount being
         the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
-        each neuron; the amount is then N / M and is not given.
+        each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
+        keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
 
     Examples
     --------
@@ -110,11 +127,12 @@ class Prune(Scheme):
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a pruned matrix of ``shape``."""
-        if self.structure is not None and self.structure != "neuron":
+        free = self.structure is None or self.structure == "neuron"
+        if not free and block(str(self.structure)) is None:
             if pattern(str(self.structure)) is None:
                 raise ValueError(
-                    f'structure={self.structure!r} must be None, "neuron" or a pattern such as '
-                    '"2:4".'
+                    f'structure={self.structure!r} must be None, "neuron", a pattern such as "2:4" '
+                    'or blocks such as "4x4".'
                 )
             if not self._no_amount:
                 raise ValueError(
@@ -158,6 +176,10 @@ class Prune(Scheme):
             return None
         return self._kept(n_weights)
 
+    def with_nonzeros(self, count: int | None) -> Prune:
+        """Return the scheme with ``count`` weights that stay, or with no amount for None."""
+        return Prune(n_nonzero=count, structure=self.structure)
+
     def neurons_kept(self, n_out: int) -> int | None:
         """Return how many output neurons stay with ``structure="neuron"``."""
         if self.structure != "neuron":
@@ -169,6 +191,9 @@ class Prune(Scheme):
             return hard_threshold(weight, self._kept(weight.size))
         if self.structure == "neuron":
             return keep_columns(weight, min(weight.shape[1], self._kept(weight.shape[1])))
+        rows_and_columns = block(self.structure)
+        if rows_and_columns is not None:
+            return keep_blocks(weight, rows_and_columns, self._kept(weight.size))
         n_and_m = pattern(self.structure)
         assert n_and_m is not None
         return keep_pattern(weight, *n_and_m)
@@ -203,41 +228,18 @@ class Prune(Scheme):
         span: tuple[float, float] | None = None,
     ) -> list[Level]:
         """Return errors over densities: measured by short searches, interpolated between."""
-        size = target.size
-        densities: Sequence[float] = LEVELS
-        if span is not None:
-            n_levels = 1 + max(1, ceil(np.log(span[1] / span[0]) / np.log(STEP)))
-            densities = np.geomspace(*span, n_levels).tolist()
-        counts = sorted({min(size, max(1, round(density * size))) for density in densities})
-        errors: list[float] = []
-        weight: Float64 | None = None
-        for count in reversed(counts):
-            # From dense to sparse, so that each search starts from the one before.
-            mask = _support.find_support(
-                target,
-                metric,
-                lambda w, k=count: hard_threshold(w, k),  # type: ignore[misc]
-                start=weight,
-                rho=0.1,
-                growth=1.3,
-                max_iterations=12,
-            )
-            weight = _support.refit(mask, target, metric)
-            errors.append(metric.error(weight - target))
-        logs = np.log(np.maximum(errors[::-1], np.finfo(float).tiny))
-        grid = np.unique(
-            np.geomspace(counts[0], counts[-1], PER_LEVEL * (len(counts) - 1) + 1).round()
-        ).astype(int)
-        between = np.exp(np.interp(np.log(grid), np.log(counts), logs))
+        counts = _curves.counts_between(target.size, span)
+        grid = _curves.between(counts)
+        errors = [metric.error(w - target) for w in self.path(target, metric, counts)]
+        shape = (target.shape[0], target.shape[1])
         return [
-            Level(Prune(n_nonzero=int(k)), int(k), _n_bytes(int(k), target, dtype), float(e))
-            for k, e in zip(grid, between, strict=True)
+            Level(Prune(n_nonzero=k), k, _curves.sparse_bytes(k, shape, dtype), error)
+            for k, error in zip(
+                grid.tolist(), _curves.interpolated(grid, counts, errors), strict=True
+            )
         ]
 
-
-def _n_bytes(n_nonzero: int, target: Float64, dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a sparse matrix, counted on one of the same shape and filling."""
-    d, m = target.shape
-    flat = np.zeros(d * m, dtype)
-    flat[np.linspace(0, d * m - 1, n_nonzero).astype(int)] = 1
-    return SparseMatrix.from_dense(flat.reshape(d, m)).n_bits // 8
+    def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
+        """Return good weights with each of ``counts``, ascending, non-zeros."""
+        keep = [Prune(n_nonzero=count)._keep for count in counts]
+        return _curves.pruned_path(target, metric, counts, keep)

@@ -24,21 +24,32 @@ class Ending(Enum):
     NO_GAIN_IN_SCORE = "the validation score no longer rises"
     MAX_ITER = "out of sweeps"
     INTERRUPTED = "interrupted"
+    CALLBACK = "a callback said stop"
+    DIVERGING = "diverging"
     NOT_FINITE = "not finite"
 
 
 ADVICE = {
     Ending.MAX_ITER: "The objective was still falling after max_iter={max_iter} sweeps. Raise "
     "max_iter, or raise tol={tol} if the accuracy suffices.",
-    Ending.INTERRUPTED: "Interrupted after {n_iter} sweeps; what was fitted so far is kept.",
+    Ending.INTERRUPTED: "Interrupted after {n_iter} {sweep}s; what was fitted so far is kept.",
+    Ending.DIVERGING: "The steps kept diverging, at ever smaller lengths, and were taken back; "
+    "the last sound weights, of {sweep} {n_iter}, are kept. Scale the features and targets, and "
+    "look for outliers.",
     Ending.NOT_FINITE: "The objective is not finite after {n_iter} sweeps; the last finite "
     "weights are kept. Scale the features and targets, or use float64.",
 }
 """What the warning says, for endings that deserve one."""
 
+QUIET_SECONDS = 2.0
+"""With ``verbose=1``, no longer silence than this and a sweep."""
+
 
 class Solver(Protocol):
     """What the loop needs of a solver."""
+
+    sweep_name: str
+    """What one of its steps is called: "sweep" or "epoch"."""
 
     def step(self, problem: Any, state: Any) -> None:
         """Take one sweep, and append what happened to the state's record."""
@@ -46,6 +57,26 @@ class Solver(Protocol):
 
     def network(self, problem: Any, state: Any) -> Network:
         """Return the network as it stands, compressed where it shall be."""
+        ...
+
+
+class Task(Protocol):
+    """Whoever wants to be told of a fit while it runs."""
+
+    def begin(self, name: str, most: int) -> None:
+        """Begin a fit of at most ``most`` sweeps; ``name`` is what a sweep is called."""
+        ...
+
+    def begin_sweep(self) -> None:
+        """Begin a sweep."""
+        ...
+
+    def end_sweep(self, network: Network) -> bool:
+        """End the sweep with ``network``; return whether to stop."""
+        ...
+
+    def end(self, network: Network) -> None:
+        """End the fit with ``network``."""
         ...
 
 
@@ -65,9 +96,12 @@ class Monitor:
     score : callable, optional
         Returns the validation score of a network. The best network is kept.
     verbose : int
-        1 prints a line at sweeps 1, 2, 5, 10, 20, 50, ..; 2 prints every sweep.
+        1 prints a line at sweeps 1, 2, 5, 10, 20, 50, .. and whenever two seconds went by without
+        one; 2 prints every sweep.
     stream : file, default=sys.stderr
         Where progress goes.
+    task : Task, optional
+        Is told of the sweeps, and may end the fit.
     """
 
     max_iter: int
@@ -76,6 +110,7 @@ class Monitor:
     score: Callable[[Network], float] | None = None
     verbose: int = 0
     stream: TextIO | None = None
+    task: Task | None = None
 
 
 @dataclass
@@ -111,7 +146,8 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
     solver : Solver
         Takes the sweeps.
     problem, state
-        What its ``init`` made; the state holds ``record`` and ``settled``.
+        What its ``init`` made; the state holds ``record`` and ``settled``, and ``ending`` if the
+        solver itself knows when it is done.
     monitor : Monitor
         Stopping rules, validation and progress.
 
@@ -127,9 +163,14 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
     first = record.terms[0].total
     settled = 0
     best_score = -np.inf
-    progress = _Progress(monitor, start)
+    progress = _Progress(monitor, solver.sweep_name, start)
+    task = monitor.task
+    if task is not None:
+        task.begin(solver.sweep_name, monitor.max_iter)
     try:
         for n_iter in range(1, monitor.max_iter + 1):
+            if task is not None:
+                task.begin_sweep()
             solver.step(problem, state)
             record.seconds.append(time.perf_counter() - start)
             after = record.terms[-1].total
@@ -146,11 +187,15 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
                     best_score = outcome.scores[-1]
                     outcome.network, outcome.best_iter = network, n_iter
             progress.line(outcome, after, last=n_iter == monitor.max_iter)
+            if task is not None and task.end_sweep(network):
+                outcome.ending = Ending.CALLBACK
+                break
             if monitor.score is not None and n_iter - outcome.best_iter >= monitor.n_iter_no_change:
                 outcome.ending = Ending.NO_GAIN_IN_SCORE
                 break
-            if getattr(state, "finished", False):  # a solver with a schedule of its own
-                outcome.ending = Ending.CONVERGED
+            ending = getattr(state, "ending", None)
+            if ending is not None:  # a solver with a schedule of its own
+                outcome.ending = ending
                 break
             settled = settled + 1 if state.settled else 0
             window = record.decreases[-monitor.n_iter_no_change :]
@@ -159,31 +204,46 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
                 break
     except KeyboardInterrupt:
         outcome.ending = Ending.INTERRUPTED
+        if outcome.n_iter == 0:  # not even one sweep: take what there is of the first
+            outcome.network = solver.network(problem, state)
+    if task is not None:
+        task.end(outcome.network)
     if outcome.ending in ADVICE:
         advice = ADVICE[outcome.ending].format(
-            max_iter=monitor.max_iter, tol=monitor.tol, n_iter=outcome.n_iter
+            max_iter=monitor.max_iter,
+            tol=monitor.tol,
+            n_iter=outcome.n_iter,
+            sweep=solver.sweep_name,
         )
         warnings.warn(advice, ConvergenceWarning, stacklevel=4)
     return outcome
 
 
 class _Progress:
-    """Prints one line per sweep, or per 1, 2, 5, 10, .. sweeps."""
+    """Prints one line per sweep, or some of them."""
 
-    def __init__(self, monitor: Monitor, start: float) -> None:
+    def __init__(self, monitor: Monitor, sweep_name: str, start: float) -> None:
         self._monitor = monitor
-        self._start = start
+        self._name = sweep_name
+        self._start = self._printed = start
 
     def line(self, outcome: Outcome, objective: float, last: bool) -> None:
         verbose, n_iter = self._monitor.verbose, outcome.n_iter
         if not verbose:
             return
+        now = time.perf_counter()
         leading = n_iter / 10 ** int(np.log10(n_iter))
-        if verbose == 1 and not last and leading not in (1, 2, 5):
+        waited = now - self._printed > QUIET_SECONDS
+        if verbose == 1 and not last and not waited and leading not in (1, 2, 5):
             return
-        elapsed = time.perf_counter() - self._start
-        score = f"  validation {outcome.scores[-1]:.4f}" if outcome.scores else ""
-        size = f"{outcome.network.n_bytes / 1000:.1f} kB"
-        sweep = f"sweep {n_iter:4d}/{self._monitor.max_iter}"
-        line = f"{sweep}  {elapsed:7.1f} s  F {objective:.5e}{score}  {size}\n"
-        (self._monitor.stream or sys.stderr).write(line)
+        self._printed = now
+        most = self._monitor.max_iter
+        elapsed = now - self._start
+        line = f"{self._name} {n_iter:{len(str(most))}d}/{most}  {elapsed:6.1f} s"
+        line += f"  F {objective:.4e}"
+        if outcome.scores:
+            line += f"  score {outcome.scores[-1]:.4f}"
+        line += f"  {outcome.network.n_bytes / 1000:.1f} kB"
+        if n_iter < most:
+            line += f"  at most {elapsed / n_iter * (most - n_iter):.1f} s left"
+        (self._monitor.stream or sys.stderr).write(line + "\n")

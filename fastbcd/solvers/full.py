@@ -119,6 +119,8 @@ class FullSolver:
         about as much as the sweeps themselves.
     """
 
+    sweep_name = "sweep"
+
     def __init__(
         self, ramp: TauRamp | None = None, accelerate: bool = True, certificate: bool = False
     ) -> None:

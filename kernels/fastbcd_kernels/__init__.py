@@ -8,12 +8,21 @@ code after an upgrade; what must be fused therefore lives in one file.
 Importing this package decides, once, where the compiled code is cached: where
 Numba would put it if that place can be written, in a temporary folder otherwise
 (a read-only installation without a home folder still works, and recompiles).
+
+It also says one line on stderr when the first kernel has to be compiled, because a first fit
+then takes seconds that no later one does: on a terminal or in a notebook only, once, and never in
+workers that are started later. ``FASTBCD_NOTICE=0`` silences it, ``FASTBCD_NOTICE=1`` forces it.
 """
 
+import multiprocessing
 import os
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from numba.core import event
 
 
 def _writable(folder: Path) -> bool:
@@ -51,3 +60,36 @@ def _choose_cache_folder() -> Path:
 
 CACHE_FOLDER: Path = _choose_cache_folder()
 """Folder below which the compiled kernels are cached."""
+
+
+def announce(kernel: str) -> None:
+    """Say once that compiling takes a while, where somebody is likely to read it."""
+    wish = os.environ.get("FASTBCD_NOTICE", "")
+    os.environ["FASTBCD_NOTICE"] = "0"  # inherited by worker processes
+    interactive = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    if wish == "1" or (wish != "0" and interactive and multiprocessing.parent_process() is None):
+        sys.stderr.write(
+            "fastbcd: compiling kernels for this machine; this happens once. "
+            "'fastbcd warmup' does it ahead of time.\n"
+        )
+
+
+before_compiling: list[Callable[[str], None]] = [announce]
+"""Called with the name of each kernel that must be compiled: that is not in the cache."""
+
+
+class _Listener(event.Listener):
+    """Hears of every function that Numba compiles, and passes on which of them are ours."""
+
+    def on_start(self, event: Any) -> None:
+        """Call the hooks."""
+        kernel = event.data["dispatcher"].py_func
+        if kernel.__module__.startswith(__name__):
+            for hook in before_compiling:
+                hook(f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}")
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to do."""
+
+
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ from fastbcd_kernels import minibatch_step as kernel
 DAMPING = 0.35
 """lambda, relative to tr(S^2) / tr(S): the variance of a typical strong direction."""
 
-NEGLIGIBLE = 0.003
+NEGLIGIBLE = 0.02
 """A direction with s / (s + lambda) below this is left out, if there are many inputs."""
 
 FEW = 64
@@ -35,7 +35,7 @@ MANY = 2048
 """Beyond this many inputs only variances are used: the eigenvectors would cost too much."""
 
 OUTLYING = 10.0
-"""A row longer than this many times the 99 % quantile of row lengths is drawn in."""
+"""A row longer than this many times the 95 % quantile of row lengths is drawn in."""
 
 ROBUST_ROWS = 2048
 """Rows from which medians and ranges are taken, about."""
@@ -178,7 +178,7 @@ class Moments:
             unlike = (relative > UNLIKE) | (relative < 1 / UNLIKE)
             unit[alive] = np.where(unlike, relative, 1.0)
         lengths = np.sqrt(np.mean(np.square(inside / unit), axis=1, dtype=np.float64))
-        bound = OUTLYING * float(np.quantile(lengths, 0.99)) if x.shape[0] >= 100 else np.inf
+        bound = OUTLYING * float(np.quantile(lengths, 0.95)) if x.shape[0] >= 30 else np.inf
         shape = (d, d) if d <= MANY else (d,)
         empty = cls(
             origin, unit.astype(x.dtype), bound or np.inf, 0.0, np.zeros(d), np.zeros(shape)

@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MOST_STEPS = 1500
+"""Steps of a fit that takes more than 30 epochs."""
+
+NOISE = 0.15
+"""Standard deviation of the noise on whitened inputs where there are more weights than rows."""
+
+LEAST_NOISE = 0.01
+"""Less noise than this is not worth its time."""
+
+STREAM_STEPS = 200
+"""Steps of a stream after which the ties of compressed copies are half of the way."""
+
 WARM_UP = 20
 """Steps over which the first step lengths grow."""
 
@@ -16,8 +28,22 @@ def batch_size_for(n: int) -> int:
 
 
 def epochs_for(n: int) -> int:
-    """Return how often to pass over ``n`` rows: a million visits, but 4 to 100 passes."""
-    return int(np.clip(1e6 / max(n, 1), 4, 100))
+    """Return how often to pass over ``n`` rows: a million visits, but 4 to 30 passes.
+
+    The fewest rows are passed over up to 100 times, for 1500 steps in all.
+    """
+    most = np.clip(MOST_STEPS * batch_size_for(n) / max(n, 1), 30, 100)
+    return int(np.clip(1e6 / max(n, 1), 4, most))
+
+
+def noise_for(n: int, n_weights: int) -> float:
+    """Return the noise on the inputs of a fit of ``n`` rows and ``n_weights`` weights.
+
+    Noise keeps weights from fitting single rows. With more rows than weights they cannot, and the
+    bias that noise brings is all that is left of it.
+    """
+    noise = NOISE * min(1.0, float(np.sqrt(n_weights / max(n, 1))))
+    return noise if noise > LEAST_NOISE else 0.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,7 @@ class Settings:
     gain : float, default=1.0
         rho / gamma of the backward targets.
     noise : float, default=0.15
-        Standard deviation of what is added to the whitened inputs.
+        Standard deviation of what is added to the whitened inputs; see :func:`noise_for`.
     smoothing : float, default=0.1
         Share of a class indicator that is spread over all classes.
     weight_decay : float, default=0.0005
@@ -50,7 +76,7 @@ class Settings:
     momentum: float = 0.5
     damping: float = 0.5
     gain: float = 1.0
-    noise: float = 0.15
+    noise: float = NOISE
     smoothing: float = 0.1
     weight_decay: float = 0.0005
     average: float = 0.3
@@ -70,8 +96,8 @@ class Schedule:
     n_steps: int
 
     def fraction(self, step: int) -> float:
-        """Return the share of the fit that lies behind ``step``."""
-        return step / self.n_steps if self.n_steps else 0.0
+        """Return the share of the fit that lies behind ``step``; of a stream, it tends to one."""
+        return step / (self.n_steps or step + STREAM_STEPS)
 
     def length(self, step: int) -> float:
         """Return the step length in units of the largest: a short rise, then a cosine to 0.
@@ -105,6 +131,14 @@ class CompressionSchedule:
     fixed: float = 0.6
     period: int = 10
     forget: float = 0.1
+
+    @classmethod
+    def endless(cls) -> CompressionSchedule:
+        """Return the course for streams: the tie grows without end, and nothing is ever fixed.
+
+        Pruned weights may come back whenever the data change.
+        """
+        return cls(start=0.0, full=1.0, fixed=2.0)
 
     def tie(self, fraction: float) -> float:
         """Return the share of the way from the weights to the copy that the network uses.

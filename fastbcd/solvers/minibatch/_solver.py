@@ -10,8 +10,9 @@ import numpy as np
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Terms
-from fastbcd._scaling import Scaling, absorb, release
+from fastbcd._scaling import Scaling, absorb
 from fastbcd.formats import DenseMatrix
+from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch import _step
 from fastbcd.solvers.minibatch._blocks import (
     BLOCK_SIZE,
@@ -27,6 +28,7 @@ from fastbcd.solvers.minibatch._blocks import (
 from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._rows import Block
+from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
 
@@ -43,7 +45,10 @@ SAMPLE_SIZE = 1 << 25
 """Numbers of inputs that are sampled at once for their statistics, at most."""
 
 SNAPSHOT_EVERY = 100
-"""Steps between two snapshots to which a diverging fit returns."""
+"""Steps between two snapshots to which a diverging fit returns, about."""
+
+WATCHED = 20
+"""Steps whose mean loss must stay below twice that of the start, or they are taken back."""
 
 MOST_STEP_BACKS = 20
 """Step-backs after which a fit ends with its last snapshot."""
@@ -67,10 +72,13 @@ class MiniBatchSolver:
     not, those methods reach stationary points almost surely. Here the Gram matrices are damped
     and the step is scaled by the layer's own size (You, Gitman, Ginsburg, arXiv 1708.03888),
     which is not known to majorise: there is no certificate, the full solver has one. What
-    guards a fit is that a diverging step is taken back, and that the lengths decay to zero.
+    guards a fit is its loss: a step, or twenty in a row, that leads nowhere is taken back to
+    go on at half the length, and the lengths decay to zero.
 
     The last weights are averaged (Polyak and Juditsky, 1992).
     """
+
+    sweep_name = "epoch"
 
     def init(
         self, problem: MiniBatchProblem, rng: np.random.Generator, start: Network | None = None
@@ -92,7 +100,7 @@ class MiniBatchSolver:
             If the inputs or targets are not finite.
         """
         rows = problem.rows
-        wanted = max(8192, 16 * min(rows.d, MANY))
+        wanted = max(8192, 8 * min(rows.d, MANY))
         at_once = max(256, SAMPLE_SIZE // rows.d)
         x, y, weight = rows.sample(rng, min(wanted, at_once))
         check_finite(x, y)
@@ -118,30 +126,9 @@ class MiniBatchSolver:
         rng: np.random.Generator,
         start: Network | None,
     ) -> State:
-        """Return a state with first weights: those of ``start``, or random ones.
-
-        He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs); the output
-        layer starts ten times smaller, so that no first output is far off.
-        """
+        """Return a state at its :func:`first_weights`."""
         dtype = problem.rows.dtype
-        if start is not None:
-            shift = Scaling(inputs.center.astype(np.float64), 1.0)
-            weights, biases = release(start, shift, problem.rows.scaling)
-            if problem.schemes[0] is None:
-                weights[0] = inputs.from_inputs(weights[0])
-        else:
-            weights = []
-            biases = [np.zeros(m, dtype) for m in problem.widths[1:]]
-            for index, (n, m) in enumerate(pairwise(problem.widths)):
-                variance = n if index or inputs.spread <= 0 else inputs.spread
-                w = rng.standard_normal((n, m)) * np.sqrt(2 / variance)
-                if index == 0:
-                    w = w / inputs.unit[:, None]
-                if index == len(problem.widths) - 2:
-                    w *= 0.1
-                weights.append(np.ascontiguousarray(w, dtype))
-            if problem.schemes[0] is None:
-                weights[0] = inputs.from_inputs(weights[0])
+        weights, biases = first_weights(problem, inputs, rng, start)
         layers = [
             LayerState.start(np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, index == 0)
             for index, (w, b, scheme) in enumerate(
@@ -173,8 +160,13 @@ class MiniBatchSolver:
             _step.observe(state, index, values[index], weight, problem.unit_weights, share)
         mean = state.buffer("mean", len(state.layers) - 1, 1, y.shape[1])[0]
         bias, smoothing = state.layers[-1].bias, problem.settings.smoothing
+        blank = problem.loss.descend(
+            np.zeros_like(values[-1]), np.zeros_like(bias), y, weight, smoothing, mean
+        )
         loss = problem.loss.descend(values[-1], bias, y, weight, smoothing, mean)
-        state.first_loss = loss if np.isnan(state.first_loss) else state.first_loss
+        if np.isnan(state.first_loss):
+            # A warm start may begin with hardly any loss: that of no outputs counts as well.
+            state.first_loss = max(loss, blank)
         state.buffers.clear()  # they are longer than a batch needs
         if not state.record.terms:
             self._write(state, loss)
@@ -213,10 +205,11 @@ class MiniBatchSolver:
                     self._average(state, state.recent)
             if state.n_step_backs > MOST_STEP_BACKS:
                 state.step_back()
-                state.finished = True
+                state.ending = Ending.DIVERGING
                 break
         state.epoch += 1
-        state.finished = state.finished or state.step >= problem.schedule.n_steps
+        if state.ending is None and state.step >= problem.schedule.n_steps:
+            state.ending = Ending.CONVERGED
         self._write(state, total / count if count else state.record.terms[-1].loss)
 
     def batch(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:
@@ -247,14 +240,19 @@ class MiniBatchSolver:
             problem.unit_weights,
         )
         state.step += 1
-        bad = not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3)
-        if bad:
+        state.losses.append(loss)
+        lasting = len(state.losses) == WATCHED and problem.schedule.n_steps > 0
+        if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
+            loss = float("nan")  # no single step was off limits, yet it leads nowhere
+        if not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3):
             check_finite(batch[0], batch[2])
             state.step_back()
             _step.refresh(state, settings)
             return float("nan")
-        if step % SNAPSHOT_EVERY == 0 and self._sound(state):
-            state.take_snapshot()
+        if len(state.losses) == WATCHED:
+            state.losses.clear()
+            if step % SNAPSHOT_EVERY < WATCHED and self._sound(state):
+                state.take_snapshot()
         return loss
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:

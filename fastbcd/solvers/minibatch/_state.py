@@ -12,6 +12,7 @@ from fastbcd._types import Float
 from fastbcd.formats import Format
 from fastbcd.schemes import Scheme
 from fastbcd.solvers._convergence import ConvergenceRecord
+from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch._inputs import InputMap
 
 
@@ -134,6 +135,8 @@ class State:
         Mean loss at the start: what later ones are compared with.
     n_step_backs : int
         How often the fit went back to a snapshot.
+    losses : list of float
+        Of the last steps, up to the next look at them.
     snapshot : list of arrays
         Weights and statistics to go back to.
     tail, recent : Average
@@ -142,8 +145,8 @@ class State:
         Whitened inputs of all rows, where they fit in memory.
     record : ConvergenceRecord
         The mean loss of each epoch.
-    finished : bool
-        Whether the schedule has come to its end.
+    ending : Ending or None
+        Why the fit is over, once it is.
     settled : bool
         Never: the loop shall not stop before the schedule ends.
     """
@@ -160,10 +163,11 @@ class State:
     brake: float = 1.0
     first_loss: float = np.nan
     n_step_backs: int = 0
+    losses: list[float] = field(default_factory=list)
     snapshot: list[Any] = field(default_factory=list)
     cache: Float | None = None
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
-    finished: bool = False
+    ending: Ending | None = None
     settled: bool = False
     _ones: Float = field(default_factory=lambda: np.zeros(0))
 
@@ -206,5 +210,6 @@ class State:
             layer.bias_momentum[:] = 0
             layer.step_size = -1.0
             layer.square = float(np.vdot(layer.weight, layer.weight))
+        self.losses.clear()
         self.brake *= 0.5
         self.n_step_backs += 1

@@ -158,12 +158,14 @@ def rebase(state: State, inputs: InputMap) -> None:
     moved = inputs.center - old.center
     mean_weight = state.recent.arrays[0].reshape(layer.weight.shape)
     mean_bias = state.recent.arrays[1]
-    for weight, bias in ((layer.weight, layer.bias), (mean_weight, mean_bias)):
-        raw = old.to_inputs(weight) if layer.scheme is None else weight
-        bias += moved @ raw
-        if layer.scheme is None:
-            weight[...] = inputs.from_inputs(raw)
     if layer.scheme is None:
+        for weight, bias in ((layer.weight, layer.bias), (mean_weight, mean_bias)):
+            raw = old.to_inputs(weight)
+            bias += moved @ raw
+            weight[...] = inputs.from_inputs(raw)
         layer.momentum[...] = inputs.from_inputs(old.to_inputs(layer.momentum))
+    else:  # in the coordinates of the data already; its center is not
+        layer.bias += moved @ layer.used
+        mean_bias += moved @ layer.scheme.project(mean_weight).to_dense()
     layer.square = float(np.vdot(layer.weight, layer.weight))
     state.take_snapshot()

@@ -27,6 +27,7 @@ from fastbcd.solvers.minibatch._schedule import (
     Settings,
     batch_size_for,
     epochs_for,
+    noise_for,
 )
 from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._stream import STREAM_BATCH, Stream
@@ -134,10 +135,9 @@ def train_minibatch(
         weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
         scaling = Scaling.of(np.asarray(y), weight, by_column=schemes[-1] is None)
     if settings is None:
-        settings = Settings()
-        if any(schemes):
-            # A compressed network has no capacity to spare for noise.
-            settings = replace(settings, noise=0.0)
+        # A compressed network has no capacity to spare for noise.
+        noise = 0.0 if any(schemes) else noise_for(n, sum(m * k for m, k in pairwise(widths)))
+        settings = Settings(noise=noise)
     size = min(batch_size or batch_size_for(n), n)
     epochs = min(monitor.max_iter, epochs_for(n))
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
@@ -180,8 +180,9 @@ def start_stream(
         The first rows, as for :func:`train_minibatch`. They tell the type and, with
         ``scale_targets``, shift and scale of the targets from then on.
     n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings
-        As for :func:`train_minibatch`. With a scheme the network that comes out is projected;
-        while learning the weights stay dense, for a stream has no end to prepare for.
+        As for :func:`train_minibatch`. With a scheme the network that comes out is exactly
+        compressed at any time, and what the steps are taken at is drawn to that more and more;
+        pruned weights may come back for ever.
 
     Returns
     -------
@@ -206,7 +207,7 @@ def start_stream(
         # Rows of a stream are seen once: noise would only hide them.
         settings or Settings(noise=0.0),
         Schedule(0),
-        CompressionSchedule(),
+        CompressionSchedule.endless(),
     )
     return Stream(problem, np.random.default_rng(random_state.randint(2**31 - 1)), start)
 

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
 from fastbcd.activations import ALL_ACTIVATIONS
-from fastbcd.formats import DenseMatrix, Format, LowRankMatrix, SparseMatrix
+from fastbcd.formats import (
+    CodebookMatrix,
+    CodebookSparseMatrix,
+    DenseMatrix,
+    Format,
+    LowRankMatrix,
+    SparseMatrix,
+)
 
 Index = NDArray[np.intp]
 
@@ -85,11 +92,14 @@ def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
 
 def _columns(weight: Format, kept: Index) -> Format | None:
     if isinstance(weight, DenseMatrix):
-        return DenseMatrix(weight.weight[:, kept])
+        return DenseMatrix(np.ascontiguousarray(weight.weight[:, kept]))
     if isinstance(weight, SparseMatrix):
         return SparseMatrix.from_dense(weight.to_dense()[:, kept])
     if isinstance(weight, LowRankMatrix):
         return LowRankMatrix(weight.left, weight.right[:, kept])
+    if isinstance(weight, CodebookMatrix | CodebookSparseMatrix):
+        scale = None if weight.scale is None else weight.scale[kept]
+        return _recoded(weight, _marked(weight)[:, kept], scale)
     return None
 
 
@@ -100,4 +110,30 @@ def _rows(weight: Format, kept: Index) -> Format | None:
         return SparseMatrix.from_dense(weight.to_dense()[kept])
     if isinstance(weight, LowRankMatrix):
         return LowRankMatrix(weight.left[kept], weight.right)
+    if isinstance(weight, CodebookMatrix | CodebookSparseMatrix):
+        return _recoded(weight, _marked(weight)[kept], weight.scale)
     return None
+
+
+def _marked(weight: CodebookMatrix | CodebookSparseMatrix) -> Float:
+    """Return the codes as a dense matrix, counted from 1; 0 where there is none."""
+    if isinstance(weight, CodebookMatrix):
+        return weight.codes.astype(np.float64) + 1
+    codes = weight.codes.astype(np.float64) + 1
+    return SparseMatrix(codes, weight.columns, weight.row_lengths, weight.shape[1]).to_dense()
+
+
+def _recoded(
+    weight: CodebookMatrix | CodebookSparseMatrix, marked: Float, scale: Float | None
+) -> Format:
+    if isinstance(weight, CodebookMatrix):
+        return CodebookMatrix((marked - 1).astype(np.uint16), weight.codebook, scale)
+    places = SparseMatrix.from_dense(marked)
+    return CodebookSparseMatrix(
+        (places.values - 1).astype(np.uint16),
+        weight.codebook,
+        places.columns,
+        places.row_lengths,
+        marked.shape[1],
+        scale,
+    )

@@ -1,0 +1,1 @@
+"""Latency of the formats, and where their products break even with dense ones."""

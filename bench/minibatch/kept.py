@@ -1,0 +1,86 @@
+"""Results of runs that have finished, so that a benchmark that was cut short goes on from there.
+
+One CSV file per benchmark in ``bench/results/minibatch/``, some rows per run. ``--fresh`` throws
+them away: do so when the code or the machine has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.report import RESULTS, machine
+
+FOLDER = RESULTS / "minibatch"
+
+Row = tuple[float, ...]
+
+
+class Kept:
+    """The runs of one benchmark.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    keys : sequence of str
+        What tells one run from another.
+    values : sequence of str
+        What a run yields, all numbers.
+    options : Namespace
+        With ``quick``, which keeps nothing, and ``fresh``, which forgets what was kept.
+    """
+
+    def __init__(
+        self, name: str, keys: Sequence[str], values: Sequence[str], options: argparse.Namespace
+    ) -> None:
+        self.name = name
+        self.path: Path | None = None if options.quick else FOLDER / f"{name}.csv"
+        self._header = [*keys, *values]
+        self._runs: dict[tuple[str, ...], list[Row]] = {}
+        if self.path is None:
+            return
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and not options.fresh:
+            with self.path.open(newline="") as file:
+                for line in list(csv.reader(file))[1:]:
+                    key, row = tuple(line[: len(keys)]), line[len(keys) :]
+                    self._runs.setdefault(key, []).append(tuple(map(float, row)))
+        else:
+            self._append([self._header], "w")
+
+    def rows(self, key: Sequence[object], run: Callable[[], list[Row]]) -> list[Row]:
+        """Return the rows of the run of this key; call ``run`` if there are none yet."""
+        name = tuple(map(str, key))
+        if name not in self._runs:
+            self._runs[name] = [tuple(map(float, row)) for row in run()]
+            self._append([[*name, *row] for row in self._runs[name]], "a")
+        return self._runs[name]
+
+    def table(self, text: str) -> None:
+        """Print a Markdown table, and keep it beside the rows."""
+        text = f"{machine()}\n\n{text}\n"
+        print(text)
+        if self.path is not None:
+            self.path.with_suffix(".md").write_text(text)
+            print(f"Kept in {self.path.parent.name}/{self.name}.csv and .md")
+
+    def _append(self, lines: Sequence[Sequence[object]], mode: str) -> None:
+        if self.path is not None:
+            with self.path.open(mode, newline="") as file:
+                csv.writer(file).writerows(lines)
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that all these benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--fresh", action="store_true", help="forget the runs that were kept")
+    parser.add_argument(
+        "--quick", action="store_true", help="small data: shows that it runs, measures nothing"
+    )
+    return parser

@@ -1,0 +1,261 @@
+"""A source network and the data that it is compressed with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+from fastbcd import _validation as check
+from fastbcd._estimator import check_weights
+from fastbcd._fitted import forward
+from fastbcd._network import Network
+from fastbcd._report import report
+from fastbcd._types import Float
+from fastbcd.importing import Source, as_network_type
+from fastbcd.schemes._base import Scheme, SchemeChoice
+from fastbcd.solvers.reconstruct import Calibration, count_dead, remove_dead
+from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+
+CALIBRATION_ROWS = 20_000
+"""Rows of the layer-by-layer pass; more change little."""
+
+STEPS = {True: 1500, False: 600}
+"""Steps of an automatic refinement, with and without labels."""
+
+MAX_EPOCHS = 40
+"""Passes over the rows that an automatic refinement does not exceed."""
+
+HELD_OUT = 0.2
+"""Share of the rows that max_score_drop is judged on."""
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """A network after the layer-by-layer pass, without dead neurons.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    schemes : list of Scheme or None
+        What was done to each layer.
+    errors : list of float
+        What that changed, per layer.
+    """
+
+    network: Network
+    schemes: list[Scheme | None]
+    errors: list[float]
+
+
+class Job:
+    """A source network and the data that it is compressed with.
+
+    Parameters
+    ----------
+    source : Source
+        The network.
+    X, y, sample_weight : arrays
+        As given to ``compress``.
+    epochs : float or "auto"
+        Passes of the refinement.
+    random_state : RandomState
+        Chooses rows.
+    verbose : int
+        Positive prints progress.
+    judged : bool
+        Whether networks are judged by their scores, on ``validation_data`` or rows set aside.
+    validation_data : (X, y) or None
+        Rows to judge on.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        epochs: float | str,
+        random_state: np.random.RandomState,
+        verbose: int,
+        judged: bool,
+        validation_data: tuple[ArrayLike, ArrayLike | None] | None,
+    ) -> None:
+        self.source = source
+        self.interrupted = False
+        self._random_state = random_state
+        self._verbose = verbose
+        self._reference = source.estimator(source.network)
+        x = self._inputs(X, "X")
+        weight = check_weights(sample_weight, x)
+        labels = None if y is None else self._encode(y, x)
+        present = np.flatnonzero(weight > 0)
+        # Rows of the layer-by-layer pass come from the front of this order.
+        order = random_state.permutation(present)
+        self._sets_aside = judged and validation_data is None
+        if self._sets_aside:
+            n_held = round(HELD_OUT * order.size)
+            if not 0 < n_held < order.size:
+                raise ValueError(
+                    f"max_score_drop needs rows to judge on; {order.size} are too few."
+                )
+            held, order = order[:n_held], order[n_held:]
+            goal = forward(source.network, x[held]) if labels is None else labels[held]
+            self._held = (x[held], goal)
+        elif judged and validation_data is not None:
+            self._held = self._validation(*validation_data)
+        used = np.sort(order)
+        self._order = np.searchsorted(used, order)
+        whole = used.size == len(x)
+        self._x = x if whole else x[used]
+        self._labels = labels if whole or labels is None else labels[used]
+        self._weight = None if sample_weight is None else weight[used]
+        automatic = float(np.clip(STEPS[y is not None] * 200 / used.size, 1, MAX_EPOCHS))
+        self._epochs = (
+            automatic if epochs == "auto" else check.check_number("epochs", epochs, 0, strict=False)
+        )
+        self.use(source.network)
+
+    def use(self, network: Network) -> None:
+        """Compress ``network``, the source in its own type or another."""
+        self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
+        self._dense_outputs = forward(network, self._x)
+        rows = self._order[:CALIBRATION_ROWS]
+        weight = None if self._weight is None else self._weight[rows]
+        self.calibration = Calibration(network, self._x[rows], weight, self._classify)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` to stderr if progress is wanted."""
+        if self._verbose:
+            sys.stderr.write(text + "\n")
+
+    def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
+        """Compress layer after layer."""
+        result = self.calibration.reconstruct(schemes)
+        network, _ = remove_dead(result.network)
+        self.say(f"compressed layer by layer: {network.n_bytes} bytes")
+        return OneShot(network, schemes, result.errors)
+
+    def refined(self, network: Network) -> Network:
+        """Return the network after refinement; if that is interrupted, the best so far."""
+        if self._epochs == 0 or self.interrupted:
+            return network
+        # Margins are no indicators: a network with the hinge loss imitates its own outputs.
+        labels = None if self._reference._loss() == "hinge" else self._labels
+        targets = Targets(self._dense_outputs, labels, self._classify)
+        course = Course(epochs=self._epochs)
+        try:
+            network = refine(
+                network, self._x, targets, course, self._random_state, verbose=self._verbose
+            )
+        except Interrupted as interruption:
+            self.interrupted = True
+            network = interruption.best
+        return remove_dead(network)[0]
+
+    def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
+        """Return the score on the rows that were set aside."""
+        x, targets = self._held
+        if scorer is None:
+            return float(self._reference._score_outputs(forward(network, x), targets, None))
+        estimator = self.source.estimator(network)
+        if self.source.classes is None:
+            return scorer(estimator, x, targets[:, 0] if self.source.flat else targets)
+        return scorer(estimator, x, self.source.classes[targets.argmax(axis=1)])
+
+    def finish(
+        self,
+        network: Network,
+        found: OneShot,
+        choice: SchemeChoice = None,
+        scores: tuple[float, float] | None = None,
+    ) -> Any:
+        """Return the estimator with its report.
+
+        Parameters
+        ----------
+        network : Network
+            What it predicts with.
+        found : OneShot
+            Where the network came from.
+        choice : SchemeChoice
+            The scheme that was given; None for those of ``found``.
+        scores : (float, float), optional
+            Before and after; by default on all rows, if there are labels.
+        """
+        small = self.source.estimator(network)
+        named: SchemeChoice = {i: s for i, s in enumerate(found.schemes) if s is not None} or None
+        small.scheme = named if choice is None else choice
+        if scores is None and self._labels is not None:
+            before, after = (
+                float(self._reference._score_outputs(outputs, self._labels, self._weight))
+                for outputs in (self._dense_outputs, forward(network, self._x))
+            )
+            scores = before, after
+        small.compression_report_ = report(
+            network,
+            [layer.weight.to_dense() for layer in self.source.network.layers],
+            *(scores or (None, None)),
+            schemes=found.schemes,
+            output_errors=found.errors,
+            warnings=self._notes(network),
+        )
+        return small
+
+    def _inputs(self, X: ArrayLike, name: str) -> Float:
+        """Return inputs in the network's type."""
+        raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
+        n_features = self.source.network.layers[0].weight.shape[0]
+        if raw.shape[1] != n_features:
+            raise ValueError(f"{name} has {raw.shape[1]} features, the network takes {n_features}.")
+        return as_network_type(raw, self.source.network)
+
+    def _validation(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Float, Float]:
+        """Return rows to judge on, and their targets or the network's outputs."""
+        x = self._inputs(X, "validation_data[0]")
+        return x, forward(self.source.network, x) if y is None else self._encode(y, x)
+
+    @property
+    def _classify(self) -> bool:
+        """Whether the outputs are logits."""
+        return self.source.classes is not None and self._reference._loss() == "cross_entropy"
+
+    def _encode(self, y: ArrayLike, x: Float) -> Float:
+        targets = np.asarray(y)
+        if len(targets) != len(x):
+            raise ValueError(f"X has {len(x)} rows, y has {len(targets)}.")
+        encoded = self._reference._encode(targets, x.dtype)
+        n_outputs = self.source.network.layers[-1].weight.shape[1]
+        if encoded.shape[1] != n_outputs or not np.isfinite(encoded).all():
+            raise ValueError(
+                f"y must be finite and of {n_outputs} columns like the network's outputs."
+            )
+        return encoded
+
+    def _notes(self, network: Network) -> list[str]:
+        """Return what a reader of the report should know."""
+        notes = [
+            f"layer {index} keeps {count} dead neurons"
+            for index, count in enumerate(count_dead(network))
+            if count
+        ]
+        rows = min(len(self._x), CALIBRATION_ROWS)
+        widest = max(layer.weight.shape[0] for layer in self.source.network.layers)
+        if rows < 2 * widest:
+            notes.append(
+                f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
+            )
+        if self._sets_aside:
+            notes.append(
+                "judged on rows of X; if the network was trained on them, it remembers them, and "
+                "a smaller one would do: give validation_data"
+            )
+        if self.interrupted:
+            notes.append("interrupted: the best network until then")
+        return notes

@@ -1,0 +1,39 @@
+"""From a budget to a fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastbcd._compress.budget import Budget
+from fastbcd._compress.job import Job
+from fastbcd._compress.search import smallest_within
+from fastbcd._compress.shares import fixed_schemes
+from fastbcd._compress.sizes import Sizes
+from fastbcd._network import Network
+from fastbcd.exceptions import BudgetError
+
+Scorer = Callable[..., float]
+
+
+def run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
+    """Compress within ``budget``; return the estimator."""
+    if budget.kind == "scheme":
+        found = job.one_shot(fixed_schemes(budget, job.calibration))
+        return job.finish(job.refined(found.network), found, choice=budget.scheme)
+    sizes = Sizes(job, budget.scheme)
+    if budget.kind == "max_score_drop":
+
+        def score(network: Network) -> float:
+            return job.held_out_score(network, scorer)
+
+        judged, before = smallest_within(job, sizes, budget.amount, score)
+        return job.finish(judged.network, judged.found, scores=(before, judged.score))
+    limit = budget.amount if budget.kind == "max_bytes" else sizes.dense_bytes / budget.amount
+    one = sizes.one_shot(int(limit))
+    if one is None:
+        raise BudgetError(
+            f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
+            f"network can be made is {sizes.smallest} bytes."
+        )
+    return job.finish(job.refined(one.network), one)

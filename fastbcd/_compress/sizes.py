@@ -1,0 +1,119 @@
+"""The best network within so many bytes, by the error curves of the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fastbcd._compress.job import Job, OneShot
+from fastbcd._network import Layer, Network
+from fastbcd.formats import DenseMatrix
+from fastbcd.schemes import LowRank, Prune, Quantize
+from fastbcd.schemes._base import Level, Scheme, SchemeChoice
+from fastbcd.solvers.reconstruct import allocate
+
+FULL, FILLS = 0.95, 4
+"""A byte budget is spent when this share of it is; at most so many passes try to."""
+
+
+class Sizes:
+    """What every layer costs in error at every size, measured once.
+
+    Numbers are stored as float32: a budget in bytes is better spent on more of them.
+
+    Parameters
+    ----------
+    job : Job
+        Network and data; its numbers become float32.
+    choice : SchemeChoice
+        The kinds of schemes to choose from; None for pruning, quantised or not, quantising and
+        low rank, in all layers.
+    """
+
+    def __init__(self, job: Job, choice: SchemeChoice) -> None:
+        self._job = job
+        layers = [
+            Layer(
+                DenseMatrix(layer.weight.to_dense().astype(np.float32)),
+                layer.intercept.astype(np.float32),
+                layer.activation,
+            )
+            for layer in job.source.network.layers
+        ]
+        job.use(Network(layers))
+        self._intercepts = sum(layer.intercept.nbytes for layer in layers)
+        self._curves = job.calibration.curves(_families(choice, len(layers)))
+        if not any(self._curves):
+            raise ValueError(
+                f"scheme={choice!r} has no amount that a budget could choose. Give Prune(), "
+                "LowRank(), TensorTrain(), Quantize() or Prune() + Quantize() without amounts."
+            )
+        for layer, curve in zip(layers, self._curves, strict=True):
+            size = layer.weight.n_params
+            curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
+
+    @property
+    def dense_bytes(self) -> int:
+        """Bytes of the dense network as it was given."""
+        return sum(
+            layer.weight.to_dense().nbytes + layer.intercept.nbytes
+            for layer in self._job.source.network.layers
+        )
+
+    @property
+    def smallest(self) -> int:
+        """Bytes below which no choice of sizes comes."""
+        return self._intercepts + sum(min(c.n_bytes for c in curve) for curve in self._curves)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the dense network in float32."""
+        return self._intercepts + sum(curve[-1].n_bytes for curve in self._curves)
+
+    def one_shot(self, limit: int, fills: int = FILLS) -> OneShot | None:
+        """Compress to at most ``limit`` bytes, and spend what dead neurons give back.
+
+        Parameters
+        ----------
+        limit : int
+            Bound of the bytes.
+        fills : int
+            Bound of the passes; more spend more of the limit.
+
+        Returns
+        -------
+        OneShot or None
+            None if that is not possible.
+        """
+        asked, best = limit, None
+        for _ in range(fills):
+            schemes = self._allocated(asked)
+            if schemes is None:
+                break
+            found = self._job.one_shot(schemes)
+            size = found.network.n_bytes
+            if size <= limit and (best is None or size > best.network.n_bytes):
+                best = found
+            if FULL * limit <= size <= limit:
+                break
+            # Too much was asked for, or neurons died and left room.
+            asked = max(limit, round(asked * limit / size))
+        return best
+
+    def _allocated(self, n_bytes: int) -> list[Scheme | None] | None:
+        chosen = allocate(self._curves, n_bytes - self._intercepts, lambda level: level.n_bytes)
+        return None if chosen is None else [level.scheme for level in chosen]
+
+
+def _families(choice: SchemeChoice, n_layers: int) -> list[list[Scheme]]:
+    """Return the kinds of schemes to measure for each layer."""
+    if isinstance(choice, Scheme):
+        return [[choice] for _ in range(n_layers - 1)] + [[]]
+    if isinstance(choice, Mapping):
+        families: list[list[Scheme]] = [[] for _ in range(n_layers)]
+        for key, scheme in choice.items():
+            if scheme is not None:
+                families[-1 if key == "output" else int(key)] = [scheme]
+        return families
+    return [[Prune(), Prune() + Quantize(), Quantize(), LowRank()] for _ in range(n_layers)]

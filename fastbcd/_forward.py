@@ -1,0 +1,123 @@
+"""The forward pass of a fitted network: nothing is checked, nothing is allocated twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastbcd._types import Float
+from fastbcd.activations import ALL_ACTIVATIONS, Activation
+from fastbcd.formats._products import BLOCK, Product, Workspace
+from fastbcd_kernels.sparse_product import transpose_block
+
+if TYPE_CHECKING:
+    from fastbcd._network import Layer
+
+FEW = 8
+"""Fewer rows than this are predicted one by one by networks with sparse layers."""
+
+
+class _Step(NamedTuple):
+    product: Product
+    bias: Float
+    slope: float
+    curve: Activation | None  # what a slope cannot express
+    width: int
+
+
+def _steps(layers: Sequence[Layer], batch: bool) -> list[_Step]:
+    steps = []
+    for layer in layers:
+        activation = ALL_ACTIVATIONS[layer.activation]
+        slope = getattr(activation, "slope", None)
+        bias = np.ascontiguousarray(layer.intercept, layer.weight.dtype)
+        steps.append(
+            _Step(
+                layer.weight.product(batch),
+                bias,
+                1.0 if slope is None else slope,
+                activation if slope is None else None,
+                layer.weight.shape[1],
+            )
+        )
+    return steps
+
+
+class Forward:
+    """The function that a network computes, with memory of its own for every thread.
+
+    One row goes through the layers as a vector. Many rows go through them at once if all layers
+    multiply by dense matrices, else in transposed blocks, in which sparse matrices are fastest.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output, all of one type of numbers.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.dtype = layers[0].weight.dtype
+        self.n_out = layers[-1].weight.shape[1]
+        self._layers = layers
+        self._single = _steps(layers, batch=False)
+        self._batch: list[_Step] | None = None
+        self._threads = threading.local()
+
+    def __call__(self, x: Float, out: Float | None = None) -> Float:
+        """Return the outputs (n, n_out) for inputs (n, n_in), written into ``out`` if given."""
+        x = np.ascontiguousarray(x, self.dtype)
+        n = len(x)
+        if out is None:
+            out = np.empty((n, self.n_out), self.dtype)
+        space = getattr(self._threads, "space", None)
+        if space is None:
+            space = self._threads.space = Workspace()
+        if n == 1:
+            self._row(x[0], out[0], space)
+            return out
+        if self._batch is None:
+            self._batch = _steps(self._layers, batch=True)
+        if not any(step.product.in_blocks for step in self._batch):
+            self._rows(x, out, space)
+        elif n < FEW:
+            for i in range(n):
+                self._row(x[i], out[i], space)
+        else:
+            self._blocks(x, out, space)
+        return out
+
+    def _row(self, x: Float, out: Float, space: Workspace) -> None:
+        last = len(self._single) - 1
+        for k, (product, bias, slope, curve, width) in enumerate(self._single):
+            to = out if k == last else space.get(k, (width,), self.dtype)
+            product.row(x, bias, slope, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            x = to
+
+    def _rows(self, v: Float, out: Float, space: Workspace) -> None:
+        assert self._batch is not None
+        last = len(self._batch) - 1
+        for k, (product, bias, slope, curve, width) in enumerate(self._batch):
+            to = out if k == last else space.get((k, "rows"), (len(v), width), self.dtype)
+            product.rows(v, bias, slope, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            v = to
+
+    def _blocks(self, x: Float, out: Float, space: Workspace) -> None:
+        assert self._batch is not None
+        for lo in range(0, len(x), BLOCK):
+            v = space.get("block", (x.shape[1], BLOCK), self.dtype)
+            transpose_block(x[lo : lo + BLOCK], v)
+            for k, (product, bias, slope, curve, width) in enumerate(self._batch):
+                to = space.get((k, "block"), (width, BLOCK), self.dtype)
+                product.block(v, bias, slope, to, space)
+                if curve is not None:
+                    curve.value(to, out=to)
+                v = to
+            part = out[lo : lo + BLOCK]
+            part[...] = v[:, : len(part)].T

@@ -1,0 +1,250 @@
+"""Compile every kernel once, ahead of time: ``fastbcd.warmup()`` and ``fastbcd warmup``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, TextIO
+
+import numpy as np
+
+DTYPES = ("float32", "float64")
+BAR = 24
+"""Characters of the bar."""
+
+NOT_BY_ESTIMATORS = {"minibatch_step.add_spread"}
+"""Kernels for settings that only research code asks for: here, noise together with a scheme."""
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """What :func:`warmup` did.
+
+    Parameters
+    ----------
+    n_kernels : int
+        Kernels that there are.
+    n_compiled : int
+        Functions that had to be compiled, once for each type of their arguments; 0 if the cache
+        held them all.
+    missed : tuple of str
+        Public kernels that were not reached.
+    seconds : float
+        Time that it took.
+    """
+
+    n_kernels: int
+    n_compiled: int
+    missed: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.n_compiled:
+            done = f"{self.n_compiled} functions compiled"
+        else:
+            done = "nothing had to be compiled"
+        line = f"{self.n_kernels} kernels ready in {self.seconds:.1f} s: {done}."
+        return line + (f" Not reached: {', '.join(self.missed)}." if self.missed else "")
+
+
+def warmup(
+    dtypes: str | Sequence[str] = DTYPES, *, verbose: int = 0, stream: TextIO | None = None
+) -> Warmup:
+    """Compile all kernels and keep the machine code in the cache, so that no fit has to wait.
+
+    Run it once after an installation or an upgrade, for example when an image is built. The code
+    belongs to the processor and to the versions of Python, Numba and fastbcd that compiled it.
+
+    Parameters
+    ----------
+    dtypes : {"float32", "float64"} or sequence of them, default=both
+        Types of the data that will be used. One type takes about half the time.
+    verbose : int, default=0
+        1 shows a progress bar.
+    stream : file, default=sys.stderr
+        Where the bar goes. Where that is no terminal, a line is written at each quarter.
+
+    Returns
+    -------
+    Warmup
+        How many kernels there are, how many functions were compiled, and the seconds.
+
+    Raises
+    ------
+    ValueError
+        If a type is neither "float32" nor "float64".
+
+    Notes
+    -----
+    It fits tiny networks in every way that has kernels of its own. With a full cache that takes
+    a few seconds, with an empty one about half a minute.
+
+    Examples
+    --------
+    >>> import fastbcd
+    >>> done = fastbcd.warmup("float32")  # doctest: +SKIP
+    """
+    chosen = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
+    for name in chosen:
+        if name not in DTYPES:
+            raise ValueError(f'dtypes={dtypes!r} must be "float32", "float64" or both.')
+    import fastbcd_kernels
+
+    start = time.perf_counter()
+    compiled: list[str] = []
+    hooks = list(fastbcd_kernels.before_compiling)
+    steps = [step for name in chosen for step in _recipes(np.dtype(name))]
+    show = _Bar(len(steps), stream or sys.stderr) if verbose else None
+    # The notice that all this takes a while is for those who did not ask for it.
+    fastbcd_kernels.before_compiling[:] = [compiled.append]
+    try:
+        for number, (text, run) in enumerate(steps):
+            if show:
+                show(number, text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                run()
+        if show:
+            show(len(steps), "done")
+    finally:
+        fastbcd_kernels.before_compiling[:] = hooks
+        if show:
+            show.close()
+    found = kernels()
+    return Warmup(len(found), len(compiled), missed(found), time.perf_counter() - start)
+
+
+def missed(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the public kernels that were never called in this process.
+
+    A kernel that another one of its file calls is compiled into that, and counts as called.
+    """
+    inside = {
+        f"{name.partition('.')[0]}.{called}"
+        for name, kernel in found.items()
+        for called in getattr(kernel, "py_func", kernel).__code__.co_names
+    }
+    return tuple(
+        name
+        for name, kernel in found.items()
+        if not getattr(kernel, "signatures", True)
+        and not name.partition(".")[2].startswith("_")
+        and name not in inside | NOT_BY_ESTIMATORS
+    )
+
+
+def kernels() -> dict[str, Any]:
+    """Return every kernel by ``module.name``: whatever the modules of the kernels define."""
+    import fastbcd_kernels
+
+    found = {}
+    for module in iter_modules(fastbcd_kernels.__path__):
+        name = f"fastbcd_kernels.{module.name}"
+        for key, value in vars(import_module(name)).items():
+            function = getattr(value, "py_func", value)
+            ours = callable(value) and getattr(function, "__module__", "") == name
+            if ours and not isinstance(value, type):
+                found[f"{module.name}.{key}"] = value
+    return found
+
+
+def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what to run, with a name: together it reaches every kernel for data of ``dtype``."""
+    from scipy.sparse import csr_array
+
+    from fastbcd.activations import ACTIVATIONS
+    from fastbcd.estimators import BCDClassifier, BCDRegressor
+    from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 8)).astype(dtype)
+    three = (x[:, 0] > 0.4).astype(int) + (x[:, 1] > 0)
+    labels = (x[:, :3] > 0).astype(int)
+    weight = rng.uniform(0.5, 1.5, len(x))
+    unwritable = x.copy()
+    unwritable.flags.writeable = False
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, dtype, "w+", shape=x.shape)
+        mapped[:] = x
+    schemes = (
+        Prune(sparsity=0.5),
+        Prune(density=0.5, structure="neuron"),
+        Prune(structure="2:4"),
+        LowRank(rank=2),
+        TensorTrain(rank=2),
+        Quantize(bits=2),
+        Quantize(bits=2, per="column"),
+        Quantize(bits=3, method="uniform"),
+        Quantize(method="ternary", per="column"),
+        Prune(sparsity=0.5) + Quantize(bits=2),
+    )
+
+    fit = partial(_fit, x=x)
+    for solver in ("full", "minibatch"):
+        classify = partial(fit, BCDClassifier, three, solver=solver)
+        for name in ACTIVATIONS:
+            yield f"{solver}, {name}", partial(classify, activation=name)
+        for loss in ("squared", "hinge"):
+            yield f"{solver}, {loss}", partial(classify, loss=loss)
+        for scheme in schemes:
+            yield f"{solver}, {scheme!r}", partial(classify, scheme=scheme)
+        yield f"{solver}, weights", partial(classify, weight=weight)
+        yield f"{solver}, read-only", partial(classify, x=unwritable)
+        yield f"{solver}, sparse", partial(classify, x=csr_array(x))
+        yield f"{solver}, memory map", partial(classify, x=mapped)
+        yield f"{solver}, labels", partial(fit, BCDClassifier, labels, solver=solver)
+        yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
+        yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
+    yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
+    stream = BCDClassifier((8, 8), random_state=0)
+    yield "stream", partial(stream.partial_fit, x, three, classes=[0, 1, 2])
+    for scheme in schemes:
+        yield f"compress, {scheme!r}", partial(_compress, stream, x, three, scheme=scheme)
+    yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)
+
+
+def _fit(kind: Any, y: Any, x: Any, weight: Any = None, **options: Any) -> None:
+    """Fit and predict. 15 epochs are enough for mini-batches to fix the form of their copies."""
+    max_iter = 15 if options.get("solver") == "minibatch" else 3
+    model = kind((8, 8), max_iter=max_iter, random_state=0, **options)
+    model.fit(x, y, weight).predict(x)
+
+
+def _compress(model: Any, x: Any, y: Any, **budget: Any) -> None:
+    model.compress(x, y, epochs=2, **budget).predict(x)
+
+
+class _Bar:
+    """A bar on a terminal that rewrites its line; elsewhere a line at each quarter."""
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self.total, self.stream = total, stream
+        self.terminal = stream.isatty()
+        self.start = time.perf_counter()
+        self.quarter = -1
+
+    def __call__(self, number: int, text: str) -> None:
+        """Show that ``number`` steps are done and what comes now."""
+        seconds = time.perf_counter() - self.start
+        share = number / self.total
+        if self.terminal:
+            full = round(BAR * share)
+            bar = "█" * full + "░" * (BAR - full)
+            self.stream.write(f"\r\x1b[K{bar} {100 * share:3.0f} %  {seconds:5.1f} s  {text[:40]}")
+        elif int(4 * share) > self.quarter:
+            self.quarter = int(4 * share)
+            self.stream.write(f"compiling the kernels: {100 * share:3.0f} %  {seconds:5.1f} s\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """End the line."""
+        if self.terminal:
+            self.stream.write("\n")
+            self.stream.flush()

@@ -1,0 +1,22 @@
+"""Public data sets that the benchmarks use, each fetched once and checked against its digest.
+
+Every ``fetch_`` function has the same first parameters: ``data_home``, the folder of the files
+(by default :func:`data_home`), ``download_if_missing``, ``verify`` and ``verbose``. A file that
+lies in the folder already is used, so a machine without a network needs only a copy of it.
+"""
+
+from fastbcd.datasets._mnist import fetch_mnist as fetch_mnist
+from fastbcd.datasets._remote import data_home as data_home
+from fastbcd.datasets._solar_flares import fetch_solar_flares as fetch_solar_flares
+from fastbcd.datasets._uci_har import fetch_uci_har as fetch_uci_har
+from fastbcd.datasets._watch_har import fetch_watch_har as fetch_watch_har
+from fastbcd.datasets._watch_har import window_features as window_features
+
+__all__ = [
+    "data_home",
+    "fetch_mnist",
+    "fetch_solar_flares",
+    "fetch_uci_har",
+    "fetch_watch_har",
+    "window_features",
+]

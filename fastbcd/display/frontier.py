@@ -1,0 +1,191 @@
+"""Score over size, for several ways to compress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from sklearn.base import is_regressor
+from sklearn.metrics import check_scoring
+
+from fastbcd.compression import compress
+from fastbcd.display import _style
+from fastbcd.exceptions import BudgetError
+from fastbcd.schemes import LowRank, Prune, Scheme
+
+Path = Sequence[tuple[float, float]]
+
+
+class FrontierDisplay:
+    """What each size costs in score, one line for each way to compress.
+
+    Make one with :meth:`from_estimator`, which compresses, or with :meth:`from_path`, which
+    measures networks that you have.
+
+    Parameters
+    ----------
+    paths : dict of str to sequence of (float, float)
+        For each method its points (bytes, score).
+    dense : (float, float), optional
+        Bytes and score of the dense network.
+    score_name : str, default="score"
+        What the score is called.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        Its figure.
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        dense: tuple[float, float] | None = None,
+        score_name: str = "score",
+    ) -> None:
+        self.paths = {name: sorted(points) for name, points in paths.items()}
+        self.dense = dense
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        X_test: Any = None,
+        y_test: Any = None,
+        schemes: Mapping[str, Scheme | None] | None = None,
+        ratios: Sequence[float] = (2, 4, 8, 16, 32),
+        scoring: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Compress an estimator to several sizes in several ways, and score each result.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Any that :func:`fastbcd.compress` takes, with a ``score`` method.
+        X, y : arrays
+            Rows to compress with.
+        X_test, y_test : arrays, optional
+            Rows to score on; by default ``X`` and ``y``, which flatters.
+        schemes : dict of str to Scheme or None, optional
+            Name and kind of each line; the schemes are given without an amount, and None lets
+            every layer choose. By default pruning, low rank, and the choice.
+        ratios : sequence of float
+            How many times smaller. Sizes that cannot be reached are left out.
+        scoring : str or callable, optional
+            As in scikit-learn. Default: the estimator's ``score``.
+        **options
+            Passed on to :func:`fastbcd.compress`, for example ``epochs=0`` for a quick look.
+
+        Returns
+        -------
+        FrontierDisplay
+            Nothing is drawn yet. The cost is that of ``len(schemes) * len(ratios)`` compressions.
+        """
+        if (X_test is None) != (y_test is None):
+            raise ValueError("X_test and y_test must be given together.")
+        if X_test is None:
+            X_test, y_test = X, y
+        if schemes is None:
+            schemes = {"prune": Prune(), "low rank": LowRank(), "either, by layer": None}
+        scorer = check_scoring(estimator, scoring)
+        paths: dict[str, list[tuple[float, float]]] = {}
+        dense = None
+        for name, scheme in schemes.items():
+            paths[name] = []
+            for ratio in ratios:
+                try:
+                    small = compress(estimator, X, y, scheme=scheme, ratio=ratio, **options)
+                except BudgetError:
+                    continue
+                total = small.compression_report_.total
+                paths[name].append((total.n_bytes, scorer(small, X_test, y_test)))
+                dense = total.dense_bytes, scorer(estimator, X_test, y_test)
+        label = scoring if isinstance(scoring, str) else _score_name(estimator)
+        return cls(paths, dense, f"{label} on {'held-out' if X_test is not X else 'these'} rows")
+
+    @classmethod
+    def from_path(
+        cls,
+        networks: Mapping[str, Sequence[Any]],
+        X: Any,
+        y: Any,
+        *,
+        dense: Any = None,
+        scoring: Any = None,
+    ) -> Self:
+        """Score networks that you have.
+
+        Parameters
+        ----------
+        networks : dict of str to sequence of estimators
+            For each method its fitted estimators, of any sizes.
+        X, y : arrays
+            Rows to score on.
+        dense : estimator, optional
+            A dense estimator of fastbcd, drawn as a level.
+        scoring : str or callable, optional
+            As in scikit-learn. Default: the estimator's ``score``.
+        """
+
+        def point(estimator: Any) -> tuple[float, float]:
+            score = float(check_scoring(estimator, scoring)(estimator, X, y))
+            return float(estimator.compression_report_.total.n_bytes), score
+
+        paths = {name: [point(one) for one in some] for name, some in networks.items()}
+        some = next((one for many in networks.values() for one in many), dense)
+        label = scoring if isinstance(scoring, str) else _score_name(some)
+        return cls(paths, None if dense is None else point(dense), label)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the lines.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw. A new figure by default.
+
+        Returns
+        -------
+        FrontierDisplay
+            This display, with ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        (self.ax_,) = _style.panels(ax, 1, size=(6.0, 4.0))
+        self.figure_ = self.ax_.figure
+        for index, (name, points) in enumerate(self.paths.items()):
+            if not points:
+                continue
+            self.ax_.plot(
+                *zip(*points, strict=True),
+                color=_style.COLORS[index % len(_style.COLORS)],
+                marker=_style.MARKERS[index % len(_style.MARKERS)],
+                label=name,
+            )
+        if self.dense is not None:
+            size, score = self.dense
+            self.ax_.axhline(score, color=_style.GREY, linestyle="--", linewidth=1)
+            text = f"dense, {_style.bytes_text(size)}"
+            self.ax_.plot([], [], color=_style.GREY, linestyle="--", linewidth=1, label=text)
+        self.ax_.set_xscale("log")
+        _style.bytes_axis(self.ax_, log=True)
+        self.ax_.legend(frameon=False)
+        _style.tidy(self.ax_, "", "size, indices included (log scale)", self.score_name, "both")
+        return self
+
+
+def _score_name(estimator: Any) -> str:
+    return "R²" if is_regressor(estimator) else "accuracy"

@@ -1,0 +1,234 @@
+"""How layers are multiplied by: in their stored form or by dense matrices, as measured.
+
+A :class:`Product` takes a layer's input to its output, bias and piecewise linear activation
+included, into memory that the caller owns. It knows three ways: one row, many rows at once, and a
+transposed block of ``BLOCK`` rows, in which sparse matrices are fastest. Which matrix is worth
+multiplying by in its stored form depends on its size and on the way; the bounds below are where
+it broke even with OpenBLAS on one core of an AVX-512 machine (``python -m bench.formats.rule``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._types import Float
+from fastbcd_kernels import sparse_product as kernel
+from fastbcd_kernels.residual import add_bias_piecewise_linear
+
+BLOCK: int = kernel.BLOCK
+
+SPARSE_ROW = {4: 0.08, 8: 0.2}
+"""Density below which one row is multiplied by the non-zeros, by bytes of a number."""
+
+SPARSE_BLOCK = {4: 0.15, 8: 0.3}
+"""The same for a block."""
+
+FACTORS = 0.7
+"""Entries of the factors, relative to the matrix, below which they are multiplied by."""
+
+SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
+"""One row is multiplied by a dense matrix with more entries than the first only where a smaller
+share of the row than the second is not zero; else it is left to BLAS."""
+
+PLACES = np.dtype(np.uint64)
+
+
+class Workspace:
+    """Arrays that are kept from call to call, by name."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Any, NDArray[Any]] = {}
+
+    def get(self, name: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array of this shape, the first rows of a larger one of the name if there is."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < shape[0] or array.shape[1:] != shape[1:]:
+            array = self._arrays[name] = np.empty(shape, dtype)
+        return array if len(array) == shape[0] else array[: shape[0]]
+
+
+class Product(ABC):
+    """sigma(v W + bias) with sigma(u) = max(u, 0) + slope * min(u, 0).
+
+    All arrays are C-contiguous and of the type of the weights. No method is passed memory that
+    it reads as ``out``.
+    """
+
+    in_blocks = False
+    """Whether transposed blocks are the fastest way for many rows."""
+
+    @abstractmethod
+    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out,) for one row ``x`` (n_in,)."""
+
+    @abstractmethod
+    def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""
+
+    @abstractmethod
+    def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
+
+
+class FactorProduct(Product):
+    """The product with a chain of dense matrices; with one, the plain dense product.
+
+    Parameters
+    ----------
+    factors : sequence of matrices
+        Their product is W.
+    """
+
+    def __init__(self, factors: Sequence[Float]) -> None:
+        self.factors = [np.ascontiguousarray(factor) for factor in factors]
+        self._transposed = [factor.T for factor in self.factors]
+        self._none = np.empty(0, self.factors[0].dtype)
+
+    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out,) for one row ``x`` (n_in,)."""
+        for k, factor in enumerate(self.factors):
+            last = k == len(self.factors) - 1
+            to = out if last else space.get((self, k), (factor.shape[1],), factor.dtype)
+            if factor.size > SKIP_ABOVE and np.count_nonzero(x) > SKIP_SHARE * x.size:
+                np.dot(x, factor, out=to)
+                if last:
+                    add_bias_piecewise_linear(to[None], bias, slope)
+            else:
+                places = space.get((self, k, "places"), (x.size + 1,), PLACES)
+                kernel.dense_row(x, factor, bias if last else self._none, slope, places, to)
+            x = to
+
+    def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""
+        for k, factor in enumerate(self._transposed):
+            last = k == len(self.factors) - 1
+            to = out if last else space.get((self, k), (len(factor), BLOCK), factor.dtype)
+            np.dot(factor, xt, out=to)
+            xt = to
+        kernel.finish_block(out, self._none, bias, slope)
+
+    def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
+        for k, factor in enumerate(self.factors):
+            last = k == len(self.factors) - 1
+            to = out if last else space.get((self, k), (len(v), factor.shape[1]), factor.dtype)
+            np.dot(v, factor, out=to)
+            v = to
+        add_bias_piecewise_linear(out, bias, slope)
+
+
+class SparseArrays(NamedTuple):
+    """A sparse matrix as the kernels take it.
+
+    ``values`` are the non-zeros, or the codebook that ``codes`` refer to; ``places`` are columns,
+    with the non-zeros row by row, or rows, with them column by column; ``starts`` tells where each
+    row or column starts; ``scale`` is a factor per column, or empty.
+    """
+
+    values: Float
+    codes: NDArray[Any]
+    places: NDArray[Any]
+    starts: NDArray[np.uint64]
+    scale: Float
+
+    def by_column(self, n_out: int) -> SparseArrays:
+        """Return the same matrix, stored row by row, column by column."""
+        n_in = self.starts.size - 1
+        order = np.argsort(self.places, kind="stable")
+        lengths = np.diff(self.starts).astype(np.intp)
+        rows = np.repeat(np.arange(n_in), lengths)[order]
+        coded = self.codes.size > 0
+        return SparseArrays(
+            self.values if coded else self.values[order],
+            self.codes[order] if coded else self.codes,
+            rows.astype(np.uint16 if n_in <= 1 << 16 else np.uint32),
+            starts_of(np.bincount(self.places, minlength=n_out)),
+            self.scale,
+        )
+
+
+def starts_of(lengths: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return where each of some runs of these lengths starts, and where the last ends."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.uint64)]).astype(np.uint64)
+
+
+class SparseProduct(Product):
+    """The product with non-zeros, or with their codes.
+
+    Parameters
+    ----------
+    arrays : SparseArrays
+        The non-zeros, row by row.
+    n_out : int
+        Number of columns.
+    """
+
+    in_blocks = True
+
+    def __init__(self, arrays: SparseArrays, n_out: int) -> None:
+        self._by_row = arrays
+        self._by_column = arrays.by_column(n_out)
+
+    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out,) for one row ``x`` (n_in,)."""
+        kernel.sparse_row(x, *self._by_row, bias, slope, out)
+
+    def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""
+        kernel.sparse_block(xt, *self._by_column, bias, slope, out)
+
+    def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
+        xt = space.get((self, "in"), (v.shape[1], BLOCK), v.dtype)
+        to = space.get((self, "out"), (out.shape[1], BLOCK), v.dtype)
+        for lo in range(0, len(v), BLOCK):
+            kernel.transpose_block(v[lo : lo + BLOCK], xt)
+            self.block(xt, bias, slope, to, space)
+            part = out[lo : lo + BLOCK]
+            part[...] = to[:, : len(part)].T
+
+
+class SumProduct(Product):
+    """The product with a sum of matrices.
+
+    Parameters
+    ----------
+    parts : sequence of Product
+        What is added up; at least one.
+    n_out : int
+        Number of columns.
+    dtype : dtype
+        Type of the numbers.
+    """
+
+    def __init__(self, parts: Sequence[Product], n_out: int, dtype: np.dtype[Any]) -> None:
+        self.parts = parts
+        self.in_blocks = any(part.in_blocks for part in parts)
+        self._zeros = np.zeros(n_out, dtype)
+
+    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out,) for one row ``x`` (n_in,)."""
+        self._add("row", x, out, space)
+        add_bias_piecewise_linear(out[None], bias, slope)
+
+    def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""
+        self._add("block", xt, out, space)
+        kernel.finish_block(out, bias[:0], bias, slope)
+
+    def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
+        """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
+        self._add("rows", v, out, space)
+        add_bias_piecewise_linear(out, bias, slope)
+
+    def _add(self, way: str, v: Float, out: Float, space: Workspace) -> None:
+        getattr(self.parts[0], way)(v, self._zeros, 1.0, out, space)
+        other = space.get((self, way), out.shape, out.dtype)
+        for part in self.parts[1:]:
+            getattr(part, way)(v, self._zeros, 1.0, other, space)
+            out += other

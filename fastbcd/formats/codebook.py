@@ -1,0 +1,99 @@
+"""Entries that take few different values: a code each, and a codebook."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_codes, check_scale, expect
+
+
+class CodebookMatrix(Format):
+    """W_ij = scale_j * codebook[codes_ij].
+
+    Uniform grids, k-means, binary and ternary weights are all of this form. Stored codes take
+    ceil(log2(levels)) bits.
+
+    Parameters
+    ----------
+    codes : (n_in, n_out) integer array
+        Which value each entry takes. Kept as uint8, or uint16 for more than 256 levels.
+    codebook : (levels,) float array
+        The values; at most 65536.
+    scale : (n_out,) float array, optional
+        Factor of each column.
+    """
+
+    kind: ClassVar[str] = "codebook"
+
+    def __init__(self, codes: NDArray[Any], codebook: Float, scale: Float | None = None) -> None:
+        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codebook = codebook
+        self.scale = scale
+        self.shape = (codes.shape[0], codes.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Bits of a stored code."""
+        return bits_for(self.codebook.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the codebook."""
+        return self.codebook.dtype
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``v @ W``."""
+        return v @ self.to_dense()
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        dense: Float = self.codebook[self.codes]
+        if self.scale is not None:
+            dense *= self.scale
+        return dense
+
+    @property
+    def n_params(self) -> int:
+        """Values of the codebook, and the scales. Codes are not counted."""
+        return self.codebook.size + (0 if self.scale is None else self.scale.size)
+
+    @property
+    def flops(self) -> int:
+        """Two per entry, and one per scale."""
+        return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return packed ``codes``, the ``codebook``, the ``shape`` and the ``scale``, if any."""
+        state = {
+            "codes": pack_bits(self.codes, self.bits),
+            "codebook": self.codebook,
+            "shape": np.asarray(self.shape, np.uint32),
+        }
+        return state if self.scale is None else {**state, "scale": self.scale}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        expect(state["shape"].shape == (2,), "shape holds two numbers")
+        rows, columns = (int(size) for size in state["shape"])
+        codebook = state["codebook"]
+        codes = unpack_bits(state["codes"], bits_for(codebook.size), rows * columns)
+        check_codes(codes, codebook)
+        scale = check_scale(state.get("scale"), columns, codebook)
+        return cls(codes.reshape(rows, columns), codebook, scale)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)(self.codes, self.codebook * self.dtype.type(factor), self.scale)

@@ -1,0 +1,129 @@
+"""Few non-zeros that take few different values."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd._types import Float
+from fastbcd.formats._base import State
+from fastbcd.formats._checks import check_codes, check_places, check_scale
+from fastbcd.formats._products import SparseArrays, starts_of
+from fastbcd.formats._sparse_format import SparseFormat
+from fastbcd.formats.sparse import SparseMatrix
+
+
+class CodebookSparseMatrix(SparseFormat):
+    """A :class:`SparseMatrix` whose values are ``codebook[codes] * scale[columns]``.
+
+    Parameters
+    ----------
+    codes : (nnz,) integer array
+        Which value each non-zero takes, in row-major order.
+    codebook : (levels,) float array
+        The values; at most 65536.
+    columns, row_lengths, n_out
+        The places of the non-zeros, as in :class:`SparseMatrix`.
+    scale : (n_out,) float array, optional
+        Factor of each column.
+    """
+
+    kind: ClassVar[str] = "codebook_sparse"
+
+    def __init__(
+        self,
+        codes: NDArray[Any],
+        codebook: Float,
+        columns: NDArray[Any],
+        row_lengths: NDArray[Any],
+        n_out: int,
+        scale: Float | None = None,
+    ) -> None:
+        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codebook = codebook
+        self.scale = scale
+        self.columns = np.ascontiguousarray(columns, np.min_scalar_type(max(n_out - 1, 0)))
+        self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
+        self.shape = (row_lengths.size, n_out)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a stored code."""
+        return bits_for(self.codebook.size)
+
+    @property
+    def values(self) -> Float:
+        """The non-zeros in row-major order, (nnz,)."""
+        values: Float = self.codebook[self.codes]
+        return values if self.scale is None else values * self.scale[self.columns]
+
+    def to_sparse(self) -> SparseMatrix:
+        """Return the same matrix with its values written out."""
+        return SparseMatrix(self.values, self.columns, self.row_lengths, self.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the codebook."""
+        return self.codebook.dtype
+
+    def _stored(self) -> SparseArrays:
+        scale = np.empty(0, self.dtype) if self.scale is None else self.scale
+        return SparseArrays(
+            self.codebook, self.codes, self.columns, starts_of(self.row_lengths), scale
+        )
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        return self.to_sparse().to_dense()
+
+    @property
+    def n_params(self) -> int:
+        """Values of the codebook, and the scales. Codes and places are not counted."""
+        return self.codebook.size + (0 if self.scale is None else self.scale.size)
+
+    @property
+    def flops(self) -> int:
+        """Two per non-zero, and one per scale."""
+        return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return packed ``codes``, ``codebook``, the places, and the ``scale``, if any."""
+        state = {
+            "codes": pack_bits(self.codes, self.bits),
+            "codebook": self.codebook,
+            "columns": self.columns,
+            "row_lengths": self.row_lengths,
+            "n_out": np.asarray(self.shape[1], np.uint32),
+        }
+        return state if self.scale is None else {**state, "scale": self.scale}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        n_out = int(state["n_out"])
+        codebook, columns, row_lengths = state["codebook"], state["columns"], state["row_lengths"]
+        check_places(columns, row_lengths, n_out, columns.size)
+        codes = unpack_bits(state["codes"], bits_for(codebook.size), columns.size)
+        check_codes(codes, codebook)
+        scale = check_scale(state.get("scale"), n_out, codebook)
+        return cls(codes, codebook, columns, row_lengths, n_out, scale)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)(
+            self.codes,
+            self.codebook * self.dtype.type(factor),
+            self.columns,
+            self.row_lengths,
+            self.shape[1],
+            self.scale,
+        )

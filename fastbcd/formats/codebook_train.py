@@ -1,0 +1,135 @@
+"""A tensor train, or a product of two thin matrices, whose entries take few different values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import check_codes, check_float
+from fastbcd.formats._products import Product
+from fastbcd.formats.tensor_train import TensorTrainMatrix, check_train
+
+
+class CodebookTrainMatrix(Format):
+    """``scale`` times the :class:`TensorTrainMatrix` whose cores, end to end, are codebook[codes].
+
+    A low-rank matrix is the train of modes ``(n_in, n_out)`` and ranks ``(1, rank, 1)``: its left
+    factor, then its right one, both row by row.
+
+    Parameters
+    ----------
+    codes : (n,) integer array
+        Which value each entry of the cores takes.
+    codebook : (levels,) float array
+        The values; at most 65536.
+    modes, ranks : sequences of int
+        Sizes of the cores: core k is (ranks[k], modes[k], ranks[k + 1]).
+    shape : (n_in, n_out)
+        ``prod(modes) == n_in * n_out``.
+    scale : float, default=1.0
+        Factor of the whole matrix.
+    """
+
+    kind: ClassVar[str] = "codebook_train"
+
+    def __init__(
+        self,
+        codes: NDArray[Any],
+        codebook: Float,
+        modes: Sequence[int],
+        ranks: Sequence[int],
+        shape: tuple[int, int],
+        scale: float = 1.0,
+    ) -> None:
+        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codebook = codebook
+        self.modes = tuple(int(mode) for mode in modes)
+        self.ranks = tuple(int(rank) for rank in ranks)
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.scale = float(scale)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a stored code."""
+        return bits_for(self.codebook.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the codebook."""
+        return self.codebook.dtype
+
+    @cached_property
+    def _train(self) -> TensorTrainMatrix:
+        return self.to_train()
+
+    def to_train(self) -> TensorTrainMatrix:
+        """Return the same matrix with the entries of its cores written out."""
+        cores = self.codebook[self.codes]
+        train = TensorTrainMatrix.from_buffer(cores, self.modes, self.ranks, self.shape)
+        return train.scaled(self.scale)
+
+    def matmul(self, v: Float) -> Float:
+        """Return ``v @ W``, multiplied as a train."""
+        return self._train.matmul(v)
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with the train."""
+        return self._train.product(batch)
+
+    def cost(self, batch: bool) -> float:
+        """Return that of the train."""
+        return self._train.cost(batch)
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        return self._train.to_dense()
+
+    @property
+    def n_params(self) -> int:
+        """Values of the codebook, and the scale. Codes are not counted."""
+        return self.codebook.size + 1
+
+    @property
+    def flops(self) -> int:
+        """Those of the train."""
+        return self._train.flops
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return packed ``codes``, ``codebook``, ``scale``, ``modes``, ``ranks`` and ``shape``."""
+        return {
+            "codes": pack_bits(self.codes, self.bits),
+            "codebook": self.codebook,
+            "scale": np.asarray(self.scale, self.dtype),
+            "modes": np.asarray(self.modes, np.uint32),
+            "ranks": np.asarray(self.ranks, np.uint32),
+            "shape": np.asarray(self.shape, np.uint32),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        codebook = state["codebook"]
+        modes, ranks, shape, size = check_train(state)
+        codes = unpack_bits(state["codes"], bits_for(codebook.size), size)
+        check_codes(codes, codebook)
+        check_float(state["scale"], "scale", 0)
+        return cls(codes, codebook, modes, ranks, shape, float(state["scale"]))
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)(
+            self.codes, self.codebook, self.modes, self.ranks, self.shape, self.scale * factor
+        )

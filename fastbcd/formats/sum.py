@@ -1,0 +1,115 @@
+"""A sum of matrices, each in its own form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._types import Float
+from fastbcd.formats._base import Format, State
+from fastbcd.formats._checks import expect
+from fastbcd.formats._products import Product, SumProduct
+
+
+class SumMatrix(Format):
+    """W = parts[0] + parts[1] + ..., for example low rank plus sparse.
+
+    Parameters
+    ----------
+    parts : sequence of Format
+        At least one, all of one shape and one type.
+    """
+
+    kind: ClassVar[str] = "sum"
+
+    def __init__(self, parts: Sequence[Format]) -> None:
+        self.parts = tuple(parts)
+        self.shape = self.parts[0].shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the parts."""
+        return self.parts[0].dtype
+
+    def matmul(self, v: Float) -> Float:
+        """Return the sum of ``v @ part``."""
+        total = self.parts[0].matmul(v)
+        for part in self.parts[1:]:
+            total += part.matmul(v)
+        return total
+
+    def product(self, batch: bool) -> Product:
+        """Return the product with the parts where they are small enough, else with W."""
+        if self.cost(batch) >= 1:
+            return self._dense_product
+        if batch not in self._products:
+            parts = [part.product(batch) for part in self.parts]
+            self._products[batch] = SumProduct(parts, self.shape[1], self.dtype)
+        return self._products[batch]
+
+    def cost(self, batch: bool) -> float:
+        """Return the sum of the parts'."""
+        return sum(part.cost(batch) for part in self.parts)
+
+    @cached_property
+    def _products(self) -> dict[bool, Product]:
+        return {}
+
+    def to_dense(self) -> Float:
+        """Return W as an array."""
+        total = self.parts[0].to_dense()
+        for part in self.parts[1:]:
+            total += part.to_dense()
+        return total
+
+    @property
+    def n_params(self) -> int:
+        """Those of all parts."""
+        return sum(part.n_params for part in self.parts)
+
+    @property
+    def flops(self) -> int:
+        """Those of all parts."""
+        return sum(part.flops for part in self.parts)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of all parts, named ``"<number>.<kind>.<name>"``."""
+        return {
+            f"{number}.{part.kind}.{name}": array
+            for number, part in enumerate(self.parts)
+            for name, array in part.state_dict().items()
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Rebuild from :meth:`state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the arrays contradict each other.
+        """
+        from fastbcd.formats import FORMATS
+
+        states: dict[tuple[int, str], dict[str, NDArray[Any]]] = {}
+        for key, array in state.items():
+            number, _, rest = key.partition(".")
+            kind, _, name = rest.partition(".")
+            expect(number.isdecimal() and kind in FORMATS, f"{key!r} names a part and its form")
+            states.setdefault((int(number), kind), {})[name] = array
+        expect([number for number, _ in sorted(states)] == list(range(len(states))), "parts count")
+        expect(len(states) > 0, "there is a part")
+        parts = [FORMATS[kind].from_state(states[number, kind]) for number, kind in sorted(states)]
+        expect(
+            len({(part.shape, part.dtype) for part in parts}) == 1,
+            "all parts are of one shape and one type",
+        )
+        return cls(parts)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the format of ``factor * W``."""
+        return type(self)([part.scaled(factor) for part in self.parts])

@@ -1,0 +1,283 @@
+"""Quantisation: few different values, and a code for each weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd import _quantization as quantization
+from fastbcd._types import Float, Float64
+from fastbcd._validation import check_choice, is_integer
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.schemes import _curves
+from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._codebook_metric import improved
+from fastbcd.schemes._metric import Metric
+
+METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
+"""The methods, and their levels where they fix them."""
+
+ROUNDS, SETTLED = 30, 1e-4
+"""Column scales and a common k-means codebook take turns at most so often, and no longer than
+each turn lowers the error by this share."""
+
+
+@dataclass
+class Quantize(Scheme):
+    """Give the weights of each layer few different values, and store a code for each weight.
+
+    Parameters
+    ----------
+    bits : int from 1 to 16, optional
+        Bits of a code. Give this or ``levels``, but neither with "binary" and "ternary".
+    levels : int from 2 to 65536, optional
+        Number of different values.
+    method : {"kmeans", "uniform", "binary", "ternary"}, default="kmeans"
+        "kmeans" chooses the values freely. "uniform" takes a symmetric grid, a whole
+        number times a scale, as integer arithmetic wants it: with an odd number of levels it
+        contains zero, with an even one it does not, and ``bits`` mean 2^bits - 1 levels (2 for one
+        bit), so that zero stays zero. "binary" is the grid -1, 1 and "ternary" -1, 0, 1.
+    per : {"layer", "column"}, default="layer"
+        What has a scale of its own: the layer, or each column of its weight matrix, that is each
+        neuron. With "kmeans" the columns then share one codebook up to their scales.
+
+    Notes
+    -----
+    Every projection minimises ||W - T||. k-means in one dimension is solved exactly by dynamic
+    programming up to 4096 distinct weights and started near the optimum above; the scale of
+    a grid is the exact minimiser, found by following all changes of codes, where sorting
+    these pays, and the best of many local ones for large layers with many levels.
+    See :mod:`fastbcd._quantization`. Only "kmeans" per column is a local method: codebook and
+    scales take turns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbcd.schemes import Quantize
+    >>> small = Quantize(bits=1).project(np.array([[1.0, 3.0], [1.5, 2.5]]))
+    >>> small.codebook, small.codes
+    (array([1.25, 2.75]), array([[0, 1],
+           [0, 1]], dtype=uint8))
+    """
+
+    bits: int | None = None
+    levels: int | None = None
+    method: str = "kmeans"
+    per: str = "layer"
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise ValueError if the parameters do not describe a codebook."""
+        check_choice("method", self.method, tuple(METHODS))
+        check_choice("per", self.per, ("layer", "column"))
+        if METHODS[self.method] is not None:
+            if self.bits is not None or self.levels is not None:
+                raise ValueError(
+                    f"method={self.method!r} fixes the levels; leave bits={self.bits!r} and "
+                    f"levels={self.levels!r} out."
+                )
+            return
+        if exactly_one(self, "bits", "levels") == "bits":
+            if not is_integer(self.bits, 1) or int(self.bits or 0) > 16:
+                raise ValueError(f"bits={self.bits!r} must be an integer from 1 to 16.")
+        elif not is_integer(self.levels, 2) or int(self.levels or 0) > 65_536:
+            raise ValueError(f"levels={self.levels!r} must be an integer from 2 to 65536.")
+
+    @property
+    def n_levels(self) -> int:
+        """How many values the codebook has."""
+        fixed: int | None = METHODS[self.method]
+        if fixed is not None:
+            return fixed
+        if self.levels is not None:
+            return int(self.levels)
+        bits = int(self.bits or 0)
+        return (1 << bits) - (self.method == "uniform" and bits > 1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no amount is given, so that a budget may choose it."""
+        return self.bits is None and self.levels is None and METHODS.get(self.method) is None
+
+    def project(self, weight: Float, warm: Format | None = None) -> CodebookMatrix:
+        """Return the nearest matrix with that many different values."""
+        self.check((weight.shape[0], weight.shape[1]))
+        start = warm if isinstance(warm, CodebookMatrix) and warm.shape == weight.shape else None
+        codes, codebook, scale = self._fit(np.ascontiguousarray(weight), None, start)
+        return CodebookMatrix(codes, codebook, scale)
+
+    def project_nonzeros(self, weight: Float, warm: Format | None = None) -> CodebookSparseMatrix:
+        """Return the nearest matrix with that many different values at the non-zeros of ``weight``.
+
+        A value of zero, as an odd grid has it, is not stored.
+
+        Parameters
+        ----------
+        weight : (n_in, n_out) array
+            What to compress, its zeros staying.
+        warm : Format, optional
+            Result for a matrix nearby.
+        """
+        self.check((weight.shape[0], weight.shape[1]))
+        fits = isinstance(warm, CodebookSparseMatrix) and warm.shape == weight.shape
+        start = warm if fits and isinstance(warm, CodebookSparseMatrix) else None
+        weight = np.ascontiguousarray(weight)
+        mask = weight != 0
+        codes, codebook, scale = self._fit(weight, mask, start)
+        mask &= codebook[codes] != 0
+        places = SparseMatrix.from_dense(mask.astype(weight.dtype))
+        return CodebookSparseMatrix(
+            codes[mask], codebook, places.columns, places.row_lengths, weight.shape[1], scale
+        )
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> CodebookMatrix:
+        """Return a matrix with that many different values near ``target`` in the data's metric.
+
+        See :mod:`fastbcd.schemes._codebook_metric`.
+        """
+        start = self.project(target, warm)
+        mask = np.ones(target.shape, bool)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
+        return CodebookMatrix(
+            codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
+        )
+
+    def nonzeros_in_metric(
+        self, target: Float64, metric: Metric, dtype: np.dtype[Any]
+    ) -> CodebookSparseMatrix:
+        """Return the same for the non-zeros of ``target``, the best weights on their supports."""
+        mask = target != 0
+        start = self.project_nonzeros(target)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
+        mask &= codebook[codes] != 0
+        places = SparseMatrix.from_dense(mask.astype(dtype))
+        return CodebookSparseMatrix(
+            codes[mask],
+            codebook.astype(dtype),
+            places.columns,
+            places.row_lengths,
+            target.shape[1],
+            None if scale is None else scale.astype(dtype),
+        )
+
+    def codebook_of(self, values: Float) -> Float64:
+        """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""
+        if self.method == "kmeans":
+            return quantization.kmeans(values, self.n_levels)
+        magnitudes = np.abs(values.reshape(1, -1), dtype=np.float64)
+        grid = quantization.symmetric_grid(self.n_levels)
+        return grid * quantization.uniform_scale(magnitudes, self.n_levels)
+
+    def _fit(
+        self,
+        weight: Float,
+        mask: NDArray[np.bool_] | None,
+        warm: CodebookMatrix | CodebookSparseMatrix | None,
+    ) -> tuple[NDArray[Any], Float, Float | None]:
+        """Return codes (n_in, n_out), codebook and scale for the entries in ``mask``."""
+        levels, by_column = self.n_levels, self.per == "column"
+        if warm is not None and (
+            warm.codebook.size != levels or (warm.scale is not None) != by_column
+        ):
+            warm = None
+        if self.method == "kmeans":
+            fit = self._kmeans_by_column if by_column else self._kmeans
+            codebook, scale = fit(weight, mask, warm)
+        else:
+            grid, scale = self._grid(weight, mask)
+            codebook = grid if by_column else grid * scale
+        codebook = codebook.astype(weight.dtype)
+        factor = scale.astype(weight.dtype) if by_column else None
+        return quantization.nearest_codes(weight, codebook, factor), codebook, factor
+
+    def _kmeans(
+        self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
+    ) -> tuple[Float64, Float64]:
+        values = weight.ravel() if mask is None else weight[mask]
+        start = None if warm is None else warm.codebook
+        return quantization.kmeans(values, self.n_levels, start=start), np.ones(1)
+
+    def _kmeans_by_column(
+        self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
+    ) -> tuple[Float64, Float64]:
+        """Let a common codebook, weighted by squared scales, and the scales take turns."""
+        wide = weight.astype(np.float64)
+        present = np.ones(weight.shape, bool) if mask is None else mask
+        if warm is not None:
+            codebook = np.sort(warm.codebook.astype(np.float64))
+            scale = warm.scale.astype(np.float64)
+        else:
+            counts = np.maximum(present.sum(axis=0), 1)
+            scale = np.sqrt(np.square(wide).sum(axis=0) / counts)
+            useful = present & (scale > 0)
+            codebook = quantization.kmeans(
+                (wide / np.where(scale > 0, scale, 1.0))[useful],
+                self.n_levels,
+                weight=np.broadcast_to(np.square(scale), weight.shape)[useful],
+            )
+        total = before = float(np.square(wide).sum())
+        for _ in range(ROUNDS):
+            codes = quantization.nearest_codes(wide, codebook, scale)
+            # Best codebook for these codes and scales, then best scales for it. Codes were the
+            # nearest with positive scales, so the best scales are not negative.
+            mass = np.bincount(codes[present], np.broadcast_to(scale**2, wide.shape)[present])
+            sums = np.bincount(codes[present], (wide * scale)[present])
+            found = np.flatnonzero(mass)
+            codebook[found] = sums[found] / mass[found]
+            values = codebook[codes] * present
+            product, square = (wide * values).sum(axis=0), np.square(values).sum(axis=0)
+            scale = np.maximum(np.divide(product, square, out=0 * scale, where=square > 0), 0.0)
+            error = total - float((scale * product).sum())
+            if before - error <= SETTLED * before:
+                break
+            before = error
+        return codebook, scale
+
+    def _grid(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
+        magnitudes = np.abs(weight, dtype=np.float64)
+        grid = quantization.symmetric_grid(self.n_levels)
+        if self.per == "column":
+            counts = None if mask is None else mask.sum(axis=0)
+            return grid, quantization.uniform_scale(magnitudes.T, self.n_levels, counts)
+        flat = magnitudes.reshape(1, -1) if mask is None else magnitudes[mask][None]
+        return grid, quantization.uniform_scale(flat, self.n_levels)
+
+    def curve(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        span: tuple[float, float] | None = None,
+    ) -> list[Level]:
+        """Return the errors of 1 to 8 bits, measured at three and interpolated between.
+
+        The errors of a sample of the outputs stand for all.
+        """
+        some, part, times = _curves.sampled(target, metric)
+        options = [Quantize(bits=b, method=self.method, per=self.per) for b in range(1, 9)]
+        measured = (1, 2, 4)
+        logs = [
+            np.log2(max(times * part.error(made.to_dense() - some), _curves.TINY))
+            for made in (
+                options[b - 1].project_in_metric(some, part, np.dtype(float)) for b in measured
+            )
+        ]
+        levels = []
+        for bits, scheme in enumerate(options, 1):
+            # Each bit quarters the error in the end.
+            log = float(np.interp(bits, measured, logs)) - 2 * max(0, bits - measured[-1])
+            made = CodebookMatrix(
+                np.zeros(target.shape, np.uint8),
+                np.zeros(scheme.n_levels, dtype),
+                np.zeros(target.shape[1], dtype) if self.per == "column" else None,
+            )
+            levels.append(Level(scheme, made.n_params, made.n_bits // 8, 2.0**log))
+        return levels

@@ -1,0 +1,58 @@
+"""Where a mini-batch fit starts: random weights, or those of a network."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from fastbcd._network import Network
+from fastbcd._scaling import Scaling, release
+from fastbcd._types import Float
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem
+from fastbcd.solvers.minibatch._inputs import InputMap
+
+SMALL_OUTPUT = 0.1
+"""Factor of the output layer's first weights, so that no first output is far off."""
+
+
+def first_weights(
+    problem: MiniBatchProblem,
+    inputs: InputMap,
+    rng: np.random.Generator,
+    start: Network | None = None,
+) -> tuple[list[Float], list[Float]]:
+    """Return first weights and biases: those of ``start``, or random ones.
+
+    He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs).
+
+    Parameters
+    ----------
+    problem : MiniBatchProblem
+        Widths, types and schemes. Without a scheme the first layer's weights are returned in
+        whitened coordinates.
+    inputs : InputMap
+        Coordinates of the inputs.
+    rng : Generator
+        Source of random weights.
+    start : Network, optional
+        Network on raw data.
+    """
+    dtype = problem.rows.dtype
+    if start is not None:
+        shift = Scaling(inputs.center.astype(np.float64), 1.0)
+        weights, biases = release(start, shift, problem.rows.scaling)
+    else:
+        weights = []
+        biases = [np.zeros(m, dtype) for m in problem.widths[1:]]
+        for index, (n, m) in enumerate(pairwise(problem.widths)):
+            variance = n if index or inputs.spread <= 0 else inputs.spread
+            w = rng.standard_normal((n, m)) * np.sqrt(2 / variance)
+            if index == 0:
+                w = w / inputs.unit[:, None]
+            if index == len(problem.widths) - 2:
+                w *= SMALL_OUTPUT
+            weights.append(np.ascontiguousarray(w, dtype))
+    if problem.schemes[0] is None:
+        weights[0] = inputs.from_inputs(weights[0])
+    return weights, biases

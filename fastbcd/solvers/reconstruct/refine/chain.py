@@ -1,0 +1,136 @@
+"""All layers of a network during refinement: forward, backward, step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbcd._network import Layer, Network
+from fastbcd._types import Float
+from fastbcd.activations import ALL_ACTIVATIONS
+from fastbcd.formats import (
+    CodebookMatrix,
+    CodebookSparseMatrix,
+    DenseMatrix,
+    LowRankMatrix,
+    SparseMatrix,
+    TensorTrainMatrix,
+)
+from fastbcd.solvers.reconstruct.refine.blocks import Block, DenseBlock
+from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock, TrainBlock
+from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock, QuantizedSparseBlock
+from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
+from fastbcd.solvers.reconstruct.refine.targets import Rows, Targets
+from fastbcd.solvers.reconstruct.statistics import Moments
+
+KINDS: dict[type, type[Block]] = {
+    DenseMatrix: DenseBlock,
+    SparseMatrix: SparseBlock,
+    LowRankMatrix: LowRankBlock,
+    TensorTrainMatrix: TrainBlock,
+    CodebookMatrix: QuantizedBlock,
+    CodebookSparseMatrix: QuantizedSparseBlock,
+}
+"""The block for each kind of format; others keep their weights."""
+
+
+class Chain:
+    """The free parameters of all layers, and their averages.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Where to start.
+    x : (n, d) array
+        Rows from which the metric of each layer is measured.
+    targets : Targets
+        What the outputs shall become.
+    rows : (n,) integer array
+        The places of these rows in ``targets``.
+    """
+
+    def __init__(self, layers: Sequence[Layer], x: Float, targets: Targets, rows: Rows) -> None:
+        self._targets, self._rows = targets, rows
+        self.blocks = [
+            KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers))
+            for index, layer in enumerate(layers)
+        ]
+        self._activations = [ALL_ACTIVATIONS[layer.activation] for layer in layers]
+        self._x = np.ascontiguousarray(x, np.float32)
+        # The inputs of the first layer do not change.
+        self._first = moments(self._x)
+        self.n_averaged = 0
+
+    def restart(self, layers: Sequence[Layer]) -> None:
+        """Go back to ``layers``, of the same formats, with no speed and no averages."""
+        self.blocks = [b.restarted(layer) for b, layer in zip(self.blocks, layers, strict=True)]
+        self.n_averaged = 0
+
+    def used_inputs(self) -> Rows:
+        """Return which inputs the first layer reads."""
+        used = self.blocks[0].used_inputs()
+        return np.arange(self._x.shape[1]) if used is None else used
+
+    def measure(self, share: float = 0.0) -> bool:
+        """Refresh the metric of every layer at the current weights; return whether all is finite.
+
+        Parameters
+        ----------
+        share : float
+            Share of every support that may move to better places. Positive, it costs a backward
+            pass and the whole gradients.
+        """
+        inputs, v = [], self._x
+        for block, activation in zip(self.blocks, self._activations, strict=True):
+            inputs.append(v)
+            v = activation.value(v @ block.weight() + block.intercept)
+        if not np.isfinite(v).all():
+            return False
+        measured = [self._first, *(moments(v) for v in inputs[1:])]
+        if share > 0:
+            pull = self._targets.pull(v, self._rows)
+            for index in range(len(self.blocks) - 1, -1, -1):
+                block, here = self.blocks[index], pull
+                if index > 0:
+                    pull = here @ block.weight().T
+                    sums = np.empty(pull.shape[1], pull.dtype)
+                    self._activations[index - 1].mask(pull, inputs[index], sums)
+                block.move_support(inputs[index], here, measured[index], share)
+        for block, found in zip(self.blocks, measured, strict=True):
+            block.measure(found)
+        return True
+
+    def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> None:
+        """Take one step of all layers on one batch, inputs ``v`` (d, b)."""
+        inputs = []
+        for block, activation in zip(self.blocks, self._activations, strict=True):
+            inputs.append(v)
+            u = block.forward(v)
+            v = activation.value(u, out=u)
+        # The last activation is the identity: v are the outputs.
+        pull = np.ascontiguousarray(self._targets.pull(np.ascontiguousarray(v.T), rows).T)
+        sums = np.empty(v.shape[1], np.float32)
+        for index in range(len(self.blocks) - 1, -1, -1):
+            block, here = self.blocks[index], pull
+            if index > 0:
+                pull = block.backward(here)
+                self._activations[index - 1].mask(pull, inputs[index], sums)
+            block.step(inputs[index], here, rate, momentum, decay)
+
+    def average(self) -> None:
+        """Take the current iterate into the average."""
+        self.n_averaged += 1
+        for block in self.blocks:
+            block.average(1 / self.n_averaged)
+
+    def network(self) -> Network:
+        """Return the network, of averaged weights if there are any."""
+        return Network([block.layer(self.n_averaged > 0) for block in self.blocks])
+
+
+def moments(v: Float) -> Moments:
+    """Return the moments of inputs without targets."""
+    nothing: Any = np.zeros((len(v), 0), v.dtype)
+    return Moments.of(np.ascontiguousarray(v), nothing)

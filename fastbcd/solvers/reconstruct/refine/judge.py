@@ -1,0 +1,54 @@
+"""Rows held out of the steps, and the best network on them."""
+
+from __future__ import annotations
+
+from fastbcd._network import Network
+from fastbcd._types import Float
+from fastbcd.solvers.reconstruct.refine.targets import Rows, Targets
+
+DIVERGED = 1.5
+"""A held-out loss beyond this multiple of the least one so far means that steps are too long."""
+
+
+class Judge:
+    """Rows held out of the steps, and the best network on them.
+
+    With labels the last network that did not diverge counts as the best: the dense network may
+    have been trained on these rows, and who imitates its overfitting would win. Against the
+    dense network's own outputs the rows judge fairly.
+
+    Parameters
+    ----------
+    targets : Targets
+        What the outputs shall become.
+    x : (r, d) array
+        The rows.
+    rows : (r,) integer array
+        Their places in ``targets``.
+    start : Network
+        The first network.
+    """
+
+    def __init__(self, targets: Targets, x: Float, rows: Rows, start: Network) -> None:
+        self._targets, self._x, self._rows = targets, x, rows
+        # What even the dense network would lose.
+        self._floor = 0.0
+        if targets.labels is None:
+            self._floor = targets.loss(targets.dense[rows], rows)
+        self.best = start
+        self.least = self._loss(start)
+
+    def _loss(self, network: Network) -> float:
+        return self._targets.loss(network.forward(self._x), self._rows) - self._floor
+
+    def see(self, network: Network) -> float:
+        """Judge ``network``, keep it if it is the best, and return its loss."""
+        loss = self._loss(network)
+        slack = 1.0 if self._targets.labels is None else DIVERGED
+        if loss <= slack * self.least:
+            self.best, self.least = network, min(loss, self.least)
+        return loss
+
+    def diverged(self, loss: float) -> bool:
+        """Tell whether ``loss`` is no number or far above the least."""
+        return not loss <= DIVERGED * self.least

@@ -1,0 +1,208 @@
+"""The course of a refinement: batches, lengths of steps, averages, and what to return."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastbcd._network import Network
+from fastbcd._types import Float
+from fastbcd.solvers.reconstruct.refine.batches import Batches
+from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.judge import Judge
+from fastbcd.solvers.reconstruct.refine.targets import Targets
+from fastbcd.solvers.reconstruct.statistics import explained_share
+
+REDUNDANT = (0.6, 0.9)
+"""Share of an input's variance that the others explain: below the first nothing is dropped,
+above the second all of ``Course.drop``."""
+
+HELD_OUT = 0.05
+"""Share of the rows that only judge."""
+
+EARLY = 40
+"""Steps after which the loss is looked at for the first time; then once per epoch."""
+
+GRAM_ROWS = 8000
+"""Rows from which the metric of each layer is measured, once per epoch."""
+
+
+MOVE_EVERY = 100
+"""Steps between two chances of the supports to move."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Settings of :func:`refine`.
+
+    Parameters
+    ----------
+    epochs : float
+        Passes over the rows.
+    batch_size : int
+        Rows per step.
+    rate : float
+        eta at the start; it falls to zero along a cosine.
+    momentum, decay : float
+        mu, and the pull of the weights towards zero relative to m.
+    drop : float
+        Share of the inputs that are set to zero in each batch, in a classification with labels;
+        the dense network still answers for the whole row. Where inputs cannot be told from
+        each other less is dropped, and nothing where they are independent; ``decay`` follows.
+    averaged : float
+        Share of the steps, the last ones, whose iterates are averaged.
+    moving : float
+        Share of the steps, the first ones, during which the supports of pruned layers may move.
+    moved : float
+        Share of a support that may move at a time, in the beginning; falls to zero.
+    """
+
+    epochs: float = 6.0
+    batch_size: int = 200
+    rate: float = 2.0
+    momentum: float = 0.7
+    decay: float = 2e-4
+    drop: float = 0.1
+    averaged: float = 0.3
+    moving: float = 0.4
+    moved: float = 0.1
+
+    def suited_to(self, targets: Targets, x: Float) -> Course:
+        """Return the course with as much dropping and decay as rows ``x`` and targets bear."""
+        if targets.labels is None or not targets.classify:
+            return replace(self, drop=0.0, decay=0.0)
+        low, high = REDUNDANT
+        factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
+        return replace(self, drop=factor * self.drop, decay=factor * self.decay)
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interruption that carries the best network so far.
+
+    Parameters
+    ----------
+    best : Network
+        The network.
+    """
+
+    def __init__(self, best: Network) -> None:
+        super().__init__()
+        self.best = best
+
+
+def refine(
+    network: Network,
+    x: Float,
+    targets: Targets,
+    course: Course,
+    random_state: np.random.RandomState,
+    verbose: int = 0,
+) -> Network:
+    """Return a network of the same formats that is nearer to the targets.
+
+    Outputs of a regression are measured in units of their standard deviation, so that the steps do
+    not depend on the units of the targets. The work is done in float32.
+
+    Parameters
+    ----------
+    network : Network
+        Where to start.
+    x : (n, d) array
+        Inputs.
+    targets : Targets
+        What the outputs of these rows shall become.
+    course : Course
+        Length and steps.
+    random_state : RandomState
+        Order of the rows, and which inputs are dropped.
+    verbose : int
+        Positive prints a line per epoch to stderr.
+
+    Raises
+    ------
+    Interrupted
+        After a KeyboardInterrupt; it carries the best network so far.
+    """
+    unit = 1.0
+    if not targets.classify:
+        unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
+    targets = targets.changed(1 / unit, np.dtype(np.float32))
+    try:
+        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, verbose)
+    except Interrupted as interruption:
+        raise Interrupted(_scaled(interruption.best, unit)) from None
+    return _scaled(found, unit)
+
+
+def _scaled(network: Network, factor: float) -> Network:
+    """Multiply the outputs by ``factor``."""
+    if factor == 1:
+        return network
+    last = network.layers[-1]
+    intercept = (last.intercept * factor).astype(last.intercept.dtype)
+    scaled = replace(last, weight=last.weight.scaled(factor), intercept=intercept)
+    return Network([*network.layers[:-1], scaled])
+
+
+def _refine(
+    network: Network,
+    x: Float,
+    targets: Targets,
+    course: Course,
+    random_state: np.random.RandomState,
+    verbose: int,
+) -> Network:
+    n = targets.n_rows
+    order = random_state.permutation(n)
+    n_held = min(max(1, round(HELD_OUT * n)), 3000)
+    held, train = order[:n_held], order[n_held:]
+    if train.size == 0:
+        return network
+    some = train[:GRAM_ROWS]
+    course = course.suited_to(targets, x[some])
+    batch = min(course.batch_size, train.size)
+    per_epoch = train.size // batch
+    n_steps = max(1, round(course.epochs * per_epoch))
+    judge = Judge(targets, x[held], held, network)
+    chain = Chain(network.layers, x[some], targets, some)
+    batches = Batches(x, train, batch, course.drop, random_state)
+    done = epoch_end = 0
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            while done < n_steps:
+                moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
+                finite = True
+                if done == epoch_end:
+                    finite = chain.measure()
+                    epoch_end = min(n_steps, done + per_epoch)
+                elif moving > 0 and done % MOVE_EVERY == 0:
+                    finite = chain.measure(course.moved * moving)
+                if not finite:
+                    course = _shortened(course, chain, judge)
+                    epoch_end = done
+                    continue
+                rows, v = batches.next(chain.used_inputs())
+                rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
+                chain.step(v, rows, rate, course.momentum, course.decay)
+                done += 1
+                if done > (1 - course.averaged) * n_steps:
+                    chain.average()
+                if done not in (EARLY, epoch_end):
+                    continue
+                loss = judge.see(chain.network())
+                if verbose:
+                    sys.stderr.write(f"step {done} of {n_steps}: held-out loss {loss:.5f}\n")
+                if judge.diverged(loss):
+                    course = _shortened(course, chain, judge)
+                    epoch_end = done
+    except KeyboardInterrupt:
+        raise Interrupted(judge.best) from None
+    return judge.best
+
+
+def _shortened(course: Course, chain: Chain, judge: Judge) -> Course:
+    """Go back to the best network: the steps are too long for it. Return a course of half steps."""
+    chain.restart(judge.best.layers)
+    return replace(course, rate=course.rate / 2)

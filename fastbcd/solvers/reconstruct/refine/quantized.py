@@ -1,0 +1,148 @@
+"""Quantised layers during refinement: free weights behind the stored ones, rounded after each step.
+
+The pull is measured with the rounded weights and moves the free ones, so that small steps add up
+until a code changes. The levels are the means of the free weights that round to them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._quantization import symmetric_grid
+from fastbcd._types import Float
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.solvers.reconstruct.refine.blocks import DenseBlock
+from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
+from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd_kernels import sparse_batch
+
+MANY = 256
+"""Levels above which these stay as they are: nothing is gained by moving them."""
+
+
+CAUTION = 0.3
+"""Steps of quantised layers are shorter by this factor: a code that changes is a jump."""
+
+
+class Rounding:
+    """A codebook that follows the weights that are rounded to it.
+
+    Parameters
+    ----------
+    levels : (k,) array
+        Where to start, ascending.
+    scale : (n,) float32 array
+        Factor of the levels for each weight.
+    """
+
+    def __init__(self, levels: Float, scale: Float) -> None:
+        self.levels = levels.astype(np.float32)
+        self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
+        self._codes = np.empty(scale.size, np.int32)
+        grid = symmetric_grid(levels.size).astype(np.float32)
+        unit = levels[-1] / grid[-1]
+        self._grid = grid if np.allclose(levels, unit * grid, rtol=1e-4, atol=0) else None
+
+    def round(self, free: Float, out: Float) -> None:
+        """Write the rounded ``free`` weights (n,) into ``out``, and move the levels to them."""
+        self._snap(free, out)
+        if self.levels.size <= MANY:
+            self._follow(free)
+
+    def _snap(self, free: Float, out: Float) -> None:
+        edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
+        sparse_batch.snap(free, self._scale, edges, self.levels, self._codes, out)
+
+    def _follow(self, free: Float) -> None:
+        k = self.levels.size
+        square = np.bincount(self._codes, np.square(self._scale), k)
+        product = np.bincount(self._codes, self._scale * free, k)
+        if self._grid is not None:
+            unit = float(self._grid @ product) / max(float(np.square(self._grid) @ square), 1e-30)
+            self.levels = (max(unit, 0.0) * self._grid).astype(np.float32)
+            return
+        used = square > 0
+        levels = self.levels.copy()
+        levels[used] = (product[used] / square[used]).astype(np.float32)
+        # Levels that nothing rounds to must not overtake their neighbours.
+        self.levels = np.sort(levels)
+
+    def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
+        """Return codes and levels for the last weights."""
+        self.round(free, np.empty_like(free))
+        self._snap(free, np.empty_like(free))
+        return self._codes.copy(), self.levels
+
+
+class QuantizedSparseBlock(SparseBlock):
+    """A pruned layer whose non-zeros take few different values."""
+
+    _caution = CAUTION
+
+    def _begin(self) -> list[Float]:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        # A stored zero counts: only its place is looked at here.
+        ones = np.ones(weight.codes.size, np.float32)
+        places = SparseMatrix(ones, weight.columns, weight.row_lengths, self.shape[1])
+        self._use(places.to_dense() != 0)
+        dense = weight.to_dense().astype(np.float32)
+        self._values = np.ascontiguousarray(dense[self._index, self._outputs])
+        self._velocity = np.zeros_like(self._values)
+        self._effective = self._values.copy()
+        self._start_rounding()
+        return [self._values]
+
+    def _start_rounding(self) -> None:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
+        self._rounding = Rounding(weight.codebook, scale.astype(np.float32)[self._outputs])
+
+    def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
+        """Keep the support: every place has its code already."""
+
+    def _moved(self) -> None:
+        self._rounding.round(self._values, self._effective)
+
+    def _format(self, parameters: list[Float]) -> Format:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        codes, levels = self._rounding.finished(parameters[0].astype(np.float32))
+        marked = np.zeros(self.shape)
+        marked[self._index, self._outputs] = codes + 1
+        places = SparseMatrix.from_dense(marked)
+        return CodebookSparseMatrix(
+            (places.values - 1).astype(np.uint16),
+            levels.astype(weight.dtype),
+            places.columns,
+            places.row_lengths,
+            self.shape[1],
+            weight.scale,
+        )
+
+
+class QuantizedBlock(DenseBlock):
+    """A layer whose weights take few different values."""
+
+    _caution = CAUTION
+
+    def _begin(self) -> list[Float]:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookMatrix)
+        averaged = super()._begin()
+        scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
+        by_entry = np.broadcast_to(scale.astype(np.float32), self.shape).ravel()
+        self._rounding = Rounding(weight.codebook, by_entry)
+        self._effective = self._weight.copy()
+        return averaged
+
+    def _moved(self) -> None:
+        self._rounding.round(self._weight.ravel(), self._effective.ravel())
+
+    def _format(self, parameters: list[Float]) -> Format:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookMatrix)
+        codes, levels = self._rounding.finished(parameters[0].astype(np.float32).ravel())
+        return CodebookMatrix(codes.reshape(self.shape), levels.astype(weight.dtype), weight.scale)

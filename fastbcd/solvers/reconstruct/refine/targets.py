@@ -1,0 +1,95 @@
+"""What the outputs of a network shall become: the dense network's, or labels, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from fastbcd._types import Float
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the outputs shall become.
+
+    Parameters
+    ----------
+    dense : (n, k) array
+        Outputs of the dense network.
+    labels : (n, k) array or None
+        Class indicators or target values, if there are any.
+    classify : bool
+        Cross-entropy of a softmax, or squared error.
+    temperature : float
+        Flattens the dense network's probabilities, which tells more about the other classes.
+    trust : float
+        alpha, the share of the dense network where there are labels.
+    """
+
+    dense: Float
+    labels: Float | None
+    classify: bool
+    temperature: float = 2.0
+    trust: float = 0.3
+
+    @property
+    def alpha(self) -> float:
+        """Share of the dense network."""
+        return 1.0 if self.labels is None else self.trust
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.dense)
+
+    @cached_property
+    def _soft(self) -> Float:
+        """Flattened probabilities of the dense network, (n, k)."""
+        return softmax(self.dense / self.dense.dtype.type(self.temperature))
+
+    def pull(self, u: Float, rows: Rows) -> Float:
+        """Return dU (b, k) for the outputs ``u`` of ``rows``."""
+        alpha, t = self.alpha, self.temperature
+        if not self.classify:
+            goal = self.dense[rows]
+            if self.labels is not None:
+                goal = alpha * goal + (1 - alpha) * self.labels[rows]
+            return np.asarray(goal - u, u.dtype)
+        pull = (alpha * t) * (self._soft[rows] - softmax(u / u.dtype.type(t)))
+        if self.labels is not None:
+            pull += (1 - alpha) * (self.labels[rows] - softmax(u))
+        return np.asarray(pull, u.dtype)
+
+    def loss(self, u: Float, rows: Rows) -> float:
+        """Return the mean loss whose negative gradient :meth:`pull` is, per row."""
+        alpha, t = self.alpha, self.temperature
+        u = u.astype(np.float64)
+        if not self.classify:
+            squares = alpha * np.square(self.dense[rows] - u)
+            if self.labels is not None:
+                squares = squares + (1 - alpha) * np.square(self.labels[rows] - u)
+            return float(0.5 * squares.sum(axis=1).mean())
+        loss = -alpha * t * t * np.sum(self._soft[rows] * log_softmax(u / t, axis=1), axis=1)
+        if self.labels is not None:
+            loss = loss - (1 - alpha) * np.sum(self.labels[rows] * log_softmax(u, axis=1), axis=1)
+        return float(loss.mean())
+
+    def changed(self, factor: float, dtype: np.dtype[np.floating]) -> Targets:
+        """Return the targets in other units and of another type."""
+        labels = None if self.labels is None else self.labels.astype(dtype)
+        if not self.classify and labels is not None:
+            labels = labels * dtype.type(factor)
+        return replace(self, dense=self.dense.astype(dtype) * dtype.type(factor), labels=labels)
+
+
+def softmax(u: Float) -> Float:
+    """Return the softmax of each row, in the type of ``u``."""
+    p: Float = np.exp(u - u.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return p

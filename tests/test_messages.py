@@ -1,0 +1,93 @@
+"""A wrong call at each step of the guide leads to a message that names the fault and the mend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.naive_bayes import GaussianNB
+
+import fastbcd
+from fastbcd import BCDClassifier, compress
+from fastbcd.display import ConvergenceDisplay
+from fastbcd.exceptions import BudgetError
+from fastbcd.schemes import LowRank, Prune
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def clf():
+    return BCDClassifier((8,), tol=1e-3, random_state=0).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"hidden_layer_sizes": (8, 0)}, ["hidden_layer_sizes", "(300, 100)", "(8, 0)"]),
+        ({"activation": "gelu"}, ["activation", "'relu'", "'gelu'"]),
+        ({"solver": "adam"}, ["solver", "'minibatch'", "'adam'"]),
+        ({"loss": "mse"}, ["loss", "'squared'", "'mse'"]),
+        ({"scheme": Prune}, ["scheme", "Prune(sparsity=0.9)"]),
+        ({"scheme": Prune()}, ["exactly one of", "sparsity", "none given"]),
+        ({"scheme": Prune(sparsity=95)}, ["sparsity=95", "for example 0.9"]),
+        ({"scheme": LowRank(rank=50)}, ["layer 0", "rank=50", "between 1 and 4"]),
+        ({"scheme": {4: Prune(sparsity=0.5)}}, ["no layer 4", "0 to 1", '"output"']),
+        ({"tau": -1}, ["tau", "above 0", "-1"]),
+        ({"max_iter": 0}, ["max_iter", "at least 1", "0"]),
+        ({"solver": "minibatch", "certificate": True}, ["certificate=True", 'solver="full"']),
+    ],
+    ids=str,
+)
+def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, words):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        BCDClassifier(**parameters).fit(X, Y)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda _: BCDClassifier().predict(X), NotFittedError, ["not fitted", "fit"]),
+        (lambda c: c.predict(X[:, :2]), ValueError, ["2 features", "4 features"]),
+        (lambda c: BCDClassifier().fit(X, np.zeros(150)), ValueError, ["one class only", "two"]),
+        (lambda c: compress(c, X, Y), ValueError, ["exactly one of", "max_bytes", "none given"]),
+        (lambda c: compress(c, X, Y, ratio=2, max_bytes=9), ValueError, ["max_bytes and ratio"]),
+        (lambda c: compress(c, X, Y, max_bytes=10), BudgetError, ["max_bytes=10", "the smallest"]),
+        (lambda c: compress(c, X, Y, ratio=0.5), ValueError, ["ratio", "above 1", "0.5"]),
+        (
+            lambda _: compress(GaussianNB().fit(X, Y), X, Y, ratio=2),
+            TypeError,
+            ["GaussianNB", "MLPClassifier", "torch.nn.Sequential"],
+        ),
+        (lambda c: compress(c, X[:, :3], Y, ratio=2), ValueError, ["3 features", "takes 4"]),
+        (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Give X"]),
+        (lambda _: BCDClassifier().partial_fit(X, Y), ValueError, ["classes", "first call"]),
+        (
+            lambda _: BCDClassifier(solver="full").partial_fit(X, Y, classes=[0, 1, 2]),
+            ValueError,
+            ['solver="full"', 'solver="minibatch"'],
+        ),
+        (
+            lambda _: BCDClassifier().fit(X, Y, X_val=X, y_val=Y),
+            ValueError,
+            ["early_stopping=True"],
+        ),
+        (
+            lambda _: ConvergenceDisplay.from_estimator(
+                BCDClassifier((8,)).partial_fit(X, Y, classes=[0, 1, 2])
+            ),
+            ValueError,
+            ["Only fit()"],
+        ),
+        (lambda _: fastbcd.warmup("int8"), ValueError, ["'int8'", "float32"]),
+        (lambda _: fastbcd.Prune, AttributeError, ["'Prune'", "schemes"]),
+    ],
+)
+def test_a_wrong_call_leads_to_a_message_that_mends_it(clf, call, error, words):
+    with pytest.raises(error) as caught:
+        call(clf)
+    for word in words:
+        assert word in str(caught.value)

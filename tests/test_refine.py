@@ -1,0 +1,266 @@
+"""Refinement of compressed networks: the kernels, the blocks of each format, the course."""
+
+import numpy as np
+import pytest
+
+from fastbcd._network import Layer, Network
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
+from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.schemes._support import supports
+from fastbcd.solvers.reconstruct import Calibration
+from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct.refine.batches import Batches
+from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
+from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd_kernels import masked_refit, sparse_batch
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def network(rng, widths=(12, 20, 15, 4), activation="relu"):
+    names = [activation] * (len(widths) - 2) + ["identity"]
+    return Network(
+        [
+            Layer(
+                DenseMatrix((rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32)),
+                rng.standard_normal(b).astype(np.float32),
+                name,
+            )
+            for a, b, name in zip(widths[:-1], widths[1:], names, strict=True)
+        ]
+    )
+
+
+def sparse_layer(rng, d=23, m=9, density=0.3):
+    weight = (rng.standard_normal((d, m)) * (rng.random((d, m)) < density)).astype(np.float32)
+    weight[:, 2] = 0
+    start, index = supports(weight != 0)
+    outputs = np.repeat(np.arange(m), np.diff(start))
+    return weight, start, index, outputs, np.ascontiguousarray(weight[index, outputs])
+
+
+# ------------------------------------------------------------------ kernels
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
+def test_products_equal_dense_ones(rng, density):
+    weight, start, index, outputs, values = sparse_layer(rng, density=density)
+    v = rng.standard_normal((23, 13)).astype(np.float32)
+    pull = rng.standard_normal((9, 13)).astype(np.float32)
+    intercept = rng.standard_normal(9).astype(np.float32)
+    mean = rng.standard_normal(23).astype(np.float32)
+    u, back = np.empty_like(pull), np.empty_like(v)
+    gradient = np.empty_like(values)
+    sparse_batch.forward(start, index, values, intercept, v, u)
+    sparse_batch.backward(start, index, values, pull, back)
+    sparse_batch.gradient(start, index, v, pull, mean, gradient)
+    np.testing.assert_allclose(u, weight.T @ v + intercept[:, None], atol=1e-5)
+    np.testing.assert_allclose(back, weight @ pull, atol=1e-5)
+    expected = (v - mean[:, None]) @ pull.T / 13
+    np.testing.assert_allclose(gradient, expected[index, outputs], atol=1e-5)
+
+
+def test_step_solves_on_the_support_and_keeps_the_mean_output(rng):
+    weight, start, index, outputs, values = sparse_layer(rng)
+    gram = np.cov(rng.standard_normal((80, 23)).T)
+    offset = np.concatenate([[0], np.cumsum(np.diff(start) ** 2)])
+    inverses = np.empty(offset[-1], np.float32)
+    masked_refit.masked_inverses(gram, start, index, offset, 0, 9, inverses)
+    gradient, velocity = rng.standard_normal((2, values.size)).astype(np.float32)
+    mean = rng.standard_normal(23).astype(np.float32)
+    intercept = rng.standard_normal(9).astype(np.float32)
+    before = weight.T @ mean + intercept
+    expected = values.astype(np.float64)
+    for i in range(9):
+        own = slice(start[i], start[i + 1])
+        rows = index[own]
+        solved = np.linalg.solve(gram[np.ix_(rows, rows)], gradient[own])
+        expected[own] += 0.1 * (0.7 * velocity[own] + solved - 0.01 * values[own])
+    sparse_batch.step(
+        gradient, start, index, offset, inverses, mean, 0.7, 0.1, 0.01, velocity, values, intercept
+    )
+    np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+    moved = np.zeros_like(weight)
+    moved[index, outputs] = values
+    np.testing.assert_allclose(moved.T @ mean + intercept, before, atol=1e-4)
+
+
+@pytest.mark.parametrize("dropped", [0, 64])
+def test_gather_transposes_and_drops(rng, dropped):
+    x, rows = rng.random((50, 11)), rng.permutation(50)[:19]
+    inputs = np.array([0, 3, 4, 9])
+    noise = np.frombuffer(rng.bytes(4 * 19), np.uint8)
+    out = np.full((11, 19), 7.0, np.float32)
+    sparse_batch.gather(x, rows, inputs, noise, dropped, out)
+    kept = dropped <= noise.reshape(19, 4).T
+    expected = x[np.ix_(rows, inputs)].T * kept * (256 / (256 - dropped))
+    np.testing.assert_allclose(out[inputs], expected, rtol=1e-6)
+    assert (np.delete(out, inputs, axis=0) == 7).all()
+
+
+def test_snap_takes_the_nearest_level(rng):
+    values, scale = rng.standard_normal(200).astype(np.float32), rng.random(200).astype("f") + 0.1
+    levels = np.sort(rng.standard_normal(5)).astype(np.float32)
+    codes, out = np.empty(200, np.int32), np.empty(200, np.float32)
+    sparse_batch.snap(values, scale, (levels[1:] + levels[:-1]) / 2, levels, codes, out)
+    options = levels * scale[:, None]
+    nearest = np.abs(options - values[:, None]).min(axis=1)
+    np.testing.assert_allclose(np.abs(out - values), nearest, atol=1e-6)
+    np.testing.assert_array_equal(out, options[np.arange(200), codes])
+
+
+# ------------------------------------------------------------------ targets and batches
+
+
+@pytest.mark.parametrize("classify", [True, False])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_pull_is_the_negative_gradient_of_the_loss(rng, classify, labelled):
+    labels = np.eye(4)[rng.integers(0, 4, 6)] if labelled else None
+    targets = Targets(rng.standard_normal((6, 4)), labels, classify)
+    u, rows = rng.standard_normal((6, 4)), np.arange(6)
+    pull = targets.pull(u, rows)
+    for i, k in ((0, 0), (3, 2), (5, 3)):
+        up, down = u.copy(), u.copy()
+        up[i, k] += 1e-5
+        down[i, k] -= 1e-5
+        slope = (targets.loss(up, rows) - targets.loss(down, rows)) / 2e-5 * 6
+        np.testing.assert_allclose(pull[i, k], -slope, rtol=1e-5, atol=1e-7)
+
+
+def test_batches_pass_over_all_rows(rng):
+    x = rng.random((60, 5))
+    rows = np.arange(10, 60)
+    batches = Batches(x, rows, 10, 0.0, np.random.RandomState(0))
+    seen = []
+    for _ in range(5):
+        chosen, v = batches.next(np.arange(5))
+        np.testing.assert_allclose(v.T, x[chosen], rtol=1e-6)
+        seen += chosen.tolist()
+    assert sorted(seen) == rows.tolist()
+    dropping = Batches(x, rows, 50, 0.3, np.random.RandomState(0))
+    _, v = dropping.next(np.arange(5))
+    assert 0.15 < np.mean(v == 0) < 0.45
+    np.testing.assert_allclose(v.mean(), x[rows].mean(), rtol=0.2)
+
+
+# ------------------------------------------------------------------ the chain
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "hard_tanh", "logistic", "leaky_relu"])
+@pytest.mark.parametrize("scheme", [Prune(density=0.2), Prune(density=0.6), LowRank(rank=3)])
+def test_a_small_step_lowers_the_loss_of_its_batch(rng, activation, scheme):
+    net = network(rng, activation=activation)
+    x = rng.standard_normal((500, 12)).astype(np.float32)
+    start = Calibration(net, x, None, True).reconstruct([scheme, scheme, None]).network
+    targets = Targets(net.forward(x), None, True)
+    rows = np.arange(500)
+    chain = Chain(start.layers, x, targets, rows)
+    before = targets.loss(chain.network().forward(x), rows)
+    np.testing.assert_allclose(chain.network().forward(x), start.forward(x), atol=1e-4)
+    chain.measure()
+    chain.step(np.ascontiguousarray(x.T), rows, 0.1, 0.0, 0.0)
+    assert targets.loss(chain.network().forward(x), rows) < before
+
+
+def test_supports_move_to_where_they_gain(rng):
+    # The output depends on inputs 3 and 7; the support starts on 0 and 1.
+    x = rng.standard_normal((800, 10)).astype(np.float32)
+    goal = x[:, [3]] - 2 * x[:, [7]]
+    weight = np.zeros((10, 1), np.float32)
+    weight[[0, 1]] = 1e-3
+    layer = Layer(SparseMatrix.from_dense(weight), np.zeros(1, np.float32), "identity")
+    block = SparseBlock(layer, True, True)
+    moments = Moments.of(x, goal[:, :0])
+    block.move_support(x, goal, moments, 1.0)
+    block.measure(moments)
+    assert block.used_inputs() is None or set(block.used_inputs()) == {3, 7}
+    assert block.weight().shape == (10, 1)
+    assert np.count_nonzero(block.weight()) == 0
+    for _ in range(200):
+        u = block.forward(np.ascontiguousarray(x.T))
+        block.step(np.ascontiguousarray(x.T), goal.T - u, 1.0, 0.7, 0.0)
+    found = block.layer(False).weight.to_dense()
+    assert set(np.flatnonzero(found)) == {3, 7}
+    np.testing.assert_allclose(found[[3, 7], 0], [1, -2], atol=0.05)
+
+
+def test_a_support_that_is_good_stays(rng):
+    x = rng.standard_normal((800, 10)).astype(np.float32)
+    weight = np.zeros((10, 1), np.float32)
+    weight[[3, 7]] = [[1], [-2]]
+    layer = Layer(SparseMatrix.from_dense(weight), np.zeros(1, np.float32), "identity")
+    block = SparseBlock(layer, True, True)
+    noise = 0.01 * rng.standard_normal((800, 1)).astype(np.float32)
+    block.move_support(x, noise, Moments.of(x, noise[:, :0]), 1.0)
+    np.testing.assert_array_equal(block.weight(), weight)
+
+
+SCHEMES = [
+    Prune(density=0.3),
+    LowRank(rank=3),
+    TensorTrain(rank=3),
+    Quantize(bits=3),
+    Quantize(method="ternary", per="column"),
+    Prune(density=0.4) + Quantize(bits=3),
+    LowRank(rank=3) + Quantize(bits=5),
+]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("classify", [True, False])
+def test_refinement_lowers_the_loss_and_keeps_the_format(rng, scheme, classify):
+    net = network(rng)
+    x = rng.standard_normal((3000, 12)).astype(np.float32)
+    calibration = Calibration(net, x, None, classify)
+    start = calibration.reconstruct([scheme, scheme, None]).network
+    targets = Targets(net.forward(x), None, classify)
+    found = refine(start, x, targets, Course(epochs=20, batch_size=50), np.random.RandomState(0))
+    fresh = np.random.default_rng(0).standard_normal((1000, 12)).astype(np.float32)
+    judge = Targets(net.forward(fresh), None, classify)
+    everything = np.arange(1000)
+    entropy = judge.loss(net.forward(fresh), everything)
+    losses = [judge.loss(n.forward(fresh), everything) - entropy for n in (found, start)]
+    assert losses[0] < 0.95 * losses[1]
+    for before, after in zip(start.layers, found.layers, strict=True):
+        assert type(before.weight) is type(after.weight)
+        assert before.weight.n_params == after.weight.n_params
+        assert before.weight.dtype == after.weight.dtype
+        if isinstance(after.weight, CodebookMatrix | CodebookSparseMatrix):
+            assert (np.diff(after.weight.codebook) >= 0).all()
+            assert after.weight.n_bits <= before.weight.n_bits
+
+
+def test_steps_that_are_too_long_are_shortened(rng):
+    net = network(rng)
+    x = rng.standard_normal((2000, 12)).astype(np.float32)
+    start = Calibration(net, x, None, True).reconstruct([Prune(density=0.3)] * 2 + [None]).network
+    targets = Targets(net.forward(x), None, True)
+    course = Course(epochs=10, batch_size=50, rate=300.0)
+    found = refine(start, x, targets, course, np.random.RandomState(0))
+    everything = np.arange(2000)
+    assert targets.loss(found.forward(x), everything) <= targets.loss(start.forward(x), everything)
+
+
+def test_an_interruption_carries_the_best_network(rng, monkeypatch):
+    net = network(rng)
+    x = rng.standard_normal((500, 12)).astype(np.float32)
+    original, calls = Chain.step, []
+
+    def interrupt(chain, *args):
+        calls.append(1)
+        if len(calls) == 60:
+            raise KeyboardInterrupt
+        original(chain, *args)
+
+    monkeypatch.setattr(Chain, "step", interrupt)
+    start = Calibration(net, x, None, True).reconstruct([Prune(density=0.3)] * 2 + [None]).network
+    targets = Targets(net.forward(x), None, True)
+    with pytest.raises(Interrupted) as raised:
+        refine(start, x, targets, Course(epochs=40, batch_size=50), np.random.RandomState(0))
+    best = raised.value.best
+    everything = np.arange(500)
+    assert targets.loss(best.forward(x), everything) < targets.loss(start.forward(x), everything)
