@@ -43,7 +43,13 @@ steady = sorted(taken[1:])[1]
 print(json.dumps({"import": imported, "first": taken[0], "steady": steady}))
 """
 
-EVERY_KERNEL = Path(__file__).with_name("every_kernel.py")
+EVERY_KERNEL = """
+import json, sys
+import fastbcd
+done = fastbcd.warmup(sys.argv[1])
+print(json.dumps({"seconds": done.seconds, "kernels": done.n_kernels, "missed": done.missed,
+                  "compiled": done.n_compiled}))
+"""
 
 
 def fresh_process(arguments: list[str], cache: Path) -> dict[str, Any]:
@@ -88,25 +94,29 @@ def first_fit(rounds: int) -> dict[str, float]:
 def all_kernels_cold(rounds: int, dtype: str) -> dict[str, Any]:
     """Compile all kernels into an empty cache: median seconds, number of kernels.
 
-    A fresh process calls every kernel as users of one type of data do; see
-    :mod:`bench.every_kernel`. A second one, which finds the cache full, is subtracted: what is
-    left is the compilation, as a user waits for it.
+    A fresh process fits tiny networks in every way that has kernels of its own, as
+    :func:`fastbcd.warmup` does, to data of one type. A second process, which finds the cache
+    full, is subtracted: what is left is the compilation, as a user waits for it.
 
     Raises
     ------
     RuntimeError
-        If a kernel was not reached: the benchmark has to be extended to it.
+        If a kernel was not reached: the warm-up has to be extended to it.
     """
     taken = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
             cold, warm = (
-                fresh_process([str(EVERY_KERNEL), dtype], Path(cache)) for _ in ("cold", "warm")
+                fresh_process(["-c", EVERY_KERNEL, dtype], Path(cache)) for _ in ("cold", "warm")
             )
         if cold["missed"]:
-            raise RuntimeError(f"bench/every_kernel.py does not reach {', '.join(cold['missed'])}.")
+            raise RuntimeError(f"The warm-up does not reach {', '.join(cold['missed'])}.")
         taken.append(cold["seconds"] - warm["seconds"])
-    return {"seconds": float(median(taken)), "kernels": cold["kernels"]}
+    return {
+        "seconds": float(median(taken)),
+        "kernels": cold["kernels"],
+        "compiled": cold["compiled"],
+    }
 
 
 def main() -> None:
