@@ -212,7 +212,7 @@ class SPDSystem:
         if self._size <= SMALL:
             matrix = matrix.astype(np.float64)
         matrix[np.diag_indices_from(matrix)] += ridge
-        self._matrix = matrix
+        self._matrix: Any = matrix
         if self._size > SMALL:
             # Upper in Fortran order is lower in C order.
             single = matrix.dtype == np.float32
