@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
     "abort_on_example_error": True,
     "within_subsection_order": "sphinx_gallery.sorting.ExampleTitleSortKey",
     "subsection_order": ExplicitOrder(["*"]),

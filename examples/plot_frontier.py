@@ -20,12 +20,12 @@ clf = BCDClassifier((128, 64), max_iter=30, random_state=0).fit(X_train, y_train
 # which takes a fraction of a second. No labels are used.
 
 display = FrontierDisplay.from_estimator(
-    clf, X_train, y_train, X_test=X_test, y_test=y_test, ratios=(2, 4, 8, 16), epochs=0
+    clf, X_train, y_train, X_test=X_test, y_test=y_test, ratios=(4, 8, 16), epochs=0
 )
 display.plot()
 
 # %%
-# With a short refinement, and the better of both ways for each layer:
+# With a short refinement, and the best way for each layer:
 
 refined = FrontierDisplay.from_estimator(
     clf,
@@ -33,9 +33,9 @@ refined = FrontierDisplay.from_estimator(
     y_train,
     X_test=X_test,
     y_test=y_test,
-    schemes={"either, by layer, refined": None},
-    ratios=(4, 8, 16, 32),
-    epochs=5,
+    schemes={"best for each layer, refined": None},
+    ratios=(8, 16, 32),
+    epochs=3,
 )
 both = FrontierDisplay({**display.paths, **refined.paths}, display.dense, display.score_name)
 both.plot()
@@ -44,5 +44,5 @@ both.plot()
 # Or let the loss decide: the smallest network that loses at most two points, judged on rows that
 # are set aside.
 
-small = clf.compress(X_train, y_train, max_score_drop=0.02, epochs=2)
+small = clf.compress(X_train, y_train, max_score_drop=0.02, epochs=1)
 print(f"{small.compression_report_.ratio:.1f} times smaller, {small.score(X_test, y_test):.4f}")

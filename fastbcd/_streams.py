@@ -48,7 +48,8 @@ _SETTINGS = [
     for strategy in (zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
     for memory in (4, 6, 8)
 ]
-_LONG = 1 << 20
+_LONG = 1 << 17
+"""Bytes from which one setting must do."""
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ uses, so predictions before and after agree bit by bit. What training left behin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastbcd._files import write_atomic
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
 from fastbcd._plain import (
     from_plain,
     labels_from_plain,
@@ -30,12 +28,11 @@ from fastbcd._plain import (
     to_plain,
 )
 from fastbcd._safetensors import DamagedError, expect, pack, unpack
-from fastbcd._streams import Encoded, decode, deflate, encode, inflate
-from fastbcd._types import Float
+from fastbcd._stored_network import NEWER, describe, rebuild
+from fastbcd._streams import deflate, encode, inflate
 from fastbcd._version import __version__
-from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.estimators import BCDClassifier, BCDRegressor
-from fastbcd.formats import FORMATS, Format
+from fastbcd.formats import Format
 from fastbcd.solvers import ConvergenceRecord
 
 __all__ = ["encoded_size", "load", "save"]
@@ -51,9 +48,6 @@ CLASSES: dict[str, type[Any]] = {cls.__name__: cls for cls in (BCDClassifier, BC
 PRIVATE = {"BCDClassifier": "_n_labels", "BCDRegressor": "_two_dimensional"}
 """What each class keeps of the shape of its targets."""
 
-MAX_FREE = 1 << 27
-"""Entries of a matrix of one value: its codes take no bits, so that a file could ask for any."""
-
 FAULTS = (
     ValueError,
     KeyError,
@@ -64,8 +58,6 @@ FAULTS = (
     AttributeError,
 )
 """What nonsense can raise anywhere."""
-
-NEWER = "Upgrade to read it: pip install -U fastbcd"
 
 
 def save(estimator: Any, path: str | PathLike[str]) -> None:
@@ -157,14 +149,7 @@ def to_bytes(estimator: Any) -> bytes:
     if type(estimator) is not CLASSES.get(name):
         raise TypeError(f"Can save {' and '.join(CLASSES)}, not {name}.")
     check_is_fitted(estimator)
-    arrays: dict[str, NDArray[Any]] = {}
-    layers = []
-    for index, layer in enumerate(estimator.network_.layers):
-        encoded = encode({**layer.weight.state_dict(), "intercept": layer.intercept})
-        arrays |= {f"{index}.{key}": array for key, array in encoded.arrays.items()}
-        described = {"kind": layer.weight.kind, "activation": layer.activation}
-        described |= {"short": encoded.short, "packed": encoded.packed}
-        layers.append({key: value for key, value in described.items() if value})
+    arrays, layers = describe(estimator.network_)
     details = _json(
         {
             "params": {k: to_plain(k, v) for k, v in estimator.get_params(deep=False).items()},
@@ -217,7 +202,7 @@ def _read(data: bytes) -> Any:
     unknown = sorted(set(params) - set(CLASSES[name]._get_param_names()))
     expect(not unknown, f"{name} has no parameter {', '.join(unknown)} here. {NEWER}")
     estimator = CLASSES[name](**params)
-    network = _network(details["layers"], arrays)
+    network = rebuild(details["layers"], arrays)
     _restore(estimator, details["fitted"], network)
     report = report_from_plain(details["report"])
     if report is not None:
@@ -266,42 +251,3 @@ def _restore(estimator: Any, fitted: dict[str, Any], network: Network) -> None:
     estimator.convergence_ = ConvergenceRecord()
     estimator.objective_curve_ = estimator.convergence_.objective
     estimator.validation_scores_ = []
-
-
-def _network(described: Any, arrays: Mapping[str, NDArray[Any]]) -> Network:
-    """Rebuild the layers, and check that they follow one another."""
-    expect(isinstance(described, list) and len(described) > 0, "it has no layers")
-    by_layer: list[dict[str, NDArray[Any]]] = [{} for _ in described]
-    for key, array in arrays.items():
-        index, _, name = key.partition(".")
-        expect(index.isdecimal() and int(index) < len(described), f"the array {key!r} is unknown")
-        by_layer[int(index)][name] = array
-    layers: list[Layer] = []
-    for number, (entry, own) in enumerate(zip(described, by_layer, strict=True)):
-        where = f"layer {number}"
-        expect(isinstance(entry, dict), f"{where} is not described")
-        kind, activation = entry["kind"], entry["activation"]
-        expect(kind in FORMATS, f"{where} is stored as {kind!r}, which is unknown here. {NEWER}")
-        known = activation in ALL_ACTIVATIONS
-        expect(known, f"{where} has the activation {activation!r}, which is unknown here. {NEWER}")
-        state = decode(Encoded(own, entry.get("packed", {}), entry.get("short", {})))
-        intercept: Float = state.pop("intercept")
-        _check_size(state, where)
-        weight = FORMATS[kind].from_state(state)
-        fits = intercept.shape == (weight.shape[1],) and intercept.dtype.kind == "f"
-        expect(fits, f"{where} has other intercepts than columns")
-        follows = not layers or layers[-1].weight.shape[1] == weight.shape[0]
-        expect(follows, f"{where} does not take what the layer before it gives")
-        layers.append(Layer(weight, intercept, activation))
-    return Network(layers)
-
-
-def _check_size(state: Mapping[str, NDArray[Any]], where: str) -> None:
-    """Refuse codes that take no bits, if there are absurdly many."""
-    for key, sizes in state.items():
-        if key.rpartition(".")[2] == "shape":
-            codebook = state.get(f"{key.removesuffix('shape')}codebook")
-            entries = np.prod(sizes.astype(np.float64))
-            expect(
-                codebook is None or codebook.size > 1 or entries <= MAX_FREE, f"{where} is absurd"
-            )

@@ -22,7 +22,7 @@ N_IN, HIDDEN = 24, 18
 
 
 def weight(rng, shape, density=1.0):
-    dense = rng.standard_normal(shape) / np.sqrt(shape[0] * density)
+    dense = rng.standard_normal(shape) / np.sqrt(shape[0] * max(density, 0.1))
     return dense * (rng.random(shape) < density)
 
 

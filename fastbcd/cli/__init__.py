@@ -78,5 +78,5 @@ def _run(options: Any) -> None:
     commands[options.command](options)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"fastbcd: warning: {message}", file=sys.stderr)

@@ -62,14 +62,13 @@ def fit(options: Namespace) -> None:
 def compress_model(options: Namespace) -> None:
     """Make a saved network small and save the result."""
     model = read_model(options.model, options.allow_pickle)
-    table = read_table(options.data, options.target)
+    table = _table_for(model, options)
     n_hidden = len(getattr(model, "coefs_", [])) - 1
-    x = _matched(model, table)
     budget = {name: getattr(options, name) for name in BUDGETS if getattr(options, name)}
     with _unnamed():
         small = compress(
             model,
-            x,
+            table.x,
             table.y,
             scheme=_scheme(options, n_hidden),
             random_state=options.seed,
@@ -110,7 +109,7 @@ def export(options: Namespace) -> None:
     elif kind == "c":
         x = None
         if options.data is not None:
-            x = _matched(model, read_table(options.data, options.target))
+            x = _table_for(model, options).x
         model.to_c(options.output, arithmetic=options.arithmetic, X=x)
     else:
         module = model.to_torch()
@@ -125,9 +124,8 @@ def export(options: Namespace) -> None:
 def predict(options: Namespace) -> None:
     """Print or write the predictions of a saved network for the rows of a table."""
     model = storage.load(options.model)
-    double = model.network_.layers[0].weight.dtype == np.float64
-    table = read_table(options.data, options.target, np.float64 if double else np.float32)
-    x = _matched(model, table)
+    table = _table_for(model, options)
+    x = table.x
     with _unnamed():
         if not options.proba:
             found, header = model.predict(x), ["prediction"]
@@ -145,7 +143,7 @@ def predict(options: Namespace) -> None:
     else:
         write_atomic(options.output, text.getvalue().encode())
     if table.y is not None:
-        print(f"score: {_score(model, Table(x, table.y, None)):.4f}", file=sys.stderr)
+        print(f"score: {_score(model, table):.4f}", file=sys.stderr)
 
 
 def read_model(path: str, allow_pickle: bool) -> Any:
@@ -188,21 +186,25 @@ def _scheme(options: Namespace, n_hidden: int) -> Any:
     return {**by_layer, "output": schemes.Quantize(bits=options.output_bits)}
 
 
-def _matched(model: Any, table: Table) -> Any:
-    """Return the columns of ``table`` that ``model`` was trained on, in its order."""
+def _table_for(model: Any, options: Namespace) -> Table:
+    """Read the columns that ``model`` was trained on, in its order and type."""
     names = getattr(model, "feature_names_in_", None)
-    if names is not None and table.names is not None:
-        missing = [name for name in names if name not in table.names]
-        if missing:
-            raise ValueError(f"The table has no column {', '.join(missing)}; the model needs it.")
-        return table.x[:, [table.names.index(name) for name in names]]
-    n_features = getattr(model, "n_features_in_", table.x.shape[1])
+    wanted = None if names is None else names.tolist()
+    coefs = getattr(model, "coefs_", None)
+    dtype = np.float32 if coefs is None else coefs[0].dtype
+    table = read_table(options.data, options.target, dtype, wanted)
+    if wanted is not None and table.names is not None and table.names != wanted:
+        missing = [name for name in wanted if name not in table.names]
+        raise ValueError(
+            f"{options.data} has no column {', '.join(missing)}, which the model needs."
+        )
+    n_features: Any = getattr(model, "n_features_in_", 0)
     if table.x.shape[1] == n_features + 1 and table.y is None:
         raise ValueError(
-            f"The table has {n_features + 1} columns, the model takes {n_features}. If one of them "
-            "is the target, name it by --target."
+            f"{options.data} has {n_features + 1} columns, the model takes {n_features}. If one of "
+            "them is the target, name it by --target."
         )
-    return table.x
+    return table
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class Table:
     names: list[str] | None
 
 
-def read_table(path: str, target: str | None, dtype: Any = np.float32) -> Table:
+def read_table(
+    path: str, target: str | None, dtype: Any = np.float32, wanted: Sequence[str] | None = None
+) -> Table:
     """Read a table.
 
     Parameters
@@ -48,6 +51,9 @@ def read_table(path: str, target: str | None, dtype: Any = np.float32) -> Table:
         Of ``.npz``, the name of the array.
     dtype : dtype
         Type of the features.
+    wanted : sequence of str, optional
+        Names of the features to read, in this order, if the header has them all; others are left
+        out. By default all columns but the target.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def read_table(path: str, target: str | None, dtype: Any = np.float32) -> Table:
         return _read_numpy(path, target, dtype)
     with open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            return _read_csv(path, file, target, dtype)
+            return _read_csv(path, file, target, dtype, wanted)
         except UnicodeDecodeError:
             raise ValueError(
                 f"{path} is not text in UTF-8. Is it a .npz by another name?"
@@ -82,8 +88,12 @@ def _read_numpy(path: str, target: str | None, dtype: Any) -> Table:
         for name in ("X", *([target] if target else [])):
             if name not in loaded:
                 raise ValueError(f"{path} has no array {name!r}; it has {', '.join(loaded)}.")
-        x = _features(path, loaded["X"], dtype)
-        y = loaded[target] if target else None
+        try:
+            raw = loaded["X"]
+            y = loaded[target] if target else None
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+    x = _features(path, raw, dtype)
     if y is not None and len(y) != len(x):
         raise ValueError(f"{path}: X has {len(x)} rows, {target} has {len(y)}.")
     return Table(x, y, None)
@@ -95,7 +105,9 @@ def _features(path: str, x: NDArray[Any], dtype: Any) -> Float:
     return x.reshape(len(x), -1).astype(dtype)
 
 
-def _read_csv(path: str, file: Any, target: str | None, dtype: Any) -> Table:
+def _read_csv(
+    path: str, file: Any, target: str | None, dtype: Any, wanted: Sequence[str] | None
+) -> Table:
     first = file.readline()
     file.seek(0)
     delimiter = max(DELIMITERS, key=first.count)
@@ -112,8 +124,10 @@ def _read_csv(path: str, file: Any, target: str | None, dtype: Any) -> Table:
     for line, row in enumerate(rows, first_line):
         if len(row) != width:
             raise ValueError(f"{path}, line {line}: {len(row)} cells, {width} before.")
-    column = None if target is None else _column(path, target, header, width)
+    column = -1 if target is None else _column(path, target, header, width)
     kept = [index for index in range(width) if index != column]
+    if header is not None and wanted is not None and set(wanted) <= set(header):
+        kept = [header.index(name) for name in wanted]
     x = np.empty((len(rows), len(kept)), dtype)
     for line, row in enumerate(rows):
         try:
@@ -127,7 +141,7 @@ def _read_csv(path: str, file: Any, target: str | None, dtype: Any) -> Table:
                 f"{mend}"
             ) from None
     names = None if header is None else [header[index] for index in kept]
-    y = None if column is None else labels([row[column].strip() for row in rows])
+    y = None if target is None else labels([row[column].strip() for row in rows])
     return Table(x, y, names)
 
 

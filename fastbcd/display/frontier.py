@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from fastbcd.compression import compress
 from fastbcd.display import _style
 from fastbcd.exceptions import BudgetError
-from fastbcd.schemes import LowRank, Prune, Scheme
+from fastbcd.schemes import LowRank, Prune, Quantize, Scheme
 
 Path = Sequence[tuple[float, float]]
 
@@ -78,7 +78,7 @@ class FrontierDisplay:
             Rows to score on; by default ``X`` and ``y``, which flatters.
         schemes : dict of str to Scheme or None, optional
             Name and kind of each line; the schemes are given without an amount, and None lets
-            every layer choose. By default pruning, low rank, and the choice.
+            every layer choose. By default pruning, quantising, low rank, and the choice.
         ratios : sequence of float
             How many times smaller. Sizes that cannot be reached are left out.
         scoring : str or callable, optional
@@ -96,7 +96,12 @@ class FrontierDisplay:
         if X_test is None:
             X_test, y_test = X, y
         if schemes is None:
-            schemes = {"prune": Prune(), "low rank": LowRank(), "either, by layer": None}
+            schemes = {
+                "prune": Prune(),
+                "quantise": Quantize(),
+                "low rank": LowRank(),
+                "best for each layer": None,
+            }
         scorer = check_scoring(estimator, scoring)
         paths: dict[str, list[tuple[float, float]]] = {}
         dense = None

@@ -1,4 +1,4 @@
-"""An ONNX graph under construction: constants and nodes, each answered by the name of its output."""
+"""An ONNX graph under construction: constants and nodes, each known by the name of its output."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Weights of each format as ONNX: stored small, and decoded by standard nodes.
 
-The nodes depend on constants alone, so a runtime that folds constants decodes the weights once, when
-it loads the model, and computes as fast as with dense ones. Nothing newer than opset 13 is used.
+The nodes depend on constants alone, so a runtime that folds constants decodes the weights once,
+when it loads the model, and computes as fast as with dense ones. Nothing newer than opset 13 is
+used.
 """
 
 from __future__ import annotations
@@ -145,9 +146,9 @@ Core = tuple[str, int, int]
 def _cores(graph: Graph, matrix: TensorTrainMatrix | CodebookTrainMatrix) -> list[Core]:
     cores: list[Core] = []
     if isinstance(matrix, TensorTrainMatrix):
-        for core in matrix.cores:
-            rows, mode, columns = core.shape
-            cores.append((graph.constant(core.reshape(rows, -1)), mode, columns))
+        for entries in matrix.cores:
+            rows, mode, columns = entries.shape
+            cores.append((graph.constant(entries.reshape(rows, -1)), mode, columns))
         return cores
     start = 0
     for k, mode in enumerate(matrix.modes):

@@ -87,11 +87,12 @@ Written by fastbcd {__version__}: {_what(estimator, task)}.
 {_MEANING[task.kind]}
 void @outputs(x, outputs)        what these are made of
 
-x holds @@N_FEATURES finite floats, prepared as in training, and is not changed. Include the header
-in one C99 or C++ file. Arithmetic is {arithmetic}.
-Constants take @@TABLE_BYTES bytes of flash besides the code. Scratch memory takes @@RAM_BYTES bytes
-in static buffers, so calls must not overlap; #define @@BUFFER as nothing before the header is
-included to have them on the stack instead.
+x holds @@N_FEATURES finite floats, prepared as in training; it is not changed.
+Include the header in one C99 or C++ file. Arithmetic is {arithmetic}.
+
+Constants take @@TABLE_BYTES bytes of flash besides the code. Scratch memory takes
+@@RAM_BYTES bytes in static buffers, so calls must not overlap. To have it on the stack
+instead, #define @@BUFFER as nothing before the header is included.
 
 Example, which prints "{_printed(estimator, task, row)}"{about}:
 

@@ -24,6 +24,9 @@ from fastbcd.export.c_weights import affine_layers
 
 ARITHMETIC = ("float", "int8")
 
+MOST_ROWS = 4096
+"""Rows that the ranges of the activations are taken from."""
+
 
 def to_c(
     estimator: Any,
@@ -56,7 +59,7 @@ def to_c(
         default.
     X : (n_samples, n_features) array, optional
         Rows like those that the network will see. "int8" takes from them the range of every
-        activation; values beyond it are clipped.
+        activation, of 4096 evenly spaced ones if there are more; values beyond it are clipped.
     allow_dense : bool, default=False
         Write a matrix that has no compressed form in C with all its entries rather than refuse
         it.
@@ -80,7 +83,9 @@ def to_c(
     prefix = identifier(name, target)
     rows = None
     if X is not None:
-        rows = np.asarray(as_dense(estimator._check_inputs(X)), np.float64)
+        checked = estimator._check_inputs(X)
+        every = -(-checked.shape[0] // MOST_ROWS)
+        rows = np.asarray(as_dense(checked[::every]), np.float64)
     elif arithmetic == "int8":
         raise ValueError(
             'arithmetic="int8" needs X, rows like those that the network will see: they tell the '

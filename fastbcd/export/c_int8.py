@@ -179,11 +179,11 @@ class Int8Writer:
         values = storage.values
         if storage.form.endswith("codes"):
             values = values.astype(np.int16)
-        values = self._tables.add(values, f"values_{index}")
+        table = self._tables.add(values, f"values_{index}")
         stream = self._tables.add(storage.stream, f"stream_{index}") if storage.stream.size else "0"
         self._lines.append(
             f"    {self._kernels.call(storage, batched=False)}({source}, {step.zero}, sums,\n"
-            f"        {arguments(storage, values, stream)});"
+            f"        {arguments(storage, table, stream)});"
         )
 
     def _rescaling(self, index: int, rescaling: Rescaling) -> tuple[str, int]:
@@ -206,9 +206,8 @@ class Int8Writer:
         name = "round"
         if isinstance(function, PiecewiseLinear) and 0 < function.slope < 1:
             name = f"round_{layer.activation}"
-            smaller = (
-                f"(sum < 0 ? (int32_t)@rescaled(factor[n], {slope_of(function)}, 31) : factor[n])"
-            )
+            slope = round(function.slope * 2**31)
+            smaller = f"(sum < 0 ? (int32_t)@rescaled(factor[n], {slope}, 31) : factor[n])"
             self._rounding(name, smaller, ", negative ones through a smaller factor")
         else:
             self._rounding(name, "factor[n]", "")
@@ -220,8 +219,3 @@ class Int8Writer:
             self._helpers["look_up"] = _LOOK_UP
             table = self._tables.add(layer.table, f"table_{index}")
             self._lines.append(f"    @look_up(q, {n_out}, {table});")
-
-
-def slope_of(function: PiecewiseLinear) -> int:
-    """Return the slope for negative arguments in units of 2^-31."""
-    return round(function.slope * 2**31)

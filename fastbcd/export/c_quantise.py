@@ -2,10 +2,10 @@
 
 Every vector of activations lies on a grid, x = offset + scale (q - zero) with q from -128 to 127,
 that spans what a calibration sample shows. Zero is a point of it, but where all activations have
-one sign. Every column of a weight
-matrix is a step times int8 numbers; a matrix of few distinct numbers keeps its codebook, in int16
-and with one step, because large and small levels differ by more than 8 bits. A product then is an exact sum of integers in units of
-scale * step_j, to which the rounded intercept is added, with what the offset contributes, and its next grid is reached by
+one sign. Every column of a weight matrix is a step times int8 numbers; a matrix of few distinct
+numbers keeps its codebook, in int16 and with one step, because large and small levels differ by
+more than 8 bits. A product then is an exact sum of integers in units of scale * step_j. To it the
+rounded intercept is added, with what the offset contributes, and the next grid is reached by
 
     q' = clip(zero' + round(sum * factor_j / 2^shift))
 
@@ -152,7 +152,7 @@ class IntegerNetwork:
     layers: list[IntegerLayer] = field(default_factory=list)
 
 
-def quantise(layers: list[Affine], x: Float64) -> IntegerNetwork:
+def quantise(layers: list[Affine], x: Float) -> IntegerNetwork:
     """Return a network in integers.
 
     Parameters
@@ -172,7 +172,7 @@ def quantise(layers: list[Affine], x: Float64) -> IntegerNetwork:
         moved = np.sum([_applied(part, offset) for part in layer.parts], axis=0)[0]
         layer = replace(layer, intercept=layer.intercept + moved)
         steps = [_steps(part, grid, x - offset, layer.intercept) for part in layer.parts]
-        x = ALL_ACTIVATIONS[layer.activation].value(u.copy())
+        x = ALL_ACTIVATIONS[layer.activation].value(u)
         integer = _added(steps, layer)
         if index < len(layers) - 1:
             integer = _activated(integer, u, x)
@@ -182,14 +182,14 @@ def quantise(layers: list[Affine], x: Float64) -> IntegerNetwork:
     return network
 
 
-def _applied(part: Part, x: Float64) -> Float64:
+def _applied(part: Part, x: Float) -> Float:
     """Return the products with ``x`` in floating point."""
     for product in part:
         x = product.apply(x)
     return x
 
 
-def _steps(part: Part, grid: Grid, x: Float64, intercept: Float) -> list[Step]:
+def _steps(part: Part, grid: Grid, x: Float, intercept: Float) -> list[Step]:
     """Return the steps of a part, given its inputs in floating point, their offset taken off."""
     steps = []
     for product in part[:-1]:
@@ -257,7 +257,7 @@ def _added(parts: list[list[Step]], layer: Affine) -> IntegerLayer:
     return IntegerLayer(parts, intercept, unit, layer.activation)
 
 
-def _activated(layer: IntegerLayer, u: Float64, v: Float64) -> IntegerLayer:
+def _activated(layer: IntegerLayer, u: Float, v: Float) -> IntegerLayer:
     """Return a layer with the way from its sums, which mean ``u``, to its activations ``v``."""
     least = float(layer.unit.max()) / 256
     activation = layer.activation

@@ -37,6 +37,9 @@ class GapCode(NamedTuple):
     growth: int
 
 
+NO_GAPS = GapCode(0, 0)
+
+
 @dataclass(frozen=True)
 class Storage:
     """A matrix as it lies in flash.
@@ -66,7 +69,7 @@ class Storage:
     stream: NDArray[np.uint8]
     bits: int = 0
     count: int = 0
-    gaps: GapCode = GapCode(0, 0)
+    gaps: GapCode = NO_GAPS
 
     @property
     def n_bytes(self) -> int:

@@ -151,7 +151,7 @@ def task_of(estimator: BCDClassifier | BCDRegressor, n_outputs: int) -> Task:
 def class_table(classes: NDArray[Any]) -> str:
     """Return the definition of ``@classes``: integers, doubles or strings in UTF-8."""
     values = classes.tolist()
-    if classes.dtype.kind in "bui":
+    if classes.dtype.kind in ("b", "i", "u"):
         low, high = min(values), max(values)
         if low >= -(2**31) and high < 2**31:
             c_type = "int32_t"

@@ -27,7 +27,7 @@ def identifier(name: str | None, path: PurePath) -> str:
     """
     if name is None:
         return _made_of(path.stem)
-    valid = isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name, re.ASCII)
+    valid = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(name), re.ASCII)
     if not valid or "__" in name or len(name) > LONGEST_NAME:
         raise ValueError(
             f"name must be a C identifier of at most {LONGEST_NAME} ASCII letters, digits and "

@@ -161,42 +161,54 @@ def _summands(weight: Format) -> list[Format]:
 
 
 def _part(weight: Format, cores: bool, allow_dense: bool) -> Part:
-    dense = (Product(weight.to_dense()),)
     if isinstance(weight, CodebookTrainMatrix):
         weight = weight.to_train()
     if isinstance(weight, DenseMatrix | SparseMatrix):
-        return dense
+        return _whole(weight)
     if isinstance(weight, CodebookMatrix):
-        return (Product(weight.codebook[weight.codes], weight.scale),)
+        return (_scaled(weight.codebook[weight.codes], weight.scale),)
     if isinstance(weight, CodebookSparseMatrix):
         unscaled = SparseMatrix(
             weight.codebook[weight.codes], weight.columns, weight.row_lengths, weight.shape[1]
         )
-        return (Product(unscaled.to_dense(), weight.scale),)
+        return (_scaled(unscaled.to_dense(), weight.scale),)
     if isinstance(weight, LowRankMatrix):
-        return _smaller(dense, (Product(weight.left), Product(weight.right)))
+        return _smaller(weight, (Product(weight.left), Product(weight.right)))
     if isinstance(weight, TensorTrainMatrix):
         cut = _cut(weight)
         if cut is None:
             if allow_dense:
-                return dense
+                return _whole(weight)
             raise _UnsupportedError(
                 f"no first ones of its modes {weight.modes} multiply to {weight.shape[0]}, the "
                 "number of its inputs. Choose modes of the inputs followed by modes of the outputs."
             )
         train = _train(weight, cut)
         factors = tuple(_merged(side) for side in (train[:cut], train[cut:]) if side)
-        return _smaller(dense, factors, train) if cores else _smaller(dense, factors)
+        return _smaller(weight, factors, train) if cores else _smaller(weight, factors)
     if allow_dense:
-        return dense
+        return _whole(weight)
     raise _UnsupportedError(
         f"{type(weight).__name__} is none of the formats that the writer knows. "
         "Use one of fastbcd.formats."
     )
 
 
-def _smaller(*parts: Part) -> Part:
-    """Return the part of the fewest bytes; the last of equals."""
+def _whole(weight: Format) -> Part:
+    return (Product(weight.to_dense()),)
+
+
+def _scaled(weight: Float, scale: Float | None) -> Product:
+    """Return a product; one scale for all columns becomes part of the codebook."""
+    if scale is None or (scale == scale[0]).all():
+        return Product(weight if scale is None else weight * scale[0])
+    return Product(weight, scale)
+
+
+def _smaller(weight: Format, *parts: Part) -> Part:
+    """Return the part of the fewest bytes, the last of equals; the matrix itself may be one."""
+    if weight.n_params >= weight.shape[0] * weight.shape[1]:
+        parts = (_whole(weight), *parts)
     return min(reversed(parts), key=lambda part: sum(product.n_bytes for product in part))
 
 

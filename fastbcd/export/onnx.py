@@ -81,7 +81,7 @@ def to_onnx(
     if isinstance(estimator, Pipeline):
         from fastbcd.export.skl2onnx import convert_pipeline
 
-        model = convert_pipeline(estimator, opset)
+        model: onnx.ModelProto = convert_pipeline(estimator, opset)
     elif isinstance(estimator, BCDClassifier | BCDRegressor):
         check_is_fitted(estimator)
         model = _model(module, estimator, opset)
@@ -152,8 +152,8 @@ def class_labels(estimator: BCDClassifier) -> Any:
     if classes.dtype.kind == "U" or all(isinstance(label, str) for label in classes.tolist()):
         return classes.astype(object)
     raise ValueError(
-        f"ONNX has no labels of type {classes.dtype} such as {classes[0]!r}. Train with labels that "
-        "are numbers or strings."
+        f"ONNX has no labels of type {classes.dtype} such as {classes[0]!r}. Train with labels "
+        "that are numbers or strings."
     )
 
 
@@ -163,7 +163,10 @@ def _activated(graph: Graph, x: str, activation: str) -> str:
     if activation == "hard_tanh":
         return graph.node("Clip", x, graph.constant(-1), graph.constant(1))
     if activation == "leaky_relu":
-        return graph.node("LeakyRelu", x, alpha=LEAK)
+        if graph.dtype == np.float32:
+            return graph.node("LeakyRelu", x, alpha=LEAK)
+        # Attributes are of single precision.
+        return graph.node("Max", x, graph.node("Mul", x, graph.constant(LEAK)))
     return graph.node(ACTIVATIONS[activation], x)
 
 
@@ -190,7 +193,7 @@ def _model(module: Any, estimator: Any, opset: int) -> onnx.ModelProto:
         results = [helper.make_tensor_value_info("variable", number, [None, n_out])]
     body = helper.make_graph(graph.nodes, "fastbcd", inputs, results, graph.tensors())
     operators = [helper.make_opsetid("", opset)]
-    model = helper.make_model(
+    model: onnx.ModelProto = helper.make_model(
         body,
         producer_name="fastbcd",
         producer_version=__version__,

@@ -20,8 +20,8 @@ ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     """Return scikit-learn's MLP with dense weights and the same predictions.
 
-    ``predict``, ``predict_proba``, ``score`` and ``partial_fit`` work on it, and so do the tools that
-    take an MLP, such as converters. Two classes share one logit there, the difference of ours.
+    ``predict``, ``predict_proba``, ``score`` and ``partial_fit`` work on it, and so do the tools
+    that take an MLP, such as converters. Two classes share one logit there, the difference of ours.
 
     Parameters
     ----------

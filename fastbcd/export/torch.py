@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def to_torch(estimator: Any) -> torch.nn.Sequential:
         import torch
     except ImportError:
         raise ImportError("to_torch needs PyTorch: pip install 'fastbcd[torch]'") from None
-    activations = {
+    activations: dict[str, Callable[[], torch.nn.Module]] = {
         "relu": torch.nn.ReLU,
         "leaky_relu": lambda: torch.nn.LeakyReLU(LEAK),
         "hard_tanh": torch.nn.Hardtanh,

@@ -241,5 +241,8 @@ class Prune(Scheme):
 
     def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
         """Return good weights with each of ``counts``, ascending, non-zeros."""
-        keep = [Prune(n_nonzero=count)._keep for count in counts]
-        return _curves.pruned_path(target, metric, counts, keep)
+        key = (id(target), *counts)
+        if key not in metric.searched:
+            keep = [Prune(n_nonzero=count)._keep for count in counts]
+            metric.searched[key] = target, _curves.pruned_path(target, metric, counts, keep)
+        return metric.searched[key][1]

@@ -1,0 +1,1 @@
+"""Sizes and times of networks that leave Python."""
