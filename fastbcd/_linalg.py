@@ -91,9 +91,7 @@ def squared_distance(a: Float, b: Float, weight: Float64) -> float:
     """Return sum_i weight_i ||a_i - b_i||^2 over the rows of two (n, d) arrays."""
     return float(
         sum(
-            by_rows(
-                lambda rows: weighted_squared_distance(a[rows], b[rows], weight[rows]), a.shape
-            )
+            by_rows(lambda rows: weighted_squared_distance(a[rows], b[rows], weight[rows]), a.shape)
         )
     )
 
