@@ -240,6 +240,14 @@ class Prune(Scheme):
         ]
 
     def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
-        """Return good weights with each of ``counts``, ascending, non-zeros."""
+        """Return good weights with each of ``counts``, ascending, non-zeros.
+
+        Parameters
+        ----------
+        target, metric
+            As in :meth:`project_in_metric`.
+        counts : sequence of int
+            Numbers of non-zeros, ascending.
+        """
         keep = [Prune(n_nonzero=count)._keep for count in counts]
         return _curves.pruned_path(target, metric, counts, keep)
