@@ -43,59 +43,22 @@ steady = sorted(taken[1:])[1]
 print(json.dumps({"import": imported, "first": taken[0], "steady": steady}))
 """
 
-ALL_KERNELS = """
-import importlib, json, pkgutil, time, warnings
-from itertools import product
-import numpy as np
-from numba.core.registry import CPUDispatcher
-import fastbcd_kernels
-from fastbcd import BCDClassifier, BCDRegressor
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.losses import LOSSES
-from fastbcd.schemes import LowRank, Prune, TensorTrain
-warnings.simplefilter("ignore")
-rng = np.random.default_rng(0)
-PLAIN = {"scheme": None, "activation": "relu", "solver": "full", "loss": "auto"}
-OTHERS = [("activation", name) for name in ACTIVATIONS]
-OTHERS += [("scheme", one) for one in (Prune(sparsity=0.5), LowRank(rank=2), TensorTrain(rank=2))]
-OTHERS += [("solver", name) for name in ("full", "minibatch")]
-OTHERS += [("loss", name) for name in LOSSES]
-
-def fit_everything():
-    for dtype, (name, value) in product((np.float32, np.float64), OTHERS):
-        X = rng.standard_normal((30, 6)).astype(dtype)
-        options = {**PLAIN, name: value}
-        for kind, y in ((BCDClassifier, (X[:, 0] > 0).astype(int)), (BCDRegressor, X[:, 0])):
-            estimator = kind((8, 8), max_iter=3, **options)
-            try:
-                estimator.fit(X, y).predict(X)
-            except ValueError:
-                continue  # a choice that this estimator does not have
-
-taken = []
-for _ in range(2):
-    start = time.perf_counter()
-    fit_everything()
-    taken.append(time.perf_counter() - start)
-kernels, missed = 0, []
-for module in pkgutil.iter_modules(fastbcd_kernels.__path__):
-    members = vars(importlib.import_module(f"fastbcd_kernels.{module.name}"))
-    for name, member in members.items():
-        if isinstance(member, CPUDispatcher):
-            kernels += 1
-            if not member.signatures:
-                missed.append(f"{module.name}.{name}")
-print(json.dumps({"seconds": taken[0] - taken[1], "kernels": kernels, "missed": missed}))
+EVERY_KERNEL = """
+import json, sys
+import fastbcd
+done = fastbcd.warmup(sys.argv[1])
+print(json.dumps({"seconds": done.seconds, "kernels": done.n_kernels, "missed": done.missed,
+                  "compiled": done.n_compiled}))
 """
 
 
-def fresh_process(code: str, cache: Path) -> dict[str, Any]:
-    """Run ``code`` in a new process, away from the checkout, and return what it printed."""
+def fresh_process(arguments: list[str], cache: Path) -> dict[str, Any]:
+    """Run Python in a new process, away from the checkout, and return what it printed."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     for name in ("NUMBA_DISABLE_JIT", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *arguments],
         cwd=cache,
         env=environment,
         capture_output=True,
@@ -111,7 +74,7 @@ def fresh_process(code: str, cache: Path) -> dict[str, Any]:
 def import_time(rounds: int) -> float:
     """Return the median seconds of ``import fastbcd``, but for the first, from a cold disk."""
     with tempfile.TemporaryDirectory() as cache:
-        runs = [fresh_process(IMPORT, Path(cache)) for _ in range(rounds + 1)][1:]
+        runs = [fresh_process(["-c", IMPORT], Path(cache)) for _ in range(rounds + 1)][1:]
     heavy = runs[0]["heavy"]
     if heavy:
         raise RuntimeError(f"import fastbcd loads {', '.join(heavy)}.")
@@ -124,33 +87,47 @@ def first_fit(rounds: int) -> dict[str, float]:
     The cache is warm: one process fills it beforehand.
     """
     with tempfile.TemporaryDirectory() as cache:
-        runs = [fresh_process(FIRST_FIT, Path(cache)) for _ in range(rounds + 1)][1:]
+        runs = [fresh_process(["-c", FIRST_FIT], Path(cache)) for _ in range(rounds + 1)][1:]
     return {name: float(median(run[name] for run in runs)) for name in runs[0]}
 
 
-def all_kernels_cold(rounds: int) -> dict[str, Any]:
-    """Compile all kernels into an empty cache: median seconds, number of kernels, kernels missed.
+def all_kernels_cold(rounds: int, dtype: str) -> dict[str, Any]:
+    """Compile all kernels into an empty cache: median seconds, number of kernels.
 
-    The estimators are fitted to tiny data with every activation, scheme, solver, loss and type,
-    twice; the second time, in which nothing is compiled, is subtracted.
+    A fresh process fits tiny networks in every way that has kernels of its own, as
+    :func:`fastbcd.warmup` does, to data of one type. A second process, which finds the cache
+    full, is subtracted: what is left is the compilation, as a user waits for it.
+
+    Raises
+    ------
+    RuntimeError
+        If a kernel was not reached: the warm-up has to be extended to it.
     """
-    runs = []
+    taken = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
-            runs.append(fresh_process(ALL_KERNELS, Path(cache)))
-    return {**runs[0], "seconds": float(median(run["seconds"] for run in runs))}
+            cold, warm = (
+                fresh_process(["-c", EVERY_KERNEL, dtype], Path(cache)) for _ in ("cold", "warm")
+            )
+        if cold["missed"]:
+            raise RuntimeError(f"The warm-up does not reach {', '.join(cold['missed'])}.")
+        taken.append(cold["seconds"] - warm["seconds"])
+    return {
+        "seconds": float(median(taken)),
+        "kernels": cold["kernels"],
+        "compiled": cold["compiled"],
+    }
 
 
 def main() -> None:
     """Print the measurements."""
     fit = first_fit(3)
-    cold = all_kernels_cold(1)
     print(f"import fastbcd: {import_time(7):.3f} s")
     print(f"import of the estimators: {fit['import']:.2f} s")
     print(f"first fit with a warm cache: {fit['first']:.2f} s, later fits {fit['steady']:.2f} s")
-    print(f"all {cold['kernels']} kernels compiled: {cold['seconds']:.1f} s")
-    if cold["missed"]:
-        print(f"  but for those that no estimator reached: {', '.join(cold['missed'])}")
+    for dtype in ("float32", "float64"):
+        cold = all_kernels_cold(1, dtype)
+        print(f"all {cold['kernels']} kernels compiled, {dtype}: {cold['seconds']:.1f} s")
 
 
 if __name__ == "__main__":

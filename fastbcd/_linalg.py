@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -127,6 +127,10 @@ def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
     return add_product(out, x, weight)
 
 
+@overload
+def gram(v: Float, sample_weight: Float64 | None, wide: Literal[True] = True) -> Float64: ...
+@overload
+def gram(v: Float, sample_weight: Float64 | None, wide: Literal[False]) -> Float: ...
 def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     """Return [V 1]' S [V 1], the Gram matrix of the inputs and a column of ones.
 
@@ -161,6 +165,12 @@ def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     return total
 
 
+@overload
+def cross(
+    v: Float, u: Float, sample_weight: Float64 | None, wide: Literal[True] = True
+) -> Float64: ...
+@overload
+def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: Literal[False]) -> Float: ...
 def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     """Return [V 1]' S U, shape (d + 1, m); arguments as for :func:`gram`. Cost: 2 n d m flops."""
     n, d = v.shape
@@ -202,10 +212,11 @@ class SPDSystem:
         if self._size <= SMALL:
             matrix = matrix.astype(np.float64)
         matrix[np.diag_indices_from(matrix)] += ridge
-        self._matrix = matrix
+        self._matrix: Any = matrix
         if self._size > SMALL:
             # Upper in Fortran order is lower in C order.
-            potrf = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
+            single = matrix.dtype == np.float32
+            potrf: Any = lapack.spotrf if single else lapack.dpotrf
             self._matrix, info = potrf(matrix.T, lower=False, clean=False, overwrite_a=True)
             self._check(info)
 

@@ -75,6 +75,8 @@ class Network:
         out : (n, n_out) C-contiguous array of the network's type, optional
             Where to write the outputs; other memory than ``x``.
         """
+        if not self.layers:
+            return x
         return self._forward(x, out)
 
     @cached_property

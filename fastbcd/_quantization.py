@@ -32,7 +32,7 @@ EVENTS = 1 << 19
 """Events of a uniform grid that are sorted; with more, a range of scales is tried."""
 
 TRIED_SCALES = 32
-"""So many, from clipping at the mean magnitude to clipping at the largest."""
+"""How many, from clipping at the mean magnitude to clipping at the largest."""
 
 TINY = 1e-300
 """Stands for zero in denominators."""
@@ -213,6 +213,53 @@ def _scale_by_search(magnitudes: Float64, levels: int, counts: NDArray[Any]) -> 
         better = np.square(product) / reached > worth
         worth[better] = (np.square(product) / reached)[better]
         scale[better] = (product / reached)[better]
+        return bool(better.any())
+
+    for share in np.linspace(0, 1, TRIED_SCALES):
+        improve(mean ** (1 - share) * largest**share / top)
+    for _ in range(MAX_ITERATIONS):
+        if not improve(scale):
+            break
+    return scale
+
+
+def given_scale(
+    values: Float, codebook: Float64, present: NDArray[np.bool_] | None = None
+) -> Float64:
+    """Return the scale with which a given codebook comes nearest to each row, or nearly so.
+
+    Parameters
+    ----------
+    values : (m, n) array
+        What to encode.
+    codebook : (levels,) increasing array
+        The values to scale.
+    present : (m, n) boolean array, optional
+        Entries that count.
+
+    Returns
+    -------
+    (m,) non-negative array
+        A fixed point of the alternation between codes and scale, started from the best of
+        ``TRIED_SCALES`` scales.
+    """
+    wide = np.asarray(values, np.float64).T
+    used = None if present is None else present.T
+    top = max(float(np.abs(codebook).max()), TINY)
+    magnitudes = np.abs(wide)
+    largest = np.maximum(magnitudes.max(axis=0), TINY)
+    mean = np.maximum(magnitudes.mean(axis=0), TINY)
+    scale, worth = np.zeros(largest.size), np.zeros(largest.size)
+
+    def improve(tried: Float64) -> bool:
+        chosen = codebook[nearest_codes(wide, codebook, tried)]
+        if used is not None:
+            chosen = chosen * used
+        product = np.maximum((wide * chosen).sum(axis=0), 0.0)
+        square = np.maximum(np.square(chosen).sum(axis=0), TINY)
+        better = np.square(product) / square > worth * (1 + 1e-12)
+        worth[better] = (np.square(product) / square)[better]
+        scale[better] = (product / square)[better]
         return bool(better.any())
 
     for share in np.linspace(0, 1, TRIED_SCALES):

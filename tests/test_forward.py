@@ -118,8 +118,9 @@ def test_the_stored_form_and_the_dense_one_agree(scheme, monkeypatch):
     x = rows_of(70)
     outs = []
     for bound in (1e-9, 1e9):
-        for name in ("SPARSE_ROW", "SPARSE_BLOCK"):
-            monkeypatch.setattr(_sparse_format, name, {4: bound, 8: bound})
+        for module in (_sparse_format, _products):
+            for name in ("SPARSE_ROW", "SPARSE_BATCH"):
+                monkeypatch.setattr(module, name, {4: bound, 8: bound})
         network, _ = network_of(scheme)
         outs += [network.forward(x), np.vstack([network.forward(row[None]) for row in x])]
     for out in outs[1:]:
@@ -184,6 +185,20 @@ def test_few_non_zeros_and_thin_factors_are_multiplied_by_as_they_are():
         assert type(thick.product(batch)) is FactorProduct
 
 
+def test_a_row_with_few_zeros_is_left_to_the_dense_product():
+    rng = np.random.default_rng(0)
+    made = Prune(density=0.1).project(rng.normal(size=(100, 40)).astype(np.float32))
+    product, bias, space = made.product(batch=False), np.zeros(40, np.float32), Workspace()
+    assert type(product) is SparseProduct
+    x, out = rng.normal(size=100).astype(np.float32), np.empty(40, np.float32)
+    for n_zeros in (80, 50, 31, 29, 0):
+        x[:n_zeros] = 0
+        x[n_zeros:] = 1
+        product.row(x, bias, 1.0, out, space)
+        np.testing.assert_allclose(out, x @ made.to_dense(), rtol=1e-4, atol=1e-5)
+        assert ("_dense_product" in vars(made)) == (n_zeros < 30)
+
+
 def test_a_matrix_of_zeros_gives_the_bias():
     made = SparseMatrix.from_dense(np.zeros((7, 4)))
     bias = np.arange(4.0)
@@ -225,5 +240,10 @@ def test_a_workspace_keeps_the_largest_array_of_a_name():
 
 
 def test_the_bounds_are_given_for_both_types():
-    for bounds in (_products.SPARSE_ROW, _products.SPARSE_BLOCK):
+    for bounds in (_products.SPARSE_ROW, _products.SPARSE_BATCH):
         assert set(bounds) == {4, 8}
+
+
+def test_a_network_without_layers_returns_its_inputs():
+    x = rows_of(3)
+    np.testing.assert_array_equal(Network([]).forward(x), x)

@@ -220,7 +220,9 @@ def test_gram_of_the_inputs_is_computed_once(monkeypatch):
     seen = []
     gram = _linalg.gram
     monkeypatch.setattr(
-        _linalg, "gram", lambda v, *more, **how: seen.append(v is problem.x) or gram(v, *more, **how)
+        _linalg,
+        "gram",
+        lambda v, *more, **how: seen.append(v is problem.x) or gram(v, *more, **how),
     )
     sweep(problem, weights, intercepts, 4)
     assert sum(seen) == 1

@@ -245,6 +245,68 @@ def test_max_score_drop(digits, mlp):
     assert found.score_before - found.score_after <= 0.05
 
 
+def test_validation_data_judge_the_drop(digits, mlp):
+    X, y = digits
+    parts = X[:1200], y[:1200]
+    new = X[1200:], y[1200:]
+    options = {"max_score_drop": 0.03, "epochs": 3, "random_state": 0}
+    small = compress(mlp, *parts, validation_data=new, **options)
+    report = small.compression_report_
+    assert report.score_before == mlp.score(*new)
+    assert report.score_after == small.score(*new)
+    assert report.score_before - report.score_after <= 0.03
+    assert not any("validation_data" in note for note in report.warnings)
+    set_aside = compress(mlp, *parts, **options)
+    assert any("validation_data" in note for note in set_aside.compression_report_.warnings)
+    piped = make_pipeline(StandardScaler().fit(X), mlp)
+    scaled = compress(piped, *parts, validation_data=new, **options)
+    assert scaled.compression_report_.score_before == piped.score(*new)
+    with pytest.raises(ValueError, match="which is not given"):
+        compress(mlp, *parts, ratio=4, validation_data=new)
+    with pytest.raises(ValueError, match="has 3 features"):
+        compress(mlp, *parts, validation_data=(X[:, :3], y), **options)
+
+
+def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch):
+    from fastbcd._compress.job import Job
+
+    X, y = digits
+    original, calls = Job.one_shot, []
+
+    def interrupt(job, schemes):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return original(job, schemes)
+
+    monkeypatch.setattr(Job, "one_shot", interrupt)
+    options = {"max_score_drop": 0.05, "epochs": 2, "random_state": 0}
+    small = compress(mlp, X, y, **options)
+    assert len(calls) == 4
+    assert small.score(X, y) > 0.8
+    assert any("interrupted" in note for note in small.compression_report_.warnings)
+    with pytest.raises(KeyboardInterrupt):
+        compress(mlp, X, y, **options)  # at once: there is nothing yet
+
+
+def test_kinds_without_sizes_are_refused(digits, mlp):
+    with pytest.raises(ValueError, match="no amount that a budget could choose"):
+        compress(mlp, digits[0], ratio=4, scheme=LowRank() + Prune())
+
+
+def test_the_record_of_the_source_is_not_taken_over(digits):
+    X, y = digits
+    source = quiet_fit(BCDClassifier((16,), max_iter=5, random_state=0), X, y)
+    assert source.n_iter_ > 0
+    for small in (
+        source.compress(X, scheme=Prune(sparsity=0.5), epochs=0),
+        source.compress(scheme=Prune(sparsity=0.5)),
+    ):
+        assert small.n_iter_ == small.best_iter_ == 0
+        assert len(small.objective_curve_) == 0
+    assert source.n_iter_ > 0
+
+
 def test_a_drop_that_cannot_be_met_is_reported(digits, mlp, monkeypatch):
     from fastbcd._compress.job import Job
 

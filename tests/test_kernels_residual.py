@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import reference
 
-from fastbcd_kernels.residual import add_bias_piecewise_linear, weighted_squared_distance
+from fastbcd_kernels.residual import (
+    add_bias_piecewise_linear,
+    column_sums,
+    weighted_squared_distance,
+)
 
 TOL = {np.float32: 1e-5, np.float64: 1e-13}
 SHAPES = [(0, 3), (3, 0), (1, 1), (1, 50), (50, 1), (31, 17)]
@@ -86,3 +90,13 @@ def test_activation_takes_infinities_to_their_limits(dtype, slope):
     add_bias_piecewise_linear(z, np.zeros(2, dtype), slope)
     assert z[0, 0] == np.inf
     assert z[0, 1] == (-np.inf if slope else 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (50, 7)], ids=str)
+def test_column_sums_are_weighted_and_summed_in_double(dtype, shape):
+    rng = np.random.default_rng(0)
+    a, weight = rng.normal(size=shape).astype(dtype), rng.uniform(0, 2, shape[0])
+    out = np.full(shape[1], np.nan)
+    column_sums(a, weight, out)
+    np.testing.assert_allclose(out, weight @ a.astype(np.float64), rtol=1e-12, atol=1e-14)

@@ -12,9 +12,12 @@ from fastbcd._linalg import (
     SPDSystem,
     activation_gain,
     add_product,
+    by_rows,
     cross,
     gram,
     linear,
+    solving_type,
+    squared_distance,
 )
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
@@ -150,3 +153,56 @@ def test_small_and_large_systems_agree(monkeypatch):
     monkeypatch.setattr(_linalg, "SMALL", 0)
     large = SPDSystem(a @ a.T, np.ones(20)).solve(rhs)
     np.testing.assert_allclose(small, large, rtol=1e-10, atol=1e-12)
+
+
+@each_weighting
+def test_narrow_sums_agree_with_wide_ones_and_have_the_type_of_the_data(weighted):
+    v, u = normal(500, 6, dtype=np.float32), normal(500, 3, dtype=np.float32, seed=2)
+    weight = row_weights(500, weighted)
+    for narrow, wide in (
+        (gram(v, weight, wide=False), gram(v, weight)),
+        (cross(v, u, weight, wide=False), cross(v, u, weight)),
+    ):
+        assert narrow.dtype == np.float32
+        assert wide.dtype == np.float64
+        np.testing.assert_allclose(np.tril(narrow), np.tril(wide), rtol=1e-5, atol=1e-3)
+    long = np.ones((CHUNK + 1, 2), np.float32)
+    assert gram(long, None, wide=False).dtype == np.float64
+
+
+def test_only_well_conditioned_float32_systems_are_solved_in_float32():
+    ridge = np.array([2.0, 1.0])
+    single, double = np.dtype(np.float32), np.dtype(np.float64)
+    assert solving_type(10.0, ridge, single) == single
+    assert solving_type(10.0, ridge, double) == double
+    assert solving_type(10.0 * _linalg.SINGLE_BELOW, ridge, single) == double
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_a_float32_system_is_solved_to_its_precision(n):
+    a, rhs = normal(n, n + 3, dtype=np.float32), normal(n, 4, dtype=np.float32)
+    matrix, ridge = a @ a.T, np.full(n, 5.0)
+    x = SPDSystem(matrix.copy(), ridge).solve(rhs)
+    assert x.dtype == np.float32
+    expected = np.linalg.solve(matrix.astype(np.float64) + np.diag(ridge), rhs)
+    np.testing.assert_allclose(x, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1200])
+def test_a_pass_by_rows_visits_each_row_once_with_the_same_bits_in_one_thread_and_two(
+    monkeypatch, n
+):
+    a, b, weight = normal(n, 1024), normal(n, 1024, seed=1), row_weights(n, True)
+    sums, visits = [], []
+    for n_threads in (1, 2):
+        monkeypatch.setattr(_linalg, "n_blas_threads", lambda n=n_threads: n)
+        visited = np.zeros(n, int)
+
+        def visit(rows, visited=visited):
+            visited[rows] += 1
+
+        by_rows(visit, a.shape)
+        visits.append(visited)
+        sums.append(squared_distance(a, b, weight))
+    np.testing.assert_array_equal(visits, 1)
+    assert sums[0] == sums[1] == pytest.approx(weight @ np.sum((a - b) ** 2, axis=1))

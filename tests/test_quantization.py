@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fastbcd import _quantization as quantization
 from fastbcd._quantization import kmeans, nearest_codes, symmetric_grid, uniform_scale
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.schemes.quantize import shared_codebook
 
 numbers = st.lists(st.integers(-20, 20), min_size=1, max_size=9).map(
     lambda values: np.array(values, np.float64)
@@ -246,3 +247,30 @@ def test_encoding_one_core_after_the_other_makes_up_for_errors(base):
         errors.append(np.sum((weight - finer.to_dense()) ** 2) / np.sum(weight**2))
     assert errors[0] < 0.1
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
+
+
+def test_layers_share_a_codebook_up_to_their_scales():
+    rng = np.random.default_rng(7)
+    layers = [size * rng.normal(size=(40, 30)) for size in (0.01, 1.0, 30.0)]
+    values = shared_codebook(layers, 16)
+    assert len(values) == 16
+    for layer in layers:
+        made = Quantize(codebook=values).project(layer)
+        ratios = made.codebook / np.sort(values)
+        np.testing.assert_allclose(ratios, ratios[0])
+        own = Quantize(levels=16).project(layer)
+        shared_error, own_error = (np.sum((layer - one.to_dense()) ** 2) for one in (made, own))
+        assert own_error <= shared_error <= 1.5 * own_error
+        by_column = Quantize(codebook=values, per="column").project(layer)
+        np.testing.assert_array_equal(by_column.codebook, np.sort(values))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scale_of_a_given_grid_is_near_the_best(seed):
+    values = np.random.default_rng(seed).normal(size=(1, 300))
+    for levels in (2, 3, 4, 9):
+        grid = symmetric_grid(levels)
+        best = cost_of(values[0], uniform_scale(np.abs(values), levels) * grid)
+        found = cost_of(values[0], quantization.given_scale(values, grid) * grid)
+        assert best <= found * (1 + 1e-12)
+        assert found <= 1.02 * best

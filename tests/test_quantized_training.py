@@ -156,3 +156,41 @@ def test_a_budget_chooses_the_bits(dense, digits):
     small = dense.compress(X[:300], y[:300], scheme=Quantize(), max_bytes=5000, epochs=0)
     assert small.compression_report_.total.n_bytes <= 5000
     assert small.layers_[0].kind == "codebook"
+
+
+def test_inputs_that_are_plainly_right_are_used_and_all_others_checked(dense, digits):
+    X = digits[0][:70]
+    expected = dense.predict_proba(X)
+    calls = []
+
+    class Spied(BCDClassifier):
+        def _plainly_right(self, X):
+            calls.append(super()._plainly_right(X))
+            return calls[-1]
+
+    spied = clone(dense)
+    spied.__class__ = Spied
+    vars(spied).update(vars(dense))
+    wide = np.zeros((70, 128))
+    wide[:, ::2] = X
+    for given, plain in (
+        (X, True),
+        (X.astype(np.float32), True),
+        (X.astype(np.float16), False),
+        (X.tolist(), False),
+        (np.asfortranarray(X), False),
+        (wide[:, ::2], False),
+    ):
+        np.testing.assert_allclose(spied.predict_proba(given), expected, atol=1e-2)
+        assert calls.pop() == plain
+    for bad in (np.nan, np.inf, -np.inf):
+        wrong = X.copy()
+        wrong[3, 5] = bad
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            spied.predict(wrong)
+    for shape in ((5, 63), (64,), (5, 64, 1), (0, 64)):
+        with pytest.raises(ValueError, match=r"."):
+            spied.predict(np.zeros(shape))
+    spied.predict(np.full((1, 64), 1e200))  # finite, though its square is not
+    with pytest.raises(ValueError, match="not fitted"):
+        BCDClassifier().predict(X)

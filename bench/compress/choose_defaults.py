@@ -2,8 +2,8 @@
 
     FASTBCD_DATA=FOLDER python -m bench.compress.choose_defaults [mnist letter watch_har]
 
-A sixth of the training rows is held out (for watch_har whole persons would be fairer; rows are
-what a user of ``compress`` has). The dense network, scikit-learn's MLPClassifier, is trained without
+A sixth of the training rows is held out. (Of watch_har whole persons would be fairer; rows are what
+a user of ``compress`` has.) The dense network, scikit-learn's MLPClassifier, is trained without
 them, compressed once by layers, and refined with each variant of the settings. What is printed
 is the accuracy of the rows held out, at each sparsity and on average. The rows that the network is
 refined on, and the seed, are the same for all variants.

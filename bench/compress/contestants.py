@@ -36,11 +36,12 @@ def ours(
     amount: str,
     training: bool = True,
     only: Sequence[str] = (OURS, IMITATED, REFINED),
+    suffix: str = "",
     **budget: Any,
 ) -> float:
     """Add our rows: one-shot on the calibration rows, refined on all rows without and with labels.
 
-    Returns the seconds of the run with labels, 0 without training.
+    ``suffix`` tells variants apart. Returns the seconds of the run with labels, 0 without training.
     """
     some, x, y = of.x, of.data.x, of.data.y
     runs: dict[str, tuple[Any, Any, Any]] = {
@@ -61,7 +62,7 @@ def ours(
                 layers = small.compression_report_.layers[: len(of.hidden_sizes)]
                 errors = errors_text(layer.output_error for layer in layers)
             return judge(
-                of, amount, method, small.network_, seconds,
+                of, amount, method + suffix, small.network_, seconds,
                 labels=y is not None, layer_errors=errors,
             )  # fmt: skip
 
@@ -70,7 +71,7 @@ def ours(
     seconds = 0.0
     for method in only:
         if training or method == OURS:
-            row = table.add(of.name, amount, method, run(method))
+            row = table.add(of.name, amount, method + suffix, run(method))
             if row is not None and method == REFINED:
                 seconds = row.seconds
     return seconds

@@ -109,6 +109,8 @@ def measure(of: Problem, table: Table, bits: int, training: bool) -> None:
         scheme = fastbcd.schemes.Quantize(bits=bits)
         warm_up(of, scheme=scheme)
         seconds = ours(of, table, amount, training, scheme=scheme) or seconds
+        scheme = fastbcd.schemes.Quantize(bits=bits, per="column")
+        ours(of, table, amount, training, suffix=", per output", scheme=scheme)
     per_layer = n_bytes(of, bits, 2**bits * len(of.hidden_sizes))
     outputs = sum(w.shape[1] for w in of.weights[:-1])
     per_grid = n_bytes(of, bits, 2 * outputs)

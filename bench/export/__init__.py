@@ -1,1 +1,1 @@
-"""Benchmarks of what leaves Python: files, ONNX and C."""
+"""Sizes and times of networks that leave Python."""

@@ -1,6 +1,6 @@
 """Bytes of a saved network, beside the entropy of the symbols that it consists of.
 
-    python -m bench.export.file_size --data FOLDER --cache FOLDER
+    python -m bench.export.file_size [--fresh]
 
 The bound is the zeroth-order entropy of the gaps between non-zeros and of the codes, each by its
 own frequencies, which a decoder would have to be told besides, plus all other numbers as they are.
@@ -12,7 +12,7 @@ import argparse
 
 import numpy as np
 
-from bench.export.networks import add_arguments, networks
+from bench.export.networks import networks
 from fastbcd import storage
 
 
@@ -38,23 +38,21 @@ def bound(layer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    dense, pruned, compressed, X_test, y_test = networks(parser.parse_args())
-    before = dense.score(X_test, y_test)
-    print(f"{'network':22s} {'accuracy':>8s} {'bytes':>8s} {'bound':>8s} {'over':>6s}  per layer")
-    for name, estimator in (("dense", dense), ("pruned", pruned), ("pruned, 4 bits", compressed)):
+    parser.add_argument("--fresh", action="store_true", help="train and compress again")
+    found, data = networks(parser.parse_args().fresh)
+    print(f"{'network':16s} {'accuracy':>8s} {'bytes':>8s} {'bound':>8s} {'over':>6s}  per layer")
+    for name, estimator in found.items():
         size = len(storage.to_bytes(estimator))
         least = sum(map(bound, estimator.network_.layers))
         layers = ", ".join(str(storage.encoded_size(matrix)) for matrix in estimator.layers_)
         print(
-            f"{name:22s} {estimator.score(X_test, y_test):8.4f} {size:8d} {least:8.0f} "
+            f"{name:16s} {estimator.score(data.x_test, data.y_test):8.4f} {size:8d} {least:8.0f} "
             f"{size / least - 1:6.1%}  {layers}"
         )
-    weights = [matrix.to_dense() for matrix in compressed.layers_[:-1]]
-    total = sum(w.size for w in (layer.weight.to_dense() for layer in dense.network_.layers[:-1]))
-    kept = sum(np.count_nonzero(weight) for weight in weights)
+    dense, _, compressed = found.values()
+    total = sum(matrix.n_params for matrix in dense.layers_[:-1])
+    kept = sum(np.count_nonzero(matrix.to_dense()) for matrix in compressed.layers_[:-1])
     print(f"hidden weights kept: {kept} of {total}, {kept / total:.2%}")
-    print(f"accuracy lost: {100 * (before - compressed.score(X_test, y_test)):.2f} points")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Bytes of ONNX files and their latency in ONNX Runtime: dense against self-decompressing.
 
-    python -m bench.export.onnx_runtime --data FOLDER --cache FOLDER
+    python -m bench.export.onnx_runtime
 
 Both are the same kind of session: one thread, all optimisations. Sessions take turns.
 """
@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 
-from bench.export.networks import add_arguments, networks
+from bench.export.networks import networks
 from bench.timing import race
 
 BATCHES = (1, 64, 1024)
@@ -32,11 +32,10 @@ def session(model):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=21)
     args = parser.parse_args()
-    dense, pruned, compressed, X_test, _ = networks(args)
-    estimators = {"dense": dense, "pruned": pruned, "pruned, 4 bits": compressed}
+    estimators, data = networks()
+    X_test = data.x_test
     sessions = {}
     print(f"{'network':16s} {'bytes':>8s} {'load ms':>8s} {'error':>9s}  labels equal")
     for name, estimator in estimators.items():

@@ -10,7 +10,7 @@ it broke even with OpenBLAS on one core of an AVX-512 machine (``python -m bench
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +22,16 @@ from fastbcd_kernels.residual import add_bias_piecewise_linear
 
 BLOCK: int = kernel.BLOCK
 
-SPARSE_ROW = {4: 0.08, 8: 0.2}
-"""Density below which one row is multiplied by the non-zeros, by bytes of a number."""
+SPARSE_ROW = {4: 0.07, 8: 0.2}
+"""Share of the products of inputs and weights that are not zero, below which one row is multiplied
+by the non-zeros; by bytes of a number."""
 
-SPARSE_BLOCK = {4: 0.15, 8: 0.3}
-"""The same for a block."""
+SPARSE_BATCH = {4: 0.1, 8: 0.12}
+"""Density below which many rows are multiplied by the non-zeros."""
 
-FACTORS = 0.7
-"""Entries of the factors, relative to the matrix, below which they are multiplied by."""
+FACTORS = {False: 0.5, True: 0.7}
+"""Entries of the factors, relative to the matrix, below which one row (False) or many (True) are
+multiplied by them."""
 
 SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
 """One row is multiplied by a dense matrix with more entries than the first only where a smaller
@@ -166,16 +168,28 @@ class SparseProduct(Product):
         The non-zeros, row by row.
     n_out : int
         Number of columns.
+    dense : callable
+        Returns the product with the same matrix written out, to which one row is left that has too
+        many entries that are not zero.
     """
 
     in_blocks = True
 
-    def __init__(self, arrays: SparseArrays, n_out: int) -> None:
+    def __init__(self, arrays: SparseArrays, n_out: int, dense: Callable[[], Product]) -> None:
         self._by_row = arrays
         self._by_column = arrays.by_column(n_out)
+        self._dense = dense
+        size = (arrays.starts.size - 1) * n_out
+        density = arrays.places.size / max(size, 1)
+        # Entries of a row that are not zero, up to which the non-zeros are the faster way.
+        self._most = SPARSE_ROW[arrays.values.itemsize] * (arrays.starts.size - 1)
+        self._most = self._most / density if density > 0 else np.inf
 
     def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n_out,) for one row ``x`` (n_in,)."""
+        if x.size > self._most and np.count_nonzero(x) > self._most:
+            self._dense().row(x, bias, slope, out, space)
+            return
         kernel.sparse_row(x, *self._by_row, bias, slope, out)
 
     def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:

@@ -95,5 +95,8 @@ class CodebookMatrix(Format):
         return cls(codes.reshape(rows, columns), codebook, scale)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
-        return type(self)(self.codes, self.codebook * self.dtype.type(factor), self.scale)
+        """Return the format of ``factor * W``; a codebook with scales stays as it is."""
+        number = self.dtype.type(factor)
+        if self.scale is None:
+            return type(self)(self.codes, self.codebook * number)
+        return type(self)(self.codes, self.codebook, self.scale * number)

@@ -118,12 +118,11 @@ class CodebookSparseMatrix(SparseFormat):
         return cls(codes, codebook, columns, row_lengths, n_out, scale)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
-        return type(self)(
-            self.codes,
-            self.codebook * self.dtype.type(factor),
-            self.columns,
-            self.row_lengths,
-            self.shape[1],
-            self.scale,
-        )
+        """Return the format of ``factor * W``; a codebook with scales stays as it is."""
+        codebook, scale, number = self.codebook, self.scale, self.dtype.type(factor)
+        if scale is None:
+            codebook = codebook * number
+        else:
+            scale = scale * number
+        places = self.columns, self.row_lengths, self.shape[1]
+        return type(self)(self.codes, codebook, *places, scale)

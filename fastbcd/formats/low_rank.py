@@ -56,7 +56,7 @@ class LowRankMatrix(Format):
 
     def cost(self, batch: bool) -> float:
         """Return the time of two thin products relative to that of a dense one."""
-        return self.n_params / (self.shape[0] * self.shape[1]) / FACTORS
+        return self.n_params / (self.shape[0] * self.shape[1]) / FACTORS[batch]
 
     @cached_property
     def _factor_product(self) -> Product:

@@ -107,7 +107,7 @@ class TensorTrainMatrix(Format):
         """Return the time of two thin products relative to that of a dense one."""
         if self._factors is None:
             return 1.0
-        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS
+        return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS[batch]
 
     @cached_property
     def _factor_product(self) -> Product:

@@ -116,10 +116,14 @@ class CodebookProblem:
         by_output : bool
             Whether every output has a scale.
         """
-        order = np.argsort(levels)
-        book = Codebook(levels[order], scale, np.zeros(self._index.size, np.int64))
-        book, best_error = self._encode(book, fresh=True)
-        best = book
+        levels = np.sort(levels)
+        divisor = np.where(scale > 0, scale, 1.0)[self._outputs]
+        nearest = np.searchsorted((levels[1:] + levels[:-1]) / 2, self._target / divisor)
+        plain = Codebook(levels, scale, nearest.astype(np.int64))
+        # Descent from the plain codes as well: the result is never worse than they are.
+        starts = [self._encode(plain, fresh=fresh) for fresh in (True, False)]
+        best, best_error = min(starts, key=lambda start: start[1])
+        book = best
         for _ in range(ROUNDS):
             if levels.size**2 > MAX_SYSTEM:
                 break

@@ -73,6 +73,14 @@ class Metric:
         return damping * np.maximum(variance, FLOOR * largest)
 
     @cached_property
+    def searched(self) -> dict[tuple[int, ...], tuple[Float64, list[Float64]]]:
+        """What was searched for in this metric, kept for the other schemes of the layer.
+
+        By the identity of the target, which is held so that it remains one, and the amounts.
+        """
+        return {}
+
+    @cached_property
     def input_scale(self) -> Float64:
         """Root of the diagonal of the Gram matrix, (n_in,)."""
         return np.sqrt(np.diag(self.gram))

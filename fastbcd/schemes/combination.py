@@ -17,6 +17,7 @@ from fastbcd.formats import (
 )
 from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme
+from fastbcd.schemes._codebook_factors import nearer
 from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._quantized_train import quantize_train
 from fastbcd.schemes.low_rank import LowRank
@@ -147,8 +148,12 @@ class Combination(Scheme):
     ) -> Format:
         """Return a matrix of the combined form near ``target`` in the data's metric.
 
-        Pruned and quantised: both in the metric. Other combinations are projected plainly.
+        Pruned and quantised, or of low rank and quantised: all in the metric. Other combinations
+        are projected plainly.
         """
+        if self.quantize is not None and self.low_rank is not None and self.prune is None:
+            plain = self.project(target.astype(dtype))
+            return nearer(plain, self.low_rank, self.quantize, target, metric)
         if self.prune is None or self.quantize is None or self._factors is not None:
             return self.project(target.astype(dtype), warm)
         pruned = self.prune.project_in_metric(target, metric, np.dtype(np.float64))

@@ -249,5 +249,8 @@ class Prune(Scheme):
         counts : sequence of int
             Numbers of non-zeros, ascending.
         """
-        keep = [Prune(n_nonzero=count)._keep for count in counts]
-        return _curves.pruned_path(target, metric, counts, keep)
+        key = (id(target), *counts)
+        if key not in metric.searched:
+            keep = [Prune(n_nonzero=count)._keep for count in counts]
+            metric.searched[key] = target, _curves.pruned_path(target, metric, counts, keep)
+        return metric.searched[key][1]

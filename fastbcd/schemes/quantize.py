@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd import _quantization as quantization
+from fastbcd._column_codebook import kmeans_by_column
 from fastbcd._types import Float, Float64
-from fastbcd._validation import check_choice, is_integer
+from fastbcd._validation import REAL, check_choice, is_integer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme, exactly_one
@@ -19,10 +21,6 @@ from fastbcd.schemes._metric import Metric
 
 METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
 """The methods, and their levels where they fix them."""
-
-ROUNDS, SETTLED = 30, 1e-4
-"""Column scales and a common k-means codebook take turns at most so often, and no longer than
-each turn lowers the error by this share."""
 
 
 @dataclass
@@ -43,6 +41,9 @@ class Quantize(Scheme):
     per : {"layer", "column"}, default="layer"
         What has a scale of its own: the layer, or each column of its weight matrix, that is each
         neuron. With "kmeans" the columns then share one codebook up to their scales.
+    codebook : sequence of float, optional
+        The values, up to a scale of each layer or column: one codebook for all layers. Instead of
+        ``bits`` and ``levels``; see :func:`shared_codebook`.
 
     Notes
     -----
@@ -67,11 +68,14 @@ class Quantize(Scheme):
     levels: int | None = None
     method: str = "kmeans"
     per: str = "layer"
+    codebook: Sequence[float] | None = None
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a codebook."""
         check_choice("method", self.method, tuple(METHODS))
         check_choice("per", self.per, ("layer", "column"))
+        if self.codebook is not None and self.method != "kmeans":
+            raise ValueError(f"method={self.method!r} chooses the values; leave codebook out.")
         if METHODS[self.method] is not None:
             if self.bits is not None or self.levels is not None:
                 raise ValueError(
@@ -79,15 +83,32 @@ class Quantize(Scheme):
                     f"levels={self.levels!r} out."
                 )
             return
-        if exactly_one(self, "bits", "levels") == "bits":
+        given = exactly_one(self, "bits", "levels", "codebook")
+        if given == "codebook":
+            self._check_codebook()
+        elif given == "bits":
             if not is_integer(self.bits, 1) or int(self.bits or 0) > 16:
                 raise ValueError(f"bits={self.bits!r} must be an integer from 1 to 16.")
         elif not is_integer(self.levels, 2) or int(self.levels or 0) > 65_536:
             raise ValueError(f"levels={self.levels!r} must be an integer from 2 to 65536.")
 
+    def _check_codebook(self) -> None:
+        given: Any = self.codebook
+        values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
+        numbers = [isinstance(v, REAL) and not isinstance(v, bool) for v in values]
+        if not (1 < len(values) <= 65_536 and all(numbers) and np.isfinite(values).all()):
+            raise ValueError(f"codebook={given!r} must be 2 to 65536 finite numbers.")
+
+    @property
+    def _keeps_values(self) -> bool:
+        """Whether only the scale of the codebook may be chosen."""
+        return self.method != "kmeans" or self.codebook is not None
+
     @property
     def n_levels(self) -> int:
         """How many values the codebook has."""
+        if self.codebook is not None:
+            return len(self.codebook)
         fixed: int | None = METHODS[self.method]
         if fixed is not None:
             return fixed
@@ -99,6 +120,8 @@ class Quantize(Scheme):
     @property
     def is_open(self) -> bool:
         """Whether no amount is given, so that a budget may choose it."""
+        if self.codebook is not None:
+            return False
         return self.bits is None and self.levels is None and METHODS.get(self.method) is None
 
     def project(self, weight: Float, warm: Format | None = None) -> CodebookMatrix:
@@ -145,7 +168,7 @@ class Quantize(Scheme):
         """
         start = self.project(target, warm)
         mask = np.ones(target.shape, bool)
-        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
         return CodebookMatrix(
             codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
         )
@@ -162,7 +185,7 @@ class Quantize(Scheme):
         """
         mask = target != 0
         start = self.project_nonzeros(target)
-        codes, codebook, scale = improved(start, target, mask, metric, grid=self.method != "kmeans")
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
         mask &= codebook[codes] != 0
         places = SparseMatrix.from_dense(mask.astype(dtype))
         return CodebookSparseMatrix(
@@ -176,6 +199,9 @@ class Quantize(Scheme):
 
     def codebook_of(self, values: Float) -> Float64:
         """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""
+        if self.codebook is not None:
+            given = np.sort(np.asarray(self.codebook, np.float64))
+            return given * quantization.given_scale(values.reshape(1, -1), given)
         if self.method == "kmeans":
             return quantization.kmeans(values, self.n_levels)
         magnitudes = np.abs(values.reshape(1, -1), dtype=np.float64)
@@ -194,12 +220,15 @@ class Quantize(Scheme):
             warm.codebook.size != levels or (warm.scale is not None) != by_column
         ):
             warm = None
-        if self.method == "kmeans":
+        if self.codebook is not None:
+            codebook, scale = self._given(weight, mask)
+        elif self.method == "kmeans":
             fit = self._kmeans_by_column if by_column else self._kmeans
             codebook, scale = fit(weight, mask, warm)
         else:
-            grid, scale = self._grid(weight, mask)
-            codebook = grid if by_column else grid * scale
+            codebook, scale = self._grid(weight, mask)
+        if scale.size and not by_column:
+            codebook = codebook * scale
         codebook = codebook.astype(weight.dtype)
         factor = scale.astype(weight.dtype) if by_column else None
         return quantization.nearest_codes(weight, codebook, factor), codebook, factor
@@ -214,38 +243,17 @@ class Quantize(Scheme):
     def _kmeans_by_column(
         self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
     ) -> tuple[Float64, Float64]:
-        """Let a common codebook, weighted by squared scales, and the scales take turns."""
-        wide = weight.astype(np.float64)
         present = np.ones(weight.shape, bool) if mask is None else mask
-        if warm is not None:
-            codebook = np.sort(warm.codebook.astype(np.float64))
-            scale = warm.scale.astype(np.float64)
-        else:
-            counts = np.maximum(present.sum(axis=0), 1)
-            scale = np.sqrt(np.square(wide).sum(axis=0) / counts)
-            useful = present & (scale > 0)
-            codebook = quantization.kmeans(
-                (wide / np.where(scale > 0, scale, 1.0))[useful],
-                self.n_levels,
-                weight=np.broadcast_to(np.square(scale), weight.shape)[useful],
-            )
-        total = before = float(np.square(wide).sum())
-        for _ in range(ROUNDS):
-            codes = quantization.nearest_codes(wide, codebook, scale)
-            # Best codebook for these codes and scales, then best scales for it. Codes were the
-            # nearest with positive scales, so the best scales are not negative.
-            mass = np.bincount(codes[present], np.broadcast_to(scale**2, wide.shape)[present])
-            sums = np.bincount(codes[present], (wide * scale)[present])
-            found = np.flatnonzero(mass)
-            codebook[found] = sums[found] / mass[found]
-            values = codebook[codes] * present
-            product, square = (wide * values).sum(axis=0), np.square(values).sum(axis=0)
-            scale = np.maximum(np.divide(product, square, out=0 * scale, where=square > 0), 0.0)
-            error = total - float((scale * product).sum())
-            if before - error <= SETTLED * before:
-                break
-            before = error
-        return codebook, scale
+        start = None if warm is None else (warm.codebook, warm.scale)
+        return kmeans_by_column(weight, present, self.n_levels, start)
+
+    def _given(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
+        codebook = np.sort(np.asarray(self.codebook, np.float64))
+        if self.per == "column":
+            present = None if mask is None else mask.T
+            return codebook, quantization.given_scale(weight.T, codebook, present)
+        flat = weight.reshape(1, -1) if mask is None else weight[mask][None]
+        return codebook, quantization.given_scale(flat, codebook)
 
     def _grid(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
         magnitudes = np.abs(weight, dtype=np.float64)
@@ -287,3 +295,35 @@ class Quantize(Scheme):
             )
             levels.append(Level(scheme, made.n_params, made.n_bits // 8, 2.0**log))
         return levels
+
+
+def shared_codebook(weights: Sequence[Float], levels: int) -> tuple[float, ...]:
+    """Return one codebook for several layers, each up to a scale of its own.
+
+    Parameters
+    ----------
+    weights : sequence of (n_in, n_out) arrays
+        Weights of the layers, such as ``estimator.coefs_[:-1]``.
+    levels : int
+        Number of values.
+
+    Returns
+    -------
+    tuple of ``levels`` floats
+        For ``Quantize(codebook=...)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbcd.schemes import Quantize
+    >>> from fastbcd.schemes.quantize import shared_codebook
+    >>> layers = [np.array([[1.0, -3.0]]), np.array([[300.0, -100.0]])]
+    >>> values = shared_codebook(layers, 4)
+    >>> [Quantize(codebook=values).project(layer).to_dense().round(9).tolist() for layer in layers]
+    [[[1.0, -3.0]], [[300.0, -100.0]]]
+    """
+    sizes = [max(float(np.sqrt(np.mean(np.square(w, dtype=np.float64)))), 1e-300) for w in weights]
+    scaled = [np.asarray(w, np.float64).ravel() / s for w, s in zip(weights, sizes, strict=True)]
+    mass = [np.full(w.size, s * s / max(sizes) ** 2) for w, s in zip(scaled, sizes, strict=True)]
+    values = quantization.kmeans(np.concatenate(scaled), levels, weight=np.concatenate(mass))
+    return tuple(values.tolist())

@@ -187,44 +187,6 @@ def mask_hard_tanh(
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
-def momentum_update(
-    w: NDArray[np.floating],
-    m: NDArray[np.floating],
-    step: NDArray[np.floating],
-    rate: float,
-    momentum: float,
-    keep: float,
-) -> float:
-    """Set ``m = momentum * m + step`` and ``w = keep * w + rate * m`` in place.
-
-    Parameters
-    ----------
-    w, m, step : (d, h) arrays
-        Weights, their momentum, the new step.
-    rate, momentum, keep : float
-        Step length, share of the old direction, one minus the weight decay.
-
-    Returns
-    -------
-    float
-        ||w||^2 afterwards.
-    """
-    rows, columns = w.shape
-    a, b, c = w.dtype.type(rate), w.dtype.type(momentum), w.dtype.type(keep)
-    total = 0.0
-    for i in range(rows):
-        square = w.dtype.type(0)
-        for j in range(columns):
-            direction = b * m[i, j] + step[i, j]
-            m[i, j] = direction
-            new = c * w[i, j] + a * direction
-            w[i, j] = new
-            square += new * new
-        total += float(square)
-    return float(total)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def momentum_update_copy(
     w: NDArray[np.floating],
     copy: NDArray[np.floating],
@@ -235,16 +197,18 @@ def momentum_update_copy(
     momentum: float,
     keep: float,
 ) -> float:
-    """Update ``w`` as :func:`momentum_update` does, and a compressed copy of it by the same step.
+    """Set ``m = momentum * m + step`` and ``w = keep * w + rate * m``, and let a copy follow.
 
     Parameters
     ----------
-    w, m, step, rate, momentum, keep
-        As there.
+    w, m, step : (d, h) arrays
+        Weights and their momentum, overwritten; the new step.
     copy : (d, h) array
-        The copy that the forward pass uses; overwritten.
+        Compressed copy of the weights, changed on the support by as much as they; may be empty.
     support : (d, h) boolean array
         Where the copy changes.
+    rate, momentum, keep : float
+        Step length, share of the old direction, one minus the weight decay.
 
     Returns
     -------
@@ -253,6 +217,7 @@ def momentum_update_copy(
     """
     rows, columns = w.shape
     a, b, c = w.dtype.type(rate), w.dtype.type(momentum), w.dtype.type(keep)
+    copying = copy.size > 0
     total = 0.0
     for i in range(rows):
         square = w.dtype.type(0)
@@ -262,11 +227,25 @@ def momentum_update_copy(
             old = w[i, j]
             new = c * old + a * direction
             w[i, j] = new
-            if support[i, j]:
+            if copying and support[i, j]:
                 copy[i, j] += new - old
             square += new * new
         total += float(square)
     return float(total)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def momentum_update(
+    w: NDArray[np.floating],
+    m: NDArray[np.floating],
+    step: NDArray[np.floating],
+    rate: float,
+    momentum: float,
+    keep: float,
+) -> float:
+    """Do what :func:`momentum_update_copy` does, where there is no copy."""
+    nothing = np.empty((0, 0), np.bool_)
+    return momentum_update_copy(w, w[:0], m, step, nothing, rate, momentum, keep)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)

@@ -8,6 +8,8 @@ A last pass writes: O(n), and the result does not depend on the order of a parti
 Ties at the threshold are decided by position: the first ones stay.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -95,8 +97,8 @@ def kth_largest_key(
             sample[i] = bits[i * stride]
         keys = np.empty(3, bits.dtype)
         bounds = keys.view(x.dtype)  # first the guess, then the bracket's ends
-        one = np.int32(1)
-        none = np.int32(0)
+        one: Any = np.int32(1)  # counters of 32 bits vectorise
+        none: Any = np.int32(0)
         middle = size * (k / n)
         spread = 0.0
         for step in range(3):

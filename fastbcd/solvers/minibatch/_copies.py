@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbcd.formats import CodebookSparseMatrix
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule
 from fastbcd.solvers.minibatch._state import LayerState
@@ -68,8 +69,10 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
     layer.fixed = True
     layer.used = layer.weight
     layer.support = target != 0
-    if layer.support.mean() > SPARSE:
-        layer.support = None  # zeros by chance, not by design
+    if layer.support.mean() > SPARSE or isinstance(layer.compressed, CodebookSparseMatrix):
+        # Zeros by chance, not by design; or with values from a codebook, whose projection is a
+        # disturbance that steps on a support alone were seen to amplify.
+        layer.support = None
     else:
         ones = np.ones(len(target), target.dtype)
         kernel.scale_on_support(layer.momentum, ones, layer.support)

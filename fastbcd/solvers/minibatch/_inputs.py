@@ -196,7 +196,7 @@ class Moments:
             first = weight @ shifted
         else:
             every = None if np.all(weight == 1) else weight
-            gram = la.gram(shifted, every)
+            gram: Float64 = la.gram(shifted, every).astype(np.float64, copy=False)
             lower = np.tril(gram[:-1, :-1])
             second = lower + np.tril(lower, -1).T
             first = gram[-1, :-1]

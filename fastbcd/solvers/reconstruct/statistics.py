@@ -97,7 +97,7 @@ class Moments:
         start = np.asarray(old, np.float64)
         residual = self.cross - self.covariance @ start
         system = la.SPDSystem(self.covariance.copy(), ridge)
-        return start + system.solve(np.ascontiguousarray(residual))
+        return start + np.asarray(system.solve(np.ascontiguousarray(residual)), np.float64)
 
     def best_intercept(self, weight: Float) -> Float64:
         """Return the intercept (m,) that removes the mean error of ``weight``."""

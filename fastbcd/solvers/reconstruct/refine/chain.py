@@ -107,8 +107,7 @@ class Chain:
         inputs = []
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
-            u = block.forward(v)
-            v = activation.value(u, out=u)
+            v = activation.value(block.forward(v))
         # The last activation is the identity: v are the outputs.
         pull = np.ascontiguousarray(self._targets.pull(np.ascontiguousarray(v.T), rows).T)
         sums = np.empty(v.shape[1], np.float32)

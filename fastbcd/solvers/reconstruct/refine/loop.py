@@ -54,7 +54,8 @@ class Course:
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
-        Share of the steps, the first ones, during which the supports of pruned layers may move.
+        Share of the steps, the first ones, during which the supports of pruned layers may move, in
+        a classification with labels. There the squared pulls tell the curvature of the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
     """
@@ -70,9 +71,9 @@ class Course:
     moved: float = 0.1
 
     def suited_to(self, targets: Targets, x: Float) -> Course:
-        """Return the course with as much dropping and decay as rows ``x`` and targets bear."""
+        """Return the course with what suits rows ``x`` and the targets of dropping and moving."""
         if targets.labels is None or not targets.classify:
-            return replace(self, drop=0.0, decay=0.0)
+            return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         return replace(self, drop=factor * self.drop, decay=factor * self.decay)

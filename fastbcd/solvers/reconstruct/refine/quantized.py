@@ -21,7 +21,7 @@ MANY = 256
 """Levels above which these stay as they are: nothing is gained by moving them."""
 
 
-CAUTION = 0.3
+CAUTION = 0.1
 """Steps of quantised layers are shorter by this factor: a code that changes is a jump."""
 
 

@@ -80,16 +80,17 @@ class SparseBlock(Block):
 
         With h_i the mean square of the pull of output i, which estimates the curvature of the
         loss there, a weight costs :math:`h_i G_{jj} w_{ji}^2` when it goes, and an absent one gains
-        :math:`g_{ji}^2 / (h_i G_{jj})` in its own Newton step.
+        :math:`g_{ji}^2 / (h_i G_{jj})` in its own Newton step. The largest of p gains that are only
+        noise is about 2 log(p) / n for n rows; twice that does not count.
         """
         gradient = v.T @ pull / np.float32(len(v)) - np.outer(moments.mean_in, pull.mean(axis=0))
         variance = np.diag(moments.covariance)
         curvature = np.outer(variance, np.square(pull, dtype=np.float64).mean(axis=0))
         curvature = np.maximum(curvature, 1e-6 * curvature.mean() + 1e-30)
-        gain = np.square(gradient) / curvature
+        gain = np.square(gradient) / curvature - 4 * np.log(gradient.size) / len(v)
         gain[self._index, self._outputs] = 0.0
         cost = np.square(self._values) * curvature[self._index, self._outputs]
-        n_moved = min(round(share * cost.size), int(np.count_nonzero(gain)))
+        n_moved = min(round(share * cost.size), int(np.count_nonzero(gain > 0)))
         leaving = np.argsort(cost, kind="stable")[:n_moved]
         entering = np.argpartition(-gain, max(n_moved - 1, 0), axis=None)[:n_moved]
         entering = entering[np.argsort(-gain.ravel()[entering], kind="stable")]
