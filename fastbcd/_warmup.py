@@ -205,9 +205,12 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
     yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
     stream = BCDClassifier((8, 8), random_state=0)
     yield "stream", partial(stream.partial_fit, x, three, classes=[0, 1, 2])
-    # Sparse enough for products of the non-zeros alone.
-    for scheme in (*schemes, Prune(sparsity=0.8), Prune(sparsity=0.8) + Quantize(bits=2)):
+    for scheme in schemes:
         yield f"compress, {scheme!r}", partial(_compress, stream, x, three, scheme=scheme)
+    # Wide and sparse enough for products of the non-zeros alone.
+    wide = BCDClassifier((48, 48), random_state=0)
+    yield "stream, wide", partial(wide.partial_fit, x, three, classes=[0, 1, 2])
+    yield "compress, sparse", partial(_compress, wide, x, three, scheme=Prune(sparsity=0.85))
     many = Quantize(bits=16, method="uniform")  # too many levels for the exact grid
     yield "many levels", partial(many.project, np.ascontiguousarray(x[:8]))
     yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)

@@ -80,7 +80,8 @@ class Format(ABC):
     def cost(self, batch: bool) -> float:
         """Return the time of the product in the stored form relative to that of a dense matrix.
 
-        A rule of thumb from sizes; :meth:`product` multiplies by the stored form below 1.
+        A rule of thumb from sizes; :meth:`product` multiplies by the stored form below 1. ``batch``
+        asks for many rows at once rather than for one.
         """
         return 1.0
 

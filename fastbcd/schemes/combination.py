@@ -42,12 +42,12 @@ POSSIBLE = (
 class Combination(Scheme):
     """Several schemes at once; made by adding them up.
 
-    ========================================  ====================================================
-    ``Prune(..) + Quantize(..)``              the non-zeros take few different values
-    ``LowRank(..) + Prune(..)``               a low-rank matrix plus a sparse one
-    ``LowRank(..) + Quantize(..)``            the factors take few different values
+    ==========================================  ====================================================
+    ``Prune(..) + Quantize(..)``                the non-zeros take few different values
+    ``LowRank(..) + Prune(..)``                 a low-rank matrix plus a sparse one
+    ``LowRank(..) + Quantize(..)``              the factors take few different values
     ``LowRank(..) + Prune(..) + Quantize(..)``  a sum of two matrices, each with a codebook
-    ========================================  ====================================================
+    ==========================================  ====================================================
 
     ``TensorTrain`` may stand for ``LowRank``. The order does not matter. Parameters are reached
     by the names below: ``GridSearchCV(clf, {"scheme__quantize__bits": [2, 3, 4]})``.

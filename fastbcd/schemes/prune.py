@@ -240,7 +240,15 @@ class Prune(Scheme):
         ]
 
     def path(self, target: Float64, metric: Metric, counts: Sequence[int]) -> list[Float64]:
-        """Return good weights with each of ``counts``, ascending, non-zeros."""
+        """Return good weights with each of ``counts``, ascending, non-zeros.
+
+        Parameters
+        ----------
+        target, metric
+            As in :meth:`project_in_metric`.
+        counts : sequence of int
+            Numbers of non-zeros, ascending.
+        """
         key = (id(target), *counts)
         if key not in metric.searched:
             keep = [Prune(n_nonzero=count)._keep for count in counts]

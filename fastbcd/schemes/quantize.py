@@ -176,7 +176,13 @@ class Quantize(Scheme):
     def nonzeros_in_metric(
         self, target: Float64, metric: Metric, dtype: np.dtype[Any]
     ) -> CodebookSparseMatrix:
-        """Return the same for the non-zeros of ``target``, the best weights on their supports."""
+        """Return the same for the non-zeros of ``target``, the best weights on their supports.
+
+        Parameters
+        ----------
+        target, metric, dtype
+            As in :meth:`project_in_metric`.
+        """
         mask = target != 0
         start = self.project_nonzeros(target)
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
