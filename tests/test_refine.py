@@ -1,5 +1,7 @@
 """Refinement of compressed networks: the kernels, the blocks of each format, the course."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes._support import supports
 from fastbcd.solvers.reconstruct import Calibration
 from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
@@ -258,7 +261,7 @@ def test_an_interruption_carries_the_best_network(rng, monkeypatch):
         calls.append(1)
         if len(calls) == 60:
             raise KeyboardInterrupt
-        original(chain, *args)
+        return original(chain, *args)
 
     monkeypatch.setattr(Chain, "step", interrupt)
     start = Calibration(net, x, None, True).reconstruct([Prune(density=0.3)] * 2 + [None]).network
@@ -268,3 +271,64 @@ def test_an_interruption_carries_the_best_network(rng, monkeypatch):
     best = raised.value.best
     everything = np.arange(500)
     assert targets.loss(best.forward(x), everything) < targets.loss(start.forward(x), everything)
+
+
+# ------------------------------------------------------------------ neurons of unequal scale
+
+
+def _lopsided(rng, activation="relu", c=2.0**9):
+    """Return a small network, and the same with one neuron of tiny inputs and huge outputs."""
+    first, second = rng.standard_normal((6, 5)), rng.standard_normal((5, 3))
+    intercept = rng.standard_normal(5)
+    factor = np.array([1, 1, 1 / c, 1, 1])
+
+    def network(f):
+        return Network([
+            Layer(SparseMatrix.from_dense(first * f), intercept * f, activation),
+            Layer(DenseMatrix(second / f[:, None]), np.zeros(3), "identity"),
+        ])  # fmt: skip
+
+    return network(np.ones(5)), network(factor)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "identity"])
+def test_balancing_changes_no_bit_of_the_outputs_and_evens_the_scales(activation):
+    rng = np.random.default_rng(0)
+    even, lopsided = _lopsided(rng, activation)
+    x = rng.standard_normal((50, 6))
+    found = balanced(lopsided)
+    np.testing.assert_array_equal(found.forward(x), lopsided.forward(x))
+    for layer, wanted in zip(found.layers, even.layers, strict=True):
+        ratio = np.abs(layer.weight.to_dense() / wanted.weight.to_dense())
+        assert 0.25 <= ratio.min() <= ratio.max() <= 4.0
+    assert balanced(even).layers[0].weight is even.layers[0].weight
+
+
+def test_balancing_leaves_activations_alone_that_do_not_commute_with_factors():
+    _, lopsided = _lopsided(np.random.default_rng(0), "hard_tanh")
+    assert balanced(lopsided).layers[0] is lopsided.layers[0]
+
+
+def test_balancing_leaves_dead_neurons_alone():
+    weight = np.array([[1.0, 0.0], [2.0, 0.0]])
+    network = Network([
+        Layer(DenseMatrix(weight), np.zeros(2), "relu"),
+        Layer(DenseMatrix(np.ones((2, 1))), np.zeros(1), "identity"),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(balanced(network).layers[0].weight.to_dense(), weight)
+
+
+def test_steps_that_are_far_too_long_are_taken_back_at_once_and_cost_no_course():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 6)).astype(np.float32)
+    goal, _ = _lopsided(rng)
+    outputs = goal.forward(x).astype(np.float32)
+    labels = np.eye(3, dtype=np.float32)[outputs.argmax(axis=1)]
+    targets = Targets(outputs, labels, True)
+    start = Network([
+        replace(layer, weight=layer.weight.scaled(0.7)) for layer in goal.layers
+    ])  # fmt: skip
+    course = Course(epochs=20, rate=1e4)
+    found = refine(start, x, targets, course, np.random.RandomState(0))
+    rows = np.arange(len(x))
+    assert targets.loss(found.forward(x), rows) < targets.loss(start.forward(x), rows)

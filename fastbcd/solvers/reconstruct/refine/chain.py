@@ -102,14 +102,18 @@ class Chain:
             block.measure(found)
         return True
 
-    def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> None:
-        """Take one step of all layers on one batch, inputs ``v`` (d, b)."""
+    def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> Float:
+        """Take one step of all layers on one batch, inputs ``v`` (d, b).
+
+        Returns the outputs (b, k) before the step.
+        """
         inputs = []
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
             v = activation.value(block.forward(v))
         # The last activation is the identity: v are the outputs.
-        pull = np.ascontiguousarray(self._targets.pull(np.ascontiguousarray(v.T), rows).T)
+        outputs = np.ascontiguousarray(v.T)
+        pull = np.ascontiguousarray(self._targets.pull(outputs, rows).T)
         sums = np.empty(v.shape[1], np.float32)
         for index in range(len(self.blocks) - 1, -1, -1):
             block, here = self.blocks[index], pull
@@ -117,6 +121,7 @@ class Chain:
                 pull = block.backward(here)
                 self._activations[index - 1].mask(pull, inputs[index], sums)
             block.step(inputs[index], here, rate, momentum, decay)
+        return outputs
 
     def average(self) -> None:
         """Take the current iterate into the average."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbcd._network import Network
 from fastbcd._types import Float
+from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.judge import Judge
@@ -26,9 +27,15 @@ EARLY = 40
 """Steps after which the loss is looked at for the first time, and after going back; then once per
 epoch."""
 
+WILD = 3.0
+"""A batch's loss, within the first ``EARLY`` steps, beyond this multiple of the first one's means
+that the steps are too long; they are taken back at once."""
+
+MOST_HALVINGS = 20
+"""Halvings of the steps after which no step can help."""
+
 GRAM_ROWS = 8000
 """Rows from which the metric of each layer is measured, once per epoch."""
-
 
 MOVE_EVERY = 100
 """Steps between two chances of the supports to move."""
@@ -167,39 +174,46 @@ def _refine(
     batch = min(course.batch_size, train.size)
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
+    network = balanced(network)
     judge = Judge(targets, x[held], held, network)
     chain = Chain(network.layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
-    done = epoch_end = 0
+    done = epoch_end = begin = n_halved = 0
     look = EARLY
+    first = np.inf
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            while done < n_steps:
+            while done < n_steps and n_halved <= MOST_HALVINGS:
                 moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
-                finite = True
+                sound = True
                 if done == epoch_end:
-                    finite = chain.measure()
+                    sound = chain.measure()
                     epoch_end = min(n_steps, done + per_epoch)
                 elif moving > 0 and done % MOVE_EVERY == 0:
-                    finite = chain.measure(course.moved * moving)
-                if not finite:
+                    sound = chain.measure(course.moved * moving)
+                if sound:
+                    rows, v = batches.next(chain.used_inputs())
+                    rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
+                    outputs = chain.step(v, rows, rate, course.momentum, course.decay)
+                    if done < begin + EARLY:
+                        loss = targets.loss(outputs, rows)
+                        first = loss if done == begin else first
+                        if not loss <= WILD * first:
+                            sound, done = False, begin - 1
+                    done += 1
+                    if done > (1 - course.averaged) * n_steps:
+                        chain.average()
+                    if sound and done in (look, epoch_end):
+                        loss = judge.see(chain.network())
+                        if verbose:
+                            sys.stderr.write(
+                                f"step {done} of {n_steps}: held-out loss {loss:.5f}\n"
+                            )
+                        sound = not judge.diverged(loss)
+                if not sound:
                     course = _shortened(course, chain, judge)
-                    epoch_end, look = done, done + EARLY
-                    continue
-                rows, v = batches.next(chain.used_inputs())
-                rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
-                chain.step(v, rows, rate, course.momentum, course.decay)
-                done += 1
-                if done > (1 - course.averaged) * n_steps:
-                    chain.average()
-                if done not in (look, epoch_end):
-                    continue
-                loss = judge.see(chain.network())
-                if verbose:
-                    sys.stderr.write(f"step {done} of {n_steps}: held-out loss {loss:.5f}\n")
-                if judge.diverged(loss):
-                    course = _shortened(course, chain, judge)
-                    epoch_end, look = done, done + EARLY
+                    n_halved += 1
+                    epoch_end, begin, look = done, done, done + EARLY
     except KeyboardInterrupt:
         raise Interrupted(judge.best) from None
     return judge.best
