@@ -374,7 +374,7 @@ def test_report(digits, mlp):
     assert "Note: 90 rows are few" in text
     assert "score" in text
     page = report._repr_html_()
-    assert page.startswith("<table>")
+    assert "<table" in page
     assert "&lt;" not in page
     assert report.layers[0].output_error > 0
     assert report.total.dense_bytes == sum(w.nbytes for w in (*mlp.coefs_, *mlp.intercepts_))

@@ -25,8 +25,9 @@ def nearer(
     """Return the quantised product that the metric leads to, or ``plain`` if that is nearer."""
     best = low_rank.project_in_metric(target, metric, np.dtype(np.float64))
     levels = quantize.codebook_of(best.left.reshape(-1, 1))
-    grid = quantize.method != "kmeans"
-    made = quantise_factors(best.left, best.right, levels, target, metric, grid=grid)
+    made = quantise_factors(
+        best.left, best.right, levels, target, metric, grid=quantize.keeps_values
+    )
     if made is None:
         return plain
     errors = [metric.error(format_.to_dense() - target) for format_ in (made, plain)]

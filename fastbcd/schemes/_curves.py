@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd._types import Float64
-from fastbcd.formats import CodebookSparseMatrix, SparseMatrix
+from fastbcd.formats import CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.schemes import _support
 from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._support import Keep
@@ -42,6 +42,10 @@ class Quantizing(Protocol):
     @property
     def n_levels(self) -> int:
         """How many values the codebook has."""
+        ...
+
+    def project_in_metric(self, target: Float64, metric: Metric, dtype: np.dtype[Any]) -> Format:
+        """Return ``target`` quantised."""
         ...
 
     def nonzeros_in_metric(
@@ -136,6 +140,22 @@ def pruned_and_quantised(
         rounded = interpolated(grid, counts, rounding)
         for k, first, second in zip(grid.tolist(), missed, rounded, strict=True):
             yield quantizer, k, coded_bytes(k, quantizer.n_levels, shape, dtype), first + second
+
+
+def rounding_errors(
+    quantizers: Sequence[Quantizing], target: Float64, metric: Metric
+) -> list[float]:
+    """Return the errors of 1, 2, .. bits: measured at 1, 2 and 4, each bit more a quarter."""
+    some, part, times = sampled(target, metric)
+    measured = (1, 2, 4)
+    logs = []
+    for bits in measured:
+        made = quantizers[bits - 1].project_in_metric(some, part, np.dtype(float))
+        logs.append(np.log2(max(times * part.error(made.to_dense() - some), TINY)))
+    return [
+        2.0 ** (float(np.interp(bits, measured, logs)) - 2 * max(0, bits - measured[-1]))
+        for bits in range(1, len(quantizers) + 1)
+    ]
 
 
 def sparse_bytes(n_nonzero: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:

@@ -100,7 +100,7 @@ class Quantize(Scheme):
             raise ValueError(f"codebook={given!r} must be 2 to 65536 finite numbers.")
 
     @property
-    def _keeps_values(self) -> bool:
+    def keeps_values(self) -> bool:
         """Whether only the scale of the codebook may be chosen."""
         return self.method != "kmeans" or self.codebook is not None
 
@@ -168,7 +168,7 @@ class Quantize(Scheme):
         """
         start = self.project(target, warm)
         mask = np.ones(target.shape, bool)
-        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         return CodebookMatrix(
             codes, codebook.astype(dtype), None if scale is None else scale.astype(dtype)
         )
@@ -185,7 +185,7 @@ class Quantize(Scheme):
         """
         mask = target != 0
         start = self.project_nonzeros(target)
-        codes, codebook, scale = improved(start, target, mask, metric, grid=self._keeps_values)
+        codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         mask &= codebook[codes] != 0
         places = SparseMatrix.from_dense(mask.astype(dtype))
         return CodebookSparseMatrix(
@@ -275,25 +275,16 @@ class Quantize(Scheme):
 
         The errors of a sample of the outputs stand for all.
         """
-        some, part, times = _curves.sampled(target, metric)
         options = [Quantize(bits=b, method=self.method, per=self.per) for b in range(1, 9)]
-        measured = (1, 2, 4)
-        logs = [
-            np.log2(max(times * part.error(made.to_dense() - some), _curves.TINY))
-            for made in (
-                options[b - 1].project_in_metric(some, part, np.dtype(float)) for b in measured
-            )
-        ]
+        errors = _curves.rounding_errors(options, target, metric)
         levels = []
-        for bits, scheme in enumerate(options, 1):
-            # Each bit quarters the error in the end.
-            log = float(np.interp(bits, measured, logs)) - 2 * max(0, bits - measured[-1])
+        for scheme, error in zip(options, errors, strict=True):
             made = CodebookMatrix(
                 np.zeros(target.shape, np.uint8),
                 np.zeros(scheme.n_levels, dtype),
                 np.zeros(target.shape[1], dtype) if self.per == "column" else None,
             )
-            levels.append(Level(scheme, made.n_params, made.n_bits // 8, 2.0**log))
+            levels.append(Level(scheme, made.n_params, made.n_bits // 8, error))
         return levels
 
 

@@ -31,6 +31,7 @@ class Judge:
 
     def __init__(self, targets: Targets, x: Float, rows: Rows, start: Network) -> None:
         self._targets, self._x, self._rows = targets, x, rows
+        self._slack = 1.0 if targets.labels is None else DIVERGED
         # What even the dense network would lose.
         self._floor = 0.0
         if targets.labels is None:
@@ -44,11 +45,14 @@ class Judge:
     def see(self, network: Network) -> float:
         """Judge ``network``, keep it if it is the best, and return its loss."""
         loss = self._loss(network)
-        slack = 1.0 if self._targets.labels is None else DIVERGED
-        if loss <= slack * self.least:
+        if loss <= self._slack * self.least:
             self.best, self.least = network, min(loss, self.least)
         return loss
 
     def diverged(self, loss: float) -> bool:
         """Tell whether ``loss`` is no number or far above the least."""
-        return not loss <= DIVERGED * self.least
+        diverged = not loss <= DIVERGED * self.least
+        if diverged:
+            # From now on only what is better counts.
+            self._slack = 1.0
+        return diverged

@@ -23,7 +23,8 @@ HELD_OUT = 0.05
 """Share of the rows that only judge."""
 
 EARLY = 40
-"""Steps after which the loss is looked at for the first time; then once per epoch."""
+"""Steps after which the loss is looked at for the first time, and after going back; then once per
+epoch."""
 
 GRAM_ROWS = 8000
 """Rows from which the metric of each layer is measured, once per epoch."""
@@ -170,6 +171,7 @@ def _refine(
     chain = Chain(network.layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = 0
+    look = EARLY
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             while done < n_steps:
@@ -182,7 +184,7 @@ def _refine(
                     finite = chain.measure(course.moved * moving)
                 if not finite:
                     course = _shortened(course, chain, judge)
-                    epoch_end = done
+                    epoch_end, look = done, done + EARLY
                     continue
                 rows, v = batches.next(chain.used_inputs())
                 rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
@@ -190,14 +192,14 @@ def _refine(
                 done += 1
                 if done > (1 - course.averaged) * n_steps:
                     chain.average()
-                if done not in (EARLY, epoch_end):
+                if done not in (look, epoch_end):
                     continue
                 loss = judge.see(chain.network())
                 if verbose:
                     sys.stderr.write(f"step {done} of {n_steps}: held-out loss {loss:.5f}\n")
                 if judge.diverged(loss):
                     course = _shortened(course, chain, judge)
-                    epoch_end = done
+                    epoch_end, look = done, done + EARLY
     except KeyboardInterrupt:
         raise Interrupted(judge.best) from None
     return judge.best

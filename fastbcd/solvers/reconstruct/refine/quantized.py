@@ -1,7 +1,7 @@
 """Quantised layers during refinement: free weights behind the stored ones, rounded after each step.
 
 The pull is measured with the rounded weights and moves the free ones, so that small steps add up
-until a code changes. The levels are the means of the free weights that round to them.
+until a code changes. The levels follow by one common factor.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._quantization import symmetric_grid
 from fastbcd._types import Float
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.solvers.reconstruct.refine.blocks import DenseBlock
@@ -17,16 +16,14 @@ from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
 from fastbcd_kernels import sparse_batch
 
-MANY = 256
-"""Levels above which these stay as they are: nothing is gained by moving them."""
-
-
 CAUTION = 0.1
 """Steps of quantised layers are shorter by this factor: a code that changes is a jump."""
 
 
 class Rounding:
-    """A codebook that follows the weights that are rounded to it.
+    """A codebook that follows the weights that are rounded to it, up to one factor.
+
+    The levels keep their ratios: they may be a grid, or a codebook that several layers share.
 
     Parameters
     ----------
@@ -37,42 +34,29 @@ class Rounding:
     """
 
     def __init__(self, levels: Float, scale: Float) -> None:
-        self.levels = levels.astype(np.float32)
+        self._shape = levels.astype(np.float32)
+        self.levels = self._shape
         self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
         self._codes = np.empty(scale.size, np.int32)
-        grid = symmetric_grid(levels.size).astype(np.float32)
-        unit = levels[-1] / grid[-1]
-        self._grid = grid if np.allclose(levels, unit * grid, rtol=1e-4, atol=0) else None
 
     def round(self, free: Float, out: Float) -> None:
         """Write the rounded ``free`` weights (n,) into ``out``, and move the levels to them."""
         self._snap(free, out)
-        if self.levels.size <= MANY:
-            self._follow(free)
+        unit = self._shape[self._codes] * self._scale
+        product, square = float(unit @ free), float(unit @ unit)
+        if product > 0:
+            self.levels = np.float32(product / square) * self._shape
+
+    def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
+        """Return codes and levels for the last weights."""
+        scratch = np.empty_like(free)
+        self.round(free, scratch)
+        self._snap(free, scratch)
+        return self._codes.copy(), self.levels
 
     def _snap(self, free: Float, out: Float) -> None:
         edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
         sparse_batch.snap(free, self._scale, edges, self.levels, self._codes, out)
-
-    def _follow(self, free: Float) -> None:
-        k = self.levels.size
-        square = np.bincount(self._codes, np.square(self._scale), k)
-        product = np.bincount(self._codes, self._scale * free, k)
-        if self._grid is not None:
-            unit = float(self._grid @ product) / max(float(np.square(self._grid) @ square), 1e-30)
-            self.levels = (max(unit, 0.0) * self._grid).astype(np.float32)
-            return
-        used = square > 0
-        levels = self.levels.copy()
-        levels[used] = (product[used] / square[used]).astype(np.float32)
-        # Levels that nothing rounds to must not overtake their neighbours.
-        self.levels = np.sort(levels)
-
-    def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
-        """Return codes and levels for the last weights."""
-        self.round(free, np.empty_like(free))
-        self._snap(free, np.empty_like(free))
-        return self._codes.copy(), self.levels
 
 
 class QuantizedSparseBlock(SparseBlock):
