@@ -19,8 +19,8 @@ DTYPES = ("float32", "float64")
 BAR = 24
 """Characters of the bar."""
 
-NOT_BY_ESTIMATORS = {"masked_refit.masked_step", "minibatch_step.add_spread"}
-"""Kernels that no estimator calls, whatever its parameters."""
+NOT_BY_ESTIMATORS = {"minibatch_step.add_spread"}
+"""Kernels that no estimator calls, whatever its parameters: here, noise together with a scheme."""
 
 
 @dataclass(frozen=True)
