@@ -24,7 +24,6 @@ for the first layer, whose Gram matrix never changes), plus the solves.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -176,7 +175,7 @@ class FullSolver:
         problem = self._with_tau(problem, n_done)
         largest = max(block.weight.size for block in state.blocks)
         small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
-        with la.one_blas_thread() if small else nullcontext():
+        with la.one_blas_thread() if small else la.one_blas_pool():
             self._sweep(problem, state)
 
     def _sweep(self, problem: Problem, state: State) -> None:

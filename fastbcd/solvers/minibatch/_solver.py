@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +31,7 @@ from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
 
-ONE_THREAD_BELOW = 20_000_000
+ONE_THREAD_BELOW = 200_000_000
 """Flops of a batch's largest product below which one BLAS thread is faster than several."""
 
 CACHE_BYTES = 1 << 28
@@ -183,7 +182,7 @@ class MiniBatchSolver:
         """
         largest = max(d * m for d, m in pairwise(problem.widths))
         small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
-        with la.one_blas_thread() if small else nullcontext():
+        with la.one_blas_thread() if small else la.one_blas_pool():
             self._epoch(problem, state)
 
     def _epoch(self, problem: MiniBatchProblem, state: State) -> None:

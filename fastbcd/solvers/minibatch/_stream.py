@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbcd import _linalg as la
 from fastbcd._network import Network
 from fastbcd._types import Float
 from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, batches, check_finite, prepare
@@ -104,7 +105,8 @@ class Stream:
         losses = []
         prepared = prepare(self.problem, state, (x, y, weight))
         for batch in batches(prepared, STREAM_BATCH, whole=False):
-            losses.append(self._solver.batch(self.problem, state, batch))
+            with la.one_blas_pool():
+                losses.append(self._solver.batch(self.problem, state, batch))
             if np.isfinite(losses[-1]):
                 state.recent.count += 1
                 share = max(2 / (state.recent.count + 1), 1 / WINDOW)

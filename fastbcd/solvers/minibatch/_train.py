@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from fastbcd import _linalg as la
 from fastbcd._network import Network
 from fastbcd._scaling import Scaling
 from fastbcd._types import Float, Float64
@@ -153,8 +154,9 @@ def train_minibatch(
         copies or CompressionSchedule(),
     )
     solver = MiniBatchSolver()
-    state = solver.init(problem, rng, start)
-    outcome = run(solver, problem, state, replace(monitor, max_iter=epochs))
+    with la.one_blas_pool():
+        state = solver.init(problem, rng, start)
+        outcome = run(solver, problem, state, replace(monitor, max_iter=epochs))
     return Fitted(outcome.network, state.record, outcome, state.n_step_backs)
 
 
