@@ -133,16 +133,19 @@ def _sibling(state: Mapping[str, Array], prefix: str, name: str) -> Array:
     return found
 
 
-def deflate(data: bytes) -> bytes:
-    """Return the smallest deflated form that a few settings find; no header, no checksum."""
+def deflate(data: bytes, expected: bytes = b"") -> bytes:
+    """Return the smallest deflated form that a few settings find; no header, no checksum.
+
+    What ``data`` shares with ``expected`` takes hardly any room; :func:`inflate` must know it.
+    """
     found = []
     for strategy, memory in _SETTINGS if len(data) < _LONG else _SETTINGS[2:3]:
-        packer = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE, memory, strategy)
+        packer = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE, memory, strategy, expected)
         found.append(packer.compress(data) + packer.flush())
     return min(found, key=len)
 
 
-def inflate(data: bytes, size: int) -> bytes:
+def inflate(data: bytes, size: int, expected: bytes = b"") -> bytes:
     """Return the ``size`` bytes that ``data`` holds; never more are allocated.
 
     Raises
@@ -151,7 +154,7 @@ def inflate(data: bytes, size: int) -> bytes:
         If it holds more or fewer, or is damaged.
     """
     expect(size <= MAX_INFLATION * (len(data) + 1), "a stream claims an impossible size")
-    unpacker = zlib.decompressobj(_RAW_DEFLATE)
+    unpacker = zlib.decompressobj(_RAW_DEFLATE, zdict=expected)
     try:
         # One byte more, or a stream that is too long would look complete.
         plain = unpacker.decompress(data, size + 1)

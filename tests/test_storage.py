@@ -337,13 +337,13 @@ def altered(data, change_header=None, change_details=None, change_arrays=None):
     """Return a file whose checksum is right again after the changes."""
     arrays, metadata = unpack(data)
     size = int(metadata["details"].split()[0])
-    details = json.loads(inflate(arrays["details"].tobytes(), size))
+    details = json.loads(inflate(arrays["details"].tobytes(), size, storage.EXPECTED))
     if change_details:
         details = change_details(details) or details
     if change_arrays:
         change_arrays(arrays)
     text = json.dumps(details).encode()
-    arrays["details"] = np.frombuffer(deflate(text), np.uint8)
+    arrays["details"] = np.frombuffer(deflate(text, storage.EXPECTED), np.uint8)
     metadata["details"] = str(len(text))
     if change_header:
         change_header(metadata)
