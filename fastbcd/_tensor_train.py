@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 
-from fastbcd._linalg import one_blas_thread
+from fastbcd._blas_threads import one_blas_thread
 from fastbcd._types import Float64
 
 EXACT_BELOW = 1e-9

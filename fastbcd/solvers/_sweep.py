@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._objective import (
     Blocks,
@@ -189,11 +190,11 @@ class Sweep:
         """
         schemes = self.problem.schemes
         indices = [i for i in range(len(schemes) - 1, -1, -1) if schemes[i] is not None]
-        n_threads = min(la.n_blas_threads(), len(indices))
+        n_threads = min(blas_threads.n_blas_threads(), len(indices))
         if n_threads < 2:
             copies = [self._compress(index) for index in indices]
         else:
-            with la.one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+            with blas_threads.one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
                 copies = list(pool.map(self._compress, indices))
         for index, copy in zip(indices, copies, strict=True):
             self._compressed_step(index, *copy)

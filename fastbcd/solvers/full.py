@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
@@ -175,7 +176,7 @@ class FullSolver:
         problem = self._with_tau(problem, n_done)
         largest = max(block.weight.size for block in state.blocks)
         small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
-        with la.one_blas_thread() if small else la.one_blas_pool():
+        with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
             self._sweep(problem, state)
 
     def _sweep(self, problem: Problem, state: State) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastbcd import _linalg as la
+from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Terms
 from fastbcd._scaling import Scaling, absorb
@@ -182,7 +182,7 @@ class MiniBatchSolver:
         """
         largest = max(d * m for d, m in pairwise(problem.widths))
         small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
-        with la.one_blas_thread() if small else la.one_blas_pool():
+        with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
             self._epoch(problem, state)
 
     def _epoch(self, problem: MiniBatchProblem, state: State) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd import _linalg as la
+from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Network
 from fastbcd._types import Float
 from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, batches, check_finite, prepare
@@ -105,7 +105,7 @@ class Stream:
         losses = []
         prepared = prepare(self.problem, state, (x, y, weight))
         for batch in batches(prepared, STREAM_BATCH, whole=False):
-            with la.one_blas_pool():
+            with blas_threads.one_blas_pool():
                 losses.append(self._solver.batch(self.problem, state, batch))
             if np.isfinite(losses[-1]):
                 state.recent.count += 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from fastbcd import _linalg as la
+from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Network
 from fastbcd._scaling import Scaling
 from fastbcd._types import Float, Float64
@@ -154,7 +154,7 @@ def train_minibatch(
         copies or CompressionSchedule(),
     )
     solver = MiniBatchSolver()
-    with la.one_blas_pool():
+    with blas_threads.one_blas_pool():
         state = solver.init(problem, rng, start)
         outcome = run(solver, problem, state, replace(monitor, max_iter=epochs))
     return Fitted(outcome.network, state.record, outcome, state.n_step_backs)
