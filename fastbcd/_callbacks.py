@@ -15,7 +15,7 @@ try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # older scikit-learn
         """Stands for scikit-learn's class of this name, which says that there are callbacks."""
 
     def with_callbacks(method: Any) -> Any:

@@ -148,7 +148,7 @@ def main() -> None:
                 curves.pop(name, None)
                 continue
             run = METHODS[name]
-            curves[name].append(kept.rows((name, seed), lambda: run(split, hidden, seed)))  # noqa: B023
+            curves[name].append(kept.rows((name, seed), lambda: run(split, hidden, seed)))  # noqa: B023  # called at once
     kept.table(summary(curves, options.goal))
     if kept.path is None:
         return

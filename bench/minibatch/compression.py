@@ -82,7 +82,7 @@ def main() -> None:
             continue
         found: list[Row] = []
         for seed in range(1 if options.quick else options.seeds):
-            found += kept.rows((name, seed), lambda: [run(split, hidden, scheme, seed)])  # noqa: B023
+            found += kept.rows((name, seed), lambda: [run(split, hidden, scheme, seed)])  # noqa: B023  # called at once
         accuracy, left, seconds = zip(*found, strict=True)
         cells = f"{spread(accuracy, 4)} | {np.median(left):.4f} | {np.median(seconds):.1f}"
         lines.append(f"| {name} | {cells} |")

@@ -70,11 +70,11 @@ def profile(name: str, epochs: int) -> dict[str, float]:
         spent["all"] += perf_counter() - start
         seen.append(state.step)
 
-    MiniBatchSolver.step = watched  # type: ignore[method-assign]
+    MiniBatchSolver.step = watched  # type: ignore[method-assign]  # to time it
     try:
         fit_fastbcd(split, HIDDEN[name], 0, epochs)
     finally:
-        MiniBatchSolver.step = step  # type: ignore[method-assign]
+        MiniBatchSolver.step = step  # type: ignore[method-assign]  # to time it
         for module, member, function in replaced:
             setattr(module, member, function)
     spent["steps"] = seen[-1] - seen[0]

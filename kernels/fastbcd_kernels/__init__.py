@@ -92,4 +92,4 @@ class _Listener(event.Listener):
         """Nothing to do."""
 
 
-event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]  # Numba has no types
