@@ -69,9 +69,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types of both packages, strictly."""
-    session.install("-e.", *group("typing"))
+    """Check the types of both packages, strictly, and what users' type checkers make of them."""
+    session.install("-e.", *group("typing"), *group("test"))
     session.run("mypy", *session.posargs)
+    session.run("pytest", "tests/test_typing.py")
 
 
 @nox.session

@@ -7,20 +7,36 @@ versions the estimators are the same but for that method.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fastbcd._network import Network
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # before scikit-learn 1.9
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]  # older scikit-learn
-        """Stands for scikit-learn's class of this name, which says that there are callbacks."""
+if TYPE_CHECKING:
+    # scikit-learn ships no types; without these, those of ``fit`` would be lost.
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's class, from scikit-learn 1.9 on."""
 
-    def with_callbacks(method: Any) -> Any:
-        """Return ``method``: there is nothing to clean up."""
+        def set_callbacks(self, *callbacks: Any) -> Self:
+            """Set the callbacks that are told of every fit."""
+            ...
+
+    def with_callbacks(method: Method) -> Method:
+        """Clean up after the callbacks of ``method``."""
         return method
+
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:  # before scikit-learn 1.9
+
+        class CallbackSupportMixin:
+            """Stands for scikit-learn's class of this name, which says that there are callbacks."""
+
+        def with_callbacks(method: Any) -> Any:
+            """Return ``method``: there is nothing to clean up."""
+            return method
 
 
 __all__ = ["CallbackSupportMixin", "FitTask", "with_callbacks"]

@@ -162,6 +162,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     def _loss(self) -> str:
         """Return the name of the loss, "auto" resolved."""
 
+    convergence_: ConvergenceRecord
+    objective_curve_: Float64
+    validation_scores_: list[float]
+    n_iter_: int
+    best_iter_: int
     _scale_targets: bool
     _stream: Stream | None = None
 
@@ -266,7 +271,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
     def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
         self.network_ = trained.network
-        self.convergence_: ConvergenceRecord = trained.record
+        self.convergence_ = trained.record
         self.objective_curve_ = trained.record.objective
         self.validation_scores_ = trained.outcome.scores
         self.n_iter_ = trained.outcome.n_iter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from copy import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,12 @@ class FittedNetwork(Deployable, BaseEstimator):
     compression_report_: CompressionReport
     scheme: SchemeChoice
     random_state: int | np.random.RandomState | None
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+        # fmt: off
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        # fmt: on
 
     @property
     def coefs_(self) -> list[Float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,6 +105,14 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
             verbose=verbose,
         )
         self.class_weight = class_weight
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the accuracy of the predictions, weighted if there are weights."""
+            ...
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each row of ``X``, or its labels if there are many.
@@ -229,6 +237,14 @@ class BCDRegressor(RegressorMixin, NumericEstimator):
     >>> reg.score(X, y) > 0.9
     True
     """
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the coefficient of determination R² of the predictions, at most 1."""
+            ...
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""

@@ -72,7 +72,7 @@ class Squared(Smooth):
     """R(v; y) = ||v - y||^2 / 2."""
 
     name = "squared"
-    convexity = 1.0
+    convexity: float = 1.0
 
     def value(self, v: Float, y: Float, sample_weight: Float64) -> float:
         """Return sum_i weight_i R(v_i; y_i)."""
@@ -107,7 +107,7 @@ class CrossEntropy(Smooth):
     """R(v; y) = -sum_j y_j log softmax(v)_j, for rows y that sum to one."""
 
     name = "cross_entropy"
-    convexity = 0.0
+    convexity: float = 0.0
 
     def value(self, v: Float, y: Float, sample_weight: Float64) -> float:
         """Return sum_i weight_i R(v_i; y_i)."""
@@ -146,7 +146,7 @@ class Logistic(Smooth):
     """
 
     name = "logistic"
-    convexity = 0.0
+    convexity: float = 0.0
 
     def value(self, v: Float, y: Float, sample_weight: Float64) -> float:
         """Return sum_i weight_i R(v_i; y_i)."""
@@ -184,7 +184,7 @@ class Hinge:
     """
 
     name = "hinge"
-    convexity = 0.0
+    convexity: float = 0.0
 
     def value(self, v: Float, y: Float, sample_weight: Float64) -> float:
         """Return sum_i weight_i R(v_i; y_i)."""

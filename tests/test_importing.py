@@ -453,5 +453,6 @@ def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Chain, "step", interrupt)
-    small = compress(mlp, digits[0], scheme=Prune(sparsity=0.5), random_state=0)
+    with pytest.warns(ConvergenceWarning, match="Interrupted"):
+        small = compress(mlp, digits[0], scheme=Prune(sparsity=0.5), random_state=0)
     assert small.score(*digits) > 0.8

@@ -48,7 +48,9 @@ class FrontierDisplay:
         dense: tuple[float, float] | None = None,
         score_name: str = "score",
     ) -> None:
-        self.paths = {name: sorted(points) for name, points in paths.items()}
+        self.paths: dict[str, list[tuple[float, float]]] = {
+            name: sorted(points) for name, points in paths.items()
+        }
         self.dense = dense
         self.score_name = score_name
 

@@ -43,7 +43,7 @@ class Graph:
     def __init__(
         self, dtype: np.dtype[Any], unique_name: Callable[[str], str] | None = None
     ) -> None:
-        self.onnx = import_onnx()
+        self.onnx: Any = import_onnx()
         self.dtype = dtype
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}

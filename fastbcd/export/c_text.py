@@ -96,7 +96,7 @@ class Tables:
     def __init__(self) -> None:
         self._names: dict[tuple[str, bytes], str] = {}
         self.definitions: list[str] = []
-        self.n_bytes = 0
+        self.n_bytes: int = 0
 
     def add(self, values: NDArray[Any], hint: str) -> str:
         """Return the name of an array of these values: float32, or 8-, 16- or 32-bit integers."""

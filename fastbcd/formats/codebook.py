@@ -32,10 +32,10 @@ class CodebookMatrix(Format):
     kind: ClassVar[str] = "codebook"
 
     def __init__(self, codes: NDArray[Any], codebook: Float, scale: Float | None = None) -> None:
-        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codes: NDArray[Any] = np.ascontiguousarray(codes, code_type(codebook.size))
         self.codebook = codebook
         self.scale = scale
-        self.shape = (codes.shape[0], codes.shape[1])
+        self.shape: tuple[int, int] = (codes.shape[0], codes.shape[1])
 
     @property
     def bits(self) -> int:

@@ -42,12 +42,14 @@ class CodebookSparseMatrix(SparseFormat):
         n_out: int,
         scale: Float | None = None,
     ) -> None:
-        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codes: NDArray[Any] = np.ascontiguousarray(codes, code_type(codebook.size))
         self.codebook = codebook
         self.scale = scale
-        self.columns = np.ascontiguousarray(columns, np.min_scalar_type(max(n_out - 1, 0)))
-        self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
-        self.shape = (row_lengths.size, n_out)
+        self.columns: NDArray[Any] = np.ascontiguousarray(
+            columns, np.min_scalar_type(max(n_out - 1, 0))
+        )
+        self.row_lengths: NDArray[Any] = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
+        self.shape: tuple[int, int] = (row_lengths.size, n_out)
 
     @classmethod
     def from_codes(

@@ -48,12 +48,12 @@ class CodebookTrainMatrix(Format):
         shape: tuple[int, int],
         scale: float = 1.0,
     ) -> None:
-        self.codes = np.ascontiguousarray(codes, code_type(codebook.size))
+        self.codes: NDArray[Any] = np.ascontiguousarray(codes, code_type(codebook.size))
         self.codebook = codebook
-        self.modes = tuple(int(mode) for mode in modes)
-        self.ranks = tuple(int(rank) for rank in ranks)
-        self.shape = (int(shape[0]), int(shape[1]))
-        self.scale = float(scale)
+        self.modes: tuple[int, ...] = tuple(int(mode) for mode in modes)
+        self.ranks: tuple[int, ...] = tuple(int(rank) for rank in ranks)
+        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        self.scale: float = float(scale)
 
     @property
     def bits(self) -> int:

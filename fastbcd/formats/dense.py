@@ -26,8 +26,8 @@ class DenseMatrix(Format):
     kind: ClassVar[str] = "dense"
 
     def __init__(self, weight: Float) -> None:
-        self.weight = np.ascontiguousarray(weight)
-        self.shape = (weight.shape[0], weight.shape[1])
+        self.weight: Float = np.ascontiguousarray(weight)
+        self.shape: tuple[int, int] = (weight.shape[0], weight.shape[1])
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -28,9 +28,9 @@ class LowRankMatrix(Format):
     kind: ClassVar[str] = "low_rank"
 
     def __init__(self, left: Float, right: Float) -> None:
-        self.left = np.ascontiguousarray(left)
-        self.right = np.ascontiguousarray(right)
-        self.shape = (left.shape[0], right.shape[1])
+        self.left: Float = np.ascontiguousarray(left)
+        self.right: Float = np.ascontiguousarray(right)
+        self.shape: tuple[int, int] = (left.shape[0], right.shape[1])
 
     @property
     def rank(self) -> int:

@@ -36,10 +36,12 @@ class SparseMatrix(SparseFormat):
     def __init__(
         self, values: Float, columns: NDArray[Any], row_lengths: NDArray[Any], n_out: int
     ) -> None:
-        self.shape = (row_lengths.size, n_out)
-        self.values = np.ascontiguousarray(values)
-        self.columns = np.ascontiguousarray(columns, np.min_scalar_type(max(n_out - 1, 0)))
-        self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
+        self.shape: tuple[int, int] = (row_lengths.size, n_out)
+        self.values: Float = np.ascontiguousarray(values)
+        self.columns: NDArray[Any] = np.ascontiguousarray(
+            columns, np.min_scalar_type(max(n_out - 1, 0))
+        )
+        self.row_lengths: NDArray[Any] = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
 
     @classmethod
     def from_dense(cls, weight: Float) -> Self:

@@ -27,8 +27,8 @@ class SumMatrix(Format):
     kind: ClassVar[str] = "sum"
 
     def __init__(self, parts: Sequence[Format]) -> None:
-        self.parts = tuple(parts)
-        self.shape = self.parts[0].shape
+        self.parts: tuple[Format, ...] = tuple(parts)
+        self.shape: tuple[int, int] = self.parts[0].shape
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -60,10 +60,10 @@ class TensorTrainMatrix(Format):
     kind: ClassVar[str] = "tensor_train"
 
     def __init__(self, cores: Sequence[Float], shape: tuple[int, int]) -> None:
-        self.cores = tuple(cores)
-        self.shape = (int(shape[0]), int(shape[1]))
-        self.modes = tuple(core.shape[1] for core in self.cores)
-        self.ranks = (1, *(core.shape[2] for core in self.cores))
+        self.cores: tuple[Float, ...] = tuple(cores)
+        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        self.modes: tuple[int, ...] = tuple(core.shape[1] for core in self.cores)
+        self.ranks: tuple[int, ...] = (1, *(core.shape[2] for core in self.cores))
 
     @property
     def dtype(self) -> np.dtype[Any]:

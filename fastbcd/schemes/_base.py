@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastbcd._types import Float, Float64
 from fastbcd._validation import is_integer
 from fastbcd.formats import Format
 from fastbcd.schemes._metric import Metric
+
+if TYPE_CHECKING:
+    from fastbcd.schemes.combination import Combination
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Scheme(ABC):
         inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
         return f"{type(self).__name__}({inside})"
 
-    def __add__(self, other: object) -> Scheme:
+    def __add__(self, other: object) -> Combination:
         """Combine two schemes; see :class:`fastbcd.schemes.Combination`."""
         if not isinstance(other, Scheme):
             return NotImplemented

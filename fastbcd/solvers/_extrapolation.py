@@ -40,7 +40,7 @@ class Extrapolation:
     """
 
     def __init__(self, blocks: list[Blocks]) -> None:
-        self.beta = START
+        self.beta: float = START
         self._old = [_variables(block, copy=True) for block in blocks]
 
     def attempt(self, problem: Problem, blocks: list[Blocks], terms: Terms) -> Terms:

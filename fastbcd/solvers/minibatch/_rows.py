@@ -67,15 +67,18 @@ class Rows:
         dtype: np.dtype[Any],
         scaling: Scaling | None = None,
     ) -> None:
-        self.sparse = issparse(x)
-        self.x = x.tocsr() if self.sparse else x
-        self.y, self.n_out, self.dtype = y, n_out, np.dtype(dtype)
-        self.n, self.d = int(x.shape[0]), int(x.shape[1])
-        self.in_memory = self.sparse or (
+        self.sparse: bool = issparse(x)
+        self.x: Any = x.tocsr() if self.sparse else x
+        self.y: NDArray[Any] = y
+        self.n_out: int = n_out
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.n: int = x.shape[0]
+        self.d: int = x.shape[1]
+        self.in_memory: bool = self.sparse or (
             isinstance(x, np.ndarray) and not isinstance(_owner(x), np.memmap)
         )
         mean = 1.0 if sample_weight is None else float(np.mean(sample_weight, dtype=np.float64))
-        self.scale = 1.0 / mean if mean > 0 else 1.0
+        self.scale: float = 1.0 / mean if mean > 0 else 1.0
         self.sample_weight = sample_weight
         self.scaling = scaling
 

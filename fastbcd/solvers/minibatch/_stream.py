@@ -52,7 +52,7 @@ class Stream:
         self, problem: MiniBatchProblem, rng: np.random.Generator, start: Network | None = None
     ) -> None:
         self.problem = problem
-        self.n_seen = 0
+        self.n_seen: int = 0
         self._rng = rng
         self._start = start
         self._solver = MiniBatchSolver()

@@ -66,13 +66,13 @@ class Calibration:
     def __init__(
         self, network: Network, x: Float, sample_weight: Float64 | None, centre: bool
     ) -> None:
-        self.network = Network(
+        self.network: Network = Network(
             [
                 replace(layer, weight=DenseMatrix(layer.weight.to_dense()))
                 for layer in network.layers
             ]
         )
-        self.x = np.ascontiguousarray(x)
+        self.x: Float = np.ascontiguousarray(x)
         self.sample_weight = sample_weight
         self.centre = centre
 

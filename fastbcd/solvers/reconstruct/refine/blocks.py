@@ -46,9 +46,9 @@ class Block:
         self.start = layer
         self.is_input = is_input
         self.is_output = is_output
-        self.shape = layer.weight.shape
-        self.intercept = layer.intercept.astype(np.float32)
-        self.mean = np.zeros(self.shape[0], np.float32)
+        self.shape: tuple[int, int] = layer.weight.shape
+        self.intercept: Float = layer.intercept.astype(np.float32)
+        self.mean: Float = np.zeros(self.shape[0], np.float32)
         self._intercept_velocity = np.zeros_like(self.intercept)
         self._averages = [parameter.copy() for parameter in (self.intercept, *self._begin())]
 
@@ -119,6 +119,10 @@ class Block:
         self._intercept_velocity += pull.mean(axis=1) * np.float32(rate)
         self.intercept += np.float32(RATE_INTERCEPT) * self._intercept_velocity
 
+    def _lower_intercept(self, shift: Float) -> None:
+        """Make up for a step of the weights, so that it leaves the mean of the outputs alone."""
+        self.intercept -= shift
+
     def average(self, share: float) -> None:
         """Move the averages by ``share`` towards the current values."""
         current = (self.intercept, *self._parameters())
@@ -156,7 +160,7 @@ class DenseBlock(Block):
         change = np.float32(rate) * (self._velocity - np.float32(decay) * self._weight)
         self._weight += change
         # The weights move around the mean of the inputs.
-        self.intercept -= self.mean @ change
+        self._lower_intercept(self.mean @ change)
         self._moved()
 
     def _moved(self) -> None:

@@ -53,7 +53,7 @@ class Chain:
 
     def __init__(self, layers: Sequence[Layer], x: Float, targets: Targets, rows: Rows) -> None:
         self._targets, self._rows = targets, rows
-        self.blocks = [
+        self.blocks: list[Block] = [
             KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers))
             for index, layer in enumerate(layers)
         ]
@@ -61,7 +61,7 @@ class Chain:
         self._x = np.ascontiguousarray(x, np.float32)
         # The inputs of the first layer do not change.
         self._first = moments(self._x)
-        self.n_averaged = 0
+        self.n_averaged: int = 0
 
     def restart(self, layers: Sequence[Layer]) -> None:
         """Go back to ``layers``, of the same formats, with no speed and no averages."""

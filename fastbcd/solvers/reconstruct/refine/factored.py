@@ -64,7 +64,7 @@ class LowRankBlock(Block):
             velocity += step
             # Half each: both factors move the same product.
             factor += np.float32(0.5 * rate) * (velocity - np.float32(decay) * factor)
-        self.intercept -= (self.mean @ left) @ right - before
+        self._lower_intercept((self.mean @ left) @ right - before)
 
     def _format(self, parameters: list[Float]) -> Format:
         return LowRankMatrix(*parameters)
@@ -99,7 +99,7 @@ class TrainBlock(Block):
             velocity += step
             core += share * (velocity - np.float32(decay) * core)
         before, self._effective = self._effective, chain(self._cores).reshape(self.shape)
-        self.intercept -= self.mean @ (self._effective - before)
+        self._lower_intercept(self.mean @ (self._effective - before))
 
     def _core_step(self, k: int, wanted: Float) -> Float:
         """Return the change of core ``k`` that comes nearest to ``wanted``."""

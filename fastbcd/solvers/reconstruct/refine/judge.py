@@ -36,8 +36,8 @@ class Judge:
         self._floor = 0.0
         if targets.labels is None:
             self._floor = targets.loss(targets.dense[rows], rows)
-        self.best = start
-        self.least = self._loss(start)
+        self.best: Network = start
+        self.least: float = self._loss(start)
 
     def _loss(self, network: Network) -> float:
         return self._targets.loss(network.forward(self._x), self._rows) - self._floor

@@ -35,7 +35,7 @@ class Rounding:
 
     def __init__(self, levels: Float, scale: Float) -> None:
         self._shape = levels.astype(np.float32)
-        self.levels = self._shape
+        self.levels: NDArray[np.float32] = self._shape
         self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
         self._codes = np.empty(scale.size, np.int32)
 

@@ -133,7 +133,7 @@ class SparseBlock(Block):
             change = np.float32(rate) * (self._velocity - np.float32(decay) * self._values)
             self._values += change
             shift = np.bincount(self._outputs, self.mean[self._index] * change, self.shape[1])
-            self.intercept -= shift.astype(np.float32)
+            self._lower_intercept(shift.astype(np.float32))
         else:
             self._own_steps(gradient, rate, momentum, decay)
         self._moved()
