@@ -206,11 +206,12 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self, X_val: ArrayLike | None, y_val: ArrayLike | None
     ) -> tuple[Float, Float] | None:
         if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together.")
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"X_val and y_val must be given together; {missing} is missing.")
         if X_val is None:
             return None
         if not self.early_stopping:
-            raise ValueError("X_val and y_val need early_stopping=True.")
+            raise ValueError("X_val and y_val need early_stopping=True. Set it, or leave them out.")
         return self._check_training_data(X_val, y_val, reset=False)
 
     def _train(

@@ -62,7 +62,11 @@ class LabelledEstimator(BCDEstimator):
         if reset:
             self._learn_classes(y, several, classes)
         elif several != self._multilabel:
-            raise ValueError("y must be of the kind that was fitted: one class per row, or labels.")
+            kinds = ("one class per row", "several labels per row")
+            raise ValueError(
+                f"y has {kinds[several]}, the estimator was fitted with {kinds[not several]}. Give "
+                "targets of that kind, or use a new estimator."
+            )
         # One byte each: a memory map may have many rows. The solvers convert what they use.
         return x, self._encode(y, np.dtype(np.int8))
 
@@ -102,7 +106,10 @@ class LabelledEstimator(BCDEstimator):
         weight = check_weights(sample_weight, x)
         if self.class_weight is not None and y is not None:
             if self._multilabel:
-                raise ValueError("class_weight needs one class per row; use sample_weight.")
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} needs one class per row; y has several "
+                    "labels. Leave it out, or weigh the rows by sample_weight."
+                )
             labels = np.asarray(y).ravel()
             index = np.searchsorted(self.classes_, labels)
             present = np.unique(index[weight > 0])

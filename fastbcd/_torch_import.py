@@ -95,7 +95,10 @@ def read_torch(model: Any) -> tuple[Network, str]:
         else:
             raise ValueError(f"Module {name} ({kind}) is not supported. Supported: {SUPPORTED}.")
     if not weights or pending is not None:
-        raise ValueError("The network does not end in a Linear layer and at most an activation.")
+        raise ValueError(
+            "The network does not end in a Linear layer and at most an activation. Compress the "
+            "part that does, such as model[:-1]."
+        )
     if activations[-1] == "logistic" and not probabilistic:
         activations[-1], probabilistic = "identity", "sigmoid"
     if activations[-1] != "identity":
@@ -126,7 +129,10 @@ def _array(tensor: Any) -> Float:
 def _affine(module: Any, name: str) -> tuple[Float, Float]:
     """Return scale and shift of a batch normalisation in evaluation mode."""
     if module.running_mean is None:
-        raise ValueError(f"Module {name} (BatchNorm1d) has no running statistics to fold.")
+        raise ValueError(
+            f"Module {name} (BatchNorm1d) has no running statistics to fold. "
+            "Train it with track_running_stats=True."
+        )
     scale = 1 / np.sqrt(_array(module.running_var) + module.eps)
     if module.weight is not None:
         scale = scale * _array(module.weight)

@@ -125,7 +125,7 @@ def compress(
 
     if isinstance(model, Pipeline):
         if not len(model.steps):
-            raise TypeError("The Pipeline is empty.")
+            raise TypeError("The Pipeline is empty; it must end in a network.")
         inner = compress(
             model.steps[-1][1],
             X if len(model.steps) == 1 else model[:-1].transform(X),
@@ -148,7 +148,9 @@ def compress(
         return small
     budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
     if validation_data is not None and max_score_drop is None:
-        raise ValueError("validation_data judge max_score_drop, which is not given.")
+        raise ValueError(
+            "validation_data judge max_score_drop, which is not given. Give it, or leave them out."
+        )
     source = importing.read(model, y)
     job = Job(
         source,

@@ -190,7 +190,9 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         """
         first = not hasattr(self, "classes_")
         if first and classes is None:
-            raise ValueError("classes must be given in the first call of partial_fit.")
+            raise ValueError(
+                "classes must be given in the first call of partial_fit: all that there will be."
+            )
         if self.class_weight == "balanced":
             raise ValueError(
                 'class_weight="balanced" needs all rows at once. Give a dict, or sample_weight.'

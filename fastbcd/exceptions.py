@@ -7,7 +7,7 @@ estimators without a network.
 
 from sklearn.exceptions import ConvergenceWarning as ConvergenceWarning
 
-__all__ = ["BudgetError", "BudgetWarning", "ConvergenceWarning"]
+__all__ = ["BudgetError", "BudgetWarning", "ConvergenceWarning", "ExportWarning"]
 
 
 class BudgetWarning(UserWarning):
@@ -27,3 +27,7 @@ class BudgetWarning(UserWarning):
 
 class BudgetError(ValueError):
     """A budget that nothing can keep: the text says what the smallest size is."""
+
+
+class ExportWarning(UserWarning):
+    """What was exported answers in part otherwise than the estimator: the text says in what."""

@@ -171,7 +171,10 @@ def to_bytes(estimator: Any) -> bytes:
             "before it by other means, or export all of it by fastbcd.export.to_onnx(pipeline)."
         )
     if type(estimator) is not CLASSES.get(name):
-        raise TypeError(f"Can save {' and '.join(CLASSES)}, not {name}.")
+        raise TypeError(
+            f"Can save {' and '.join(CLASSES)}, not {name}. fastbcd.compress makes one "
+            "of other networks."
+        )
     check_is_fitted(estimator)
     arrays, layers = describe(estimator.network_)
     details = _json(

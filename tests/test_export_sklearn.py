@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbcd import BCDClassifier, compress
+from fastbcd.exceptions import ExportWarning
 from fastbcd.export import to_sklearn
 
 
@@ -47,7 +48,7 @@ def test_several_labels_per_row(loss):
 @pytest.mark.parametrize("classes", [(0, 1), (0, 1, 2)])
 def test_other_losses_keep_the_classes_and_warn_of_the_probabilities(loss, classes):
     clf = classifier(classes=classes, loss=loss)
-    with pytest.warns(UserWarning, match="predict_proba is the softmax"):
+    with pytest.warns(ExportWarning, match="predict_proba is the softmax"):
         mlp = clf.to_sklearn()
     np.testing.assert_array_equal(mlp.predict(rows()), clf.predict(rows()))
 

@@ -73,7 +73,7 @@ def test_a_users_code_is_clean_for_basedpyright(user: Path) -> None:
     ("wrong", "rule"),
     [
         ("BCDClassifier().prdict([[1.0]])", "reportAttributeAccessIssue"),
-        ("BCDClassifier(hiden=3)", "reportCallIssue"),
+        ("BCDClassifier(width=3)", "reportCallIssue"),
         ("BCDClassifier(scheme=4)", "reportArgumentType"),
     ],
 )

@@ -153,4 +153,4 @@ def guard(clf: BCDClassifier, x: Array) -> None:
         clf.compress(x, max_bytes=1)
     except exceptions.BudgetError as error:
         print(error)
-    print(exceptions.BudgetWarning, exceptions.ConvergenceWarning)
+    print(exceptions.BudgetWarning, exceptions.ConvergenceWarning, exceptions.ExportWarning)

@@ -110,7 +110,8 @@ class Job:
             n_held = round(HELD_OUT * order.size)
             if not 0 < n_held < order.size:
                 raise ValueError(
-                    f"max_score_drop needs rows to judge on; {order.size} are too few."
+                    f"max_score_drop needs rows to judge on; {order.size} are too few. Give "
+                    "validation_data, or more rows."
                 )
             held, order = order[:n_held], order[n_held:]
             goal = forward(source.network, x[held]) if labels is None else labels[held]
@@ -222,7 +223,10 @@ class Job:
         raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
         n_features = self.source.network.layers[0].weight.shape[0]
         if raw.shape[1] != n_features:
-            raise ValueError(f"{name} has {raw.shape[1]} features, the network takes {n_features}.")
+            raise ValueError(
+                f"{name} has {raw.shape[1]} features, the network takes {n_features}. Give the "
+                "columns that it was trained on, in their order."
+            )
         return as_network_type(raw, self.source.network)
 
     def _validation(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Float, Float]:
@@ -238,12 +242,13 @@ class Job:
     def _encode(self, y: ArrayLike, x: Float) -> Float:
         targets = np.asarray(y)
         if len(targets) != len(x):
-            raise ValueError(f"X has {len(x)} rows, y has {len(targets)}.")
+            raise ValueError(f"X has {len(x)} rows, y has {len(targets)}: one target per row.")
         encoded = self._reference._encode(targets, x.dtype)
         n_outputs = self.source.network.layers[-1].weight.shape[1]
         if encoded.shape[1] != n_outputs or not np.isfinite(encoded).all():
             raise ValueError(
-                f"y must be finite and of {n_outputs} columns like the network's outputs."
+                f"y must be finite and of {n_outputs} columns like the network's outputs; it has "
+                f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
             )
         return encoded
 

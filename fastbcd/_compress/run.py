@@ -39,6 +39,7 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     if one is None:
         raise BudgetError(
             f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
-            f"network can be made is {sizes.smallest} bytes."
+            f"network can be made is {sizes.smallest} bytes. Ask for no less, "
+            "or name other schemes."
         )
     return job.finish(job.refined(one.network), one)

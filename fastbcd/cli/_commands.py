@@ -134,7 +134,7 @@ def predict(options: Namespace) -> None:
         elif isinstance(model, BCDClassifier):
             found, header = model.predict_proba(x), [str(label) for label in model.classes_]
         else:
-            raise ValueError("--proba needs a classifier; this is a regressor.")
+            raise ValueError("--proba needs a classifier; this is a regressor. Leave it out.")
     rows = found.reshape(len(found), -1).tolist()
     if len(rows) and len(rows[0]) != len(header):
         header = [f"prediction_{index}" for index in range(len(rows[0]))]

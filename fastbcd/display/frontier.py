@@ -94,7 +94,8 @@ class FrontierDisplay:
             Nothing is drawn yet. The cost is that of ``len(schemes) * len(ratios)`` compressions.
         """
         if (X_test is None) != (y_test is None):
-            raise ValueError("X_test and y_test must be given together.")
+            missing = "X_test" if X_test is None else "y_test"
+            raise ValueError(f"X_test and y_test must be given together; {missing} is missing.")
         if X_test is None:
             X_test, y_test = X, y
         if schemes is None:

@@ -25,7 +25,9 @@ __all__ = ["to_c", "to_onnx", "to_sklearn", "to_torch"]
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'fastbcd.export' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'fastbcd.export' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbcd._types import Float
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.exceptions import ExportWarning
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
@@ -40,13 +41,15 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
     Warns
     -----
-    UserWarning
+    ExportWarning
         With the hinge or the squared loss and one class per row: the predicted classes are the
         same, but ``predict_proba`` is the softmax of the outputs.
     """
     check_is_fitted(estimator)
     if not isinstance(estimator, BCDClassifier | BCDRegressor):
-        raise TypeError(f"to_sklearn takes our estimators, not {type(estimator).__name__}.")
+        raise TypeError(
+            f"to_sklearn takes a BCDClassifier or BCDRegressor, not {type(estimator).__name__}."
+        )
     layers = estimator.network_.layers
     activation = _activation([layer.activation for layer in layers[:-1]])
     hidden = tuple(layer.weight.shape[1] for layer in layers[:-1])
@@ -104,7 +107,9 @@ def _logits(estimator: BCDClassifier, weight: Float, intercept: Float) -> tuple[
     if loss != "cross_entropy":
         warnings.warn(
             f"loss={loss!r}: the MLPClassifier predicts the same classes, but its predict_proba is "
-            "the softmax of the outputs, which differs from ours.",
+            "the softmax of the outputs, which differs from ours. Use the classes alone, or train "
+            'with loss="cross_entropy".',
+            ExportWarning,
             stacklevel=3,
         )
     if weight.shape[1] == 2:

@@ -112,7 +112,7 @@ class TensorTrain(Scheme):
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a train for ``shape``."""
         if not is_integer(self.rank, 1):
-            raise ValueError(f"rank={self.rank!r} must be a positive integer.")
+            raise ValueError(f"rank={self.rank!r} must be a positive integer, such as 8.")
         if self.modes is None:
             return
         modes: Any = self.modes
