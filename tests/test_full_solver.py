@@ -17,6 +17,7 @@ from fastbcd._objective import (
     objective,
     subgradient,
 )
+from fastbcd._views import WHOLE_ROW
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.initialization import orthogonal
 from fastbcd.losses import LOSSES
@@ -55,6 +56,7 @@ def random_problem(seed, loss="cross_entropy", scheme=None, dtype=np.float64, ga
         np.ones(n) if sample_weight is None else sample_weight,
         LOSSES[loss],
         [ACTIVATIONS[activation]] * len(hidden) + [ACTIVATIONS["identity"]],
+        [WHOLE_ROW] * (len(hidden) + 1),
         [scheme] * len(hidden) + [None],
         Penalties(rho, gamma, tau, alpha),
     )

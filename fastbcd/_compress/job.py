@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
-from fastbcd._network import Network
+from fastbcd._network import Layer, Network
 from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
@@ -30,6 +30,12 @@ STEPS = {True: 1500, False: 600}
 
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
+
+MOST_FEATURES = 1 << 26
+"""Numbers in what convolutions give to the refinement of the layers after them, about."""
+
+FEATURE_ROWS = 256
+"""Rows whose features are formed at once."""
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -52,6 +58,26 @@ class OneShot:
     network: Network
     schemes: list[Scheme | None]
     errors: list[float]
+
+
+def split(network: Network) -> tuple[list[Layer], Network]:
+    """Return the layers up to the last that sees or pools images, and the dense ones after it."""
+    plain = [layer.is_plain for layer in network.layers]
+    start = len(plain) - plain[::-1].index(False) if False in plain else 0
+    return list(network.layers[:start]), Network(network.layers[start:])
+
+
+def features(front: list[Layer], x: Float) -> Float:
+    """Return what ``front`` gives to the next layer, some rows at a time."""
+    if not front:
+        return x
+    parts = []
+    for lo in range(0, len(x), FEATURE_ROWS):
+        v = x[lo : lo + FEATURE_ROWS]
+        for layer in front:
+            v = layer.forward(v)
+        parts.append(v)
+    return np.concatenate(parts)
 
 
 class Job:
@@ -143,21 +169,30 @@ class Job:
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
-        """Return the network after refinement; if that is interrupted, the best so far."""
+        """Return the network after refinement; if that is interrupted, the best so far.
+
+        Convolutions stay as the layer-by-layer pass left them; the dense layers after them are
+        refined on what they give.
+        """
         if self._epochs == 0 or self.interrupted:
             return network
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
         labels = None if self._reference._loss() == "hinge" else self._labels
-        targets = Targets(self._dense_outputs, labels, self._classify)
+        front, tail = split(network)
+        rows: slice | NDArray[np.intp] = slice(None)
+        if front:
+            rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
+        x = features(front, self._x[rows])
+        targets = Targets(
+            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
+        )
         course = Course(epochs=self._epochs)
         try:
-            network = refine(
-                network, self._x, targets, course, self._random_state, verbose=self._verbose
-            )
+            tail = refine(tail, x, targets, course, self._random_state, verbose=self._verbose)
         except Interrupted as interruption:
             self.interrupted = True
-            network = interruption.best
-        return remove_dead(network)[0]
+            tail = interruption.best
+        return remove_dead(Network([*front, *tail.layers]))[0]
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -211,7 +246,7 @@ class Job:
     def _inputs(self, X: ArrayLike, name: str) -> Float:
         """Return inputs in the network's type."""
         raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
-        n_features = self.source.network.layers[0].weight.shape[0]
+        n_features = self.source.network.n_inputs
         if raw.shape[1] != n_features:
             raise ValueError(f"{name} has {raw.shape[1]} features, the network takes {n_features}.")
         return as_network_type(raw, self.source.network)
@@ -245,8 +280,12 @@ class Job:
             for index, count in enumerate(count_dead(network))
             if count
         ]
-        rows = min(len(self._x), CALIBRATION_ROWS)
-        widest = max(layer.weight.shape[0] for layer in self.source.network.layers)
+        rows = len(self.calibration.x)
+        widest = max(
+            layer.weight.shape[0]
+            for layer in self.source.network.layers
+            if layer.view.positions == 1
+        )
         if rows < 2 * widest:
             notes.append(
                 f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"

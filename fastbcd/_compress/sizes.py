@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fastbcd._compress.job import Job, OneShot
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes._base import Level, Scheme, SchemeChoice
@@ -35,10 +36,10 @@ class Sizes:
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
         self._job = job
         layers = [
-            Layer(
-                DenseMatrix(layer.weight.to_dense().astype(np.float32)),
-                layer.intercept.astype(np.float32),
-                layer.activation,
+            replace(
+                layer,
+                weight=DenseMatrix(layer.weight.to_dense().astype(np.float32)),
+                intercept=layer.intercept.astype(np.float32),
             )
             for layer in job.source.network.layers
         ]
