@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 import warnings
@@ -15,10 +14,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-DTYPES = ("float32", "float64")
-BAR = 24
-"""Characters of the bar."""
+from fastbcd._progress import Progress
 
+DTYPES = ("float32", "float64")
 NOT_BY_ESTIMATORS = {"minibatch_step.add_spread"}
 """Kernels that no estimator calls, whatever its parameters: here, noise together with a scheme."""
 
@@ -67,9 +65,9 @@ def warmup(
     dtypes : {"float32", "float64"} or sequence of them, default=both
         Types of the data that will be used. One type takes about half the time.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, or a line now and then where there is no terminal.
     stream : file, default=sys.stderr
-        Where the bar goes. Where that is no terminal, a line is written at each quarter.
+        Where that goes.
 
     Returns
     -------
@@ -101,22 +99,19 @@ def warmup(
     compiled: list[str] = []
     hooks = list(fastbcd_kernels.before_compiling)
     steps = [step for name in chosen for step in _recipes(np.dtype(name))]
-    show = _Bar(len(steps), stream or sys.stderr) if verbose else None
+    progress = Progress(verbose, stream)
+    progress.stage("compiling the kernels", len(steps))
     # The notice that all this takes a while is for those who did not ask for it.
     fastbcd_kernels.before_compiling[:] = [compiled.append]
     try:
-        for number, (text, run) in enumerate(steps):
-            if show:
-                show(number, text)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                run()
-        if show:
-            show(len(steps), "done")
+        with progress:
+            for number, (text, run) in enumerate(steps):
+                progress.update(number, text)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    run()
     finally:
         fastbcd_kernels.before_compiling[:] = hooks
-        if show:
-            show.close()
     found = kernels()
     return Warmup(len(found), len(compiled), missed(found), time.perf_counter() - start)
 
@@ -241,32 +236,3 @@ def _predict_one(model: Any, x: Any) -> None:
     """Predict one row: it has kernels of its own, some of them for rows of many zeros."""
     model.predict(x[:1])
     model.predict(0 * x[:1])
-
-
-class _Bar:
-    """A bar on a terminal that rewrites its line; elsewhere a line at each quarter."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total, self.stream = total, stream
-        self.terminal = stream.isatty()
-        self.start = time.perf_counter()
-        self.quarter = -1
-
-    def __call__(self, number: int, text: str) -> None:
-        """Show that ``number`` steps are done and what comes now."""
-        seconds = time.perf_counter() - self.start
-        share = number / self.total
-        if self.terminal:
-            full = round(BAR * share)
-            bar = "█" * full + "░" * (BAR - full)
-            self.stream.write(f"\r\x1b[K{bar} {100 * share:3.0f} %  {seconds:5.1f} s  {text[:40]}")
-        elif int(4 * share) > self.quarter:
-            self.quarter = int(4 * share)
-            self.stream.write(f"compiling the kernels: {100 * share:3.0f} %  {seconds:5.1f} s\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """End the line."""
-        if self.terminal:
-            self.stream.write("\n")
-            self.stream.flush()

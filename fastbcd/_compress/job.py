@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
+from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
+from fastbcd._progress import Progress
 from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
@@ -31,11 +34,10 @@ STEPS = {True: 1500, False: 600}
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
 
-MOST_FEATURES = 1 << 26
-"""Numbers in what convolutions give to the refinement of the layers after them, about."""
-
-FEATURE_ROWS = 256
-"""Rows whose features are formed at once."""
+INTERRUPTED = (
+    "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
+    "a better one, or give fewer epochs."
+)
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -60,26 +62,6 @@ class OneShot:
     errors: list[float]
 
 
-def split(network: Network) -> tuple[list[Layer], Network]:
-    """Return the layers up to the last that sees or pools images, and the dense ones after it."""
-    plain = [layer.is_plain for layer in network.layers]
-    start = len(plain) - plain[::-1].index(False) if False in plain else 0
-    return list(network.layers[:start]), Network(network.layers[start:])
-
-
-def features(front: list[Layer], x: Float) -> Float:
-    """Return what ``front`` gives to the next layer, some rows at a time."""
-    if not front:
-        return x
-    parts = []
-    for lo in range(0, len(x), FEATURE_ROWS):
-        v = x[lo : lo + FEATURE_ROWS]
-        for layer in front:
-            v = layer.forward(v)
-        parts.append(v)
-    return np.concatenate(parts)
-
-
 class Job:
     """A source network and the data that it is compressed with.
 
@@ -94,7 +76,7 @@ class Job:
     random_state : RandomState
         Chooses rows.
     verbose : int
-        Positive prints progress.
+        Positive shows progress.
     judged : bool
         Whether networks are judged by their scores, on ``validation_data`` or rows set aside.
     validation_data : (X, y) or None
@@ -116,7 +98,7 @@ class Job:
         self.source = source
         self.interrupted = False
         self._random_state = random_state
-        self._verbose = verbose
+        self.progress = Progress(verbose)
         self._reference = source.estimator(source.network)
         x = self._inputs(X, "X")
         weight = check_weights(sample_weight, x)
@@ -156,16 +138,12 @@ class Job:
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)
 
-    def say(self, text: str) -> None:
-        """Print ``text`` to stderr if progress is wanted."""
-        if self._verbose:
-            sys.stderr.write(text + "\n")
-
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
-        result = self.calibration.reconstruct(schemes)
+        self.progress.stage("compressing the layers", len(schemes))
+        result = self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
         network, _ = remove_dead(result.network)
-        self.say(f"compressed layer by layer: {network.n_bytes} bytes")
+        self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
@@ -187,8 +165,13 @@ class Job:
             self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
         )
         course = Course(epochs=self._epochs)
+        self.progress.stage("refining", 1)
+
+        def tell(done: int, total: int, loss: float) -> None:
+            self.progress.update(done / total, f"best held-out loss {loss:.4g}")
+
         try:
-            tail = refine(tail, x, targets, course, self._random_state, verbose=self._verbose)
+            tail = refine(tail, x, targets, course, self._random_state, tell)
         except Interrupted as interruption:
             self.interrupted = True
             tail = interruption.best
@@ -224,6 +207,9 @@ class Job:
         scores : (float, float), optional
             Before and after; by default on all rows, if there are labels.
         """
+        self.progress.close()
+        if self.interrupted:
+            warnings.warn(INTERRUPTED.format(network.n_bytes), ConvergenceWarning, stacklevel=5)
         small = self.source.estimator(network)
         named: SchemeChoice = {i: s for i, s in enumerate(found.schemes) if s is not None} or None
         small.scheme = named if choice is None else choice

@@ -45,7 +45,10 @@ class Sizes:
         ]
         job.use(Network(layers))
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
-        self._curves = job.calibration.curves(_families(choice, len(layers)))
+        job.progress.stage("measuring the layers", len(layers))
+        self._curves = job.calibration.curves(
+            _families(choice, len(layers)), tell=lambda done, _: job.progress.update(done)
+        )
         if not any(self._curves):
             raise ValueError(
                 f"scheme={choice!r} has no amount that a budget could choose. Give Prune(), "
@@ -93,7 +96,13 @@ class Sizes:
             schemes = self._allocated(asked)
             if schemes is None:
                 break
-            found = self._job.one_shot(schemes)
+            try:
+                found = self._job.one_shot(schemes)
+            except KeyboardInterrupt:
+                if best is None:
+                    raise
+                self._job.interrupted = True
+                break
             size = found.network.n_bytes
             if size <= limit and (best is None or size > best.network.n_bytes):
                 best = found

@@ -13,7 +13,7 @@ No labels are needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -31,6 +31,7 @@ MOST_PATCHES = 1 << 25
 """Numbers in the patches, or the activations, of a layer that are formed at once, about."""
 
 Schemes = Sequence[Scheme | None]
+Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Calibration:
         self,
         families: Sequence[Sequence[Scheme]],
         spans: Sequence[tuple[float, float]] | None = None,
+        tell: Tell | None = None,
     ) -> list[list[Level]]:
         """Measure the error of each layer by itself over a range of sizes.
 
@@ -113,6 +115,8 @@ class Calibration:
             Kinds of schemes to measure for each layer; none for a layer that stays dense.
         spans : sequence of (float, float), optional
             Least and largest share of the weights of each layer that matters.
+        tell : callable, optional
+            Is told after each layer: the layers done, and all layers.
 
         Returns
         -------
@@ -137,17 +141,21 @@ class Calibration:
                         for level in scheme.curve(target, metric, layer.weight.dtype, span)
                     ]
             found.append(levels)
+            if tell is not None:
+                tell(index + 1, len(families))
             if index + 1 < len(families) and any(families[index + 1 :]):
                 v = layer.forward(v)
         return found
 
-    def reconstruct(self, schemes: Schemes) -> Reconstruction:
+    def reconstruct(self, schemes: Schemes, tell: Tell | None = None) -> Reconstruction:
         """Compress layer after layer.
 
         Parameters
         ----------
         schemes : sequence of Scheme or None
             One per layer; None keeps the layer dense, and refits it if its inputs changed.
+        tell : callable, optional
+            Is told after each layer: the layers done, and all layers.
         """
         dense = self.network.layers
         layers: list[Layer] = []
@@ -166,6 +174,8 @@ class Calibration:
                     done, v, old = self._drop(index, done, v, old, v_dense, kept)
             layers.append(done)
             errors.append(error)
+            if tell is not None:
+                tell(index + 1, len(dense))
         return Reconstruction(Network(layers), errors)
 
     def _compress(
