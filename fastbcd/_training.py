@@ -17,7 +17,7 @@ from fastbcd._objective import Penalties, Problem
 from fastbcd._scaling import Scaling, absorb, release
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
-from fastbcd.initialization import orthogonal
+from fastbcd.initialization import initial_weights
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
@@ -49,6 +49,7 @@ class Settings:
     gamma: float
     tau: float | str
     alpha: float
+    init: str
     accelerate: bool
     certificate: bool
 
@@ -146,7 +147,8 @@ def train(
     if start is not None:
         weights, intercepts = release(start, inputs, outputs)
     else:
-        weights = [w.astype(x.dtype) for w in orthogonal(widths, random_state)]
+        drawn = initial_weights(settings.init, pairwise(widths), random_state)
+        weights = [w.astype(x.dtype) for w in drawn]
         weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
         intercepts = [np.zeros(width, x.dtype) for width in widths[1:]]
     hidden = ACTIVATIONS[settings.activation]
