@@ -8,13 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbcd import _validation as check
 from fastbcd._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd._fitted import FittedNetwork, forward
+from fastbcd._inputs import check_inputs, hold_out
 from fastbcd._network import Network
 from fastbcd._training import Settings, Trained, train
 from fastbcd._types import Float, Float64
@@ -199,33 +198,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         )
 
     def _check_inputs(self, X: ArrayLike) -> Any:
-        """Return new inputs, checked: an array or a CSR matrix.
-
-        Plain finite arrays of the right width pass at once. Everything else, what deserves an
-        error or a warning included, is left to scikit-learn, whose checks take 0.1 ms and more.
-        """
-        if self._plainly_right(X):
-            return X
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-        )
-
-    def _plainly_right(self, X: Any) -> bool:
-        """Whether ``X`` needs no conversion and can be seen to be finite by one product."""
-        if (
-            type(X) is not np.ndarray
-            or X.dtype not in (np.float32, np.float64)
-            or X.shape[1:] != (getattr(self, "n_features_in_", None),)
-            or not X.size
-            or not X.flags.c_contiguous
-            or hasattr(self, "feature_names_in_")
-            or not hasattr(self, "network_")
-        ):
-            return False
-        flat = X.reshape(-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(np.dot(flat, flat)))
+        """Return new inputs, checked: an array or a CSR matrix."""
+        return check_inputs(self, X)
 
     def _validation(
         self, X_val: ArrayLike | None, y_val: ArrayLike | None
@@ -252,7 +226,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         held_out: tuple[Float, Float, Float64 | None] | None = None
         if self.early_stopping:
             if validation is None:
-                x, targets, weight, held_out = self._split(x, targets, weight, random_state)
+                share = check.check_fraction("validation_fraction", self.validation_fraction)
+                x, targets, weight, held_out = hold_out(x, targets, weight, share, random_state)
             else:
                 held_out = (*validation, None)
         present = weight > 0
@@ -279,23 +254,6 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
         return train(x, targets, weight, settings, random_state, make_monitor, start)
 
-    def _split(
-        self, x: Float, targets: Float, weight: Float64, random_state: np.random.RandomState
-    ) -> tuple[Float, Float, Float64, tuple[Float, Float, Float64]]:
-        """Set aside ``validation_fraction`` of the rows."""
-        share = check.check_fraction("validation_fraction", self.validation_fraction)
-        n = x.shape[0]
-        if n < 2 or round(share * n) < 1:
-            raise ValueError(
-                f"early_stopping cannot set aside validation_fraction={share} of {n} rows. "
-                "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
-            )
-        train_rows, val_rows = train_test_split(
-            np.arange(n), test_size=share, random_state=random_state, stratify=None
-        )
-        held_out = (x[val_rows], targets[val_rows], weight[val_rows])
-        return x[train_rows], targets[train_rows], weight[train_rows], held_out
-
     def _warm_network(self, x: Float, targets: Float) -> Network | None:
         """Return the previous network, if it fits the data and the parameters."""
         if not hasattr(self, "network_"):
@@ -318,13 +276,3 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.n_iter_ = trained.outcome.n_iter
         self.best_iter_ = trained.outcome.best_iter
         self.compression_report_ = compression_report
-
-
-def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
-    """Return checked sample weights (n,): finite, non-negative, not all zero."""
-    weight: Float64 = _check_sample_weight(
-        sample_weight, x, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all rows; at least one must be positive.")
-    return weight

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
-from fastbcd._estimator import check_weights
 from fastbcd._fitted import forward
+from fastbcd._inputs import check_weights
 from fastbcd._network import Network
 from fastbcd._report import report
 from fastbcd._types import Float
