@@ -37,7 +37,7 @@ class Penalties:
         Weight of ``||U_l - V_{l-1} W_l - b_l||^2 / 2``.
     gamma : float
         Weight of ``||V_l - sigma(U_l)||^2 / 2``.
-    tau : float
+    tau : float, or one per layer
         Weight of ``||W_l - T(G_l)||^2 / 2``.
     alpha : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
@@ -47,8 +47,12 @@ class Penalties:
 
     rho: float
     gamma: float
-    tau: float
+    tau: float | tuple[float, ...]
     alpha: float
+
+    def tau_of(self, index: int) -> float:
+        """Return tau of one layer."""
+        return self.tau[index] if isinstance(self.tau, tuple) else self.tau
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,13 @@ def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
     return problem.x if index == 0 else blocks[index - 1].act
 
 
+def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    v = layer_input(problem, blocks, index)
+    rows = np.sum(np.square(v), axis=1, dtype=np.float64)
+    return float(problem.sample_weight @ rows) / v.shape[1]
+
+
 def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
     """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
     block = blocks[index]
@@ -177,7 +188,7 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     if block.target is None:
         return 0.0
     distance = weighted_squared_distance(block.weight, block.target, np.ones(len(block.weight)))
-    return float(0.5 * problem.penalties.tau * distance)
+    return float(0.5 * problem.penalties.tau_of(index) * distance)
 
 
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
@@ -236,7 +247,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
         weighted = weight * misses[i]
         by_weight = -p.rho * layer_input(problem, blocks, i).T @ weighted
         if block.target is not None:
-            by_weight = by_weight + p.tau * (block.weight - block.target)
+            by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
         yield "weight", i, by_weight
         yield "intercept", i, -p.rho * weighted.sum(axis=0)
 

@@ -31,8 +31,8 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-RAMP_START = 0.03
-"""First value of an automatic tau, relative to its last."""
+RAMP_START, RAMP_END = 0.1, 1.0
+"""First and last value of an automatic tau, in units of the curvature that the data give."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def train(
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
+        _ramp(settings, monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
     )
@@ -172,14 +172,13 @@ def train(
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
 
 
-def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
+def _ramp(settings: Settings, max_iter: int) -> TauRamp:
     """Return the course of tau: constant if it is a number.
 
-    "auto" ends at rho times the total sample weight. That is the curvature that the data give
-    to a weight whose input has unit mean square, so that the weights and their copies agree
+    "auto" ends at rho times the mean diagonal entry of the Gram matrix of each layer's inputs. That
+    is the curvature that the data give to a weight, so that the weights and their copies agree
     in the end without the copies ever standing still.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
-    end = settings.rho * n_weighted
-    return TauRamp(RAMP_START * end, end, min(RAMP_SWEEPS, max_iter // 2))
+    return TauRamp(RAMP_START, RAMP_END, min(RAMP_SWEEPS, max_iter // 2), relative=True)

@@ -2,7 +2,8 @@
 
 A course has a row after every sweep, epoch or stage: how many there were, the seconds of training
 so far (scoring is not timed), accuracy on (at most 2000 of) the training rows and on the test
-rows, balanced accuracy on the test rows, and the objective where there is one.
+rows, balanced accuracy on the test rows, the objective where there is one, and how many steps have
+raised it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fastbcd import BCDClassifier
 from fastbcd.schemes import Scheme
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
-VALUES = ("step", "seconds", "train", "test", "balanced", "objective")
+VALUES = ("step", "seconds", "train", "test", "balanced", "objective", "rises")
 
 N_TRAIN_SCORED = 2000
 
@@ -56,9 +57,11 @@ class Course:
         train = np.mean(predict(split.x[:N_TRAIN_SCORED]) == split.y[:N_TRAIN_SCORED])
         found = predict(split.x_test)
         balanced = balanced_accuracy_score(split.y_test, found)
+        reached = objective() if objective is not None else np.nan
+        before = self.rows[-1][-2:] if self.rows else (np.inf, 0.0)
         self.rows.append((
             len(self.rows) + 1, spent, float(train), float(np.mean(found == split.y_test)),
-            float(balanced), objective() if objective is not None else np.nan,
+            float(balanced), reached, before[1] + (reached > before[0]),
         ))  # fmt: skip
         self._scoring += perf_counter() - now
         return spent >= self.seconds
@@ -111,10 +114,15 @@ def fastbcd_course(
             course.add(clf.predict)
             return course.rows
         clf.set_callbacks(_Told(course)).fit(x, y)
-    # What the objective was after each sweep is known now; entry 0 belongs to the start.
-    first = len(clf.objective_curve_) - len(course.rows)
-    curve = clf.objective_curve_[first:]
-    return [(*row[:-1], float(f)) for row, f in zip(course.rows, curve, strict=True)]
+    # What the objective was after each sweep is known now; entry 0 belongs to the start. While tau
+    # grows F grows with it, which is no rise: a sweep is judged by the tau that it had.
+    n = len(course.rows)
+    curve = clf.objective_curve_[-n:]
+    full = len(clf.objective_curve_) > n
+    rises = np.cumsum(clf.convergence_.decreases < 0) if full else np.zeros(n)
+    return [
+        (*row[:-2], float(f), float(r)) for row, f, r in zip(course.rows, curve, rises, strict=True)
+    ]
 
 
 def published_course(
@@ -125,7 +133,9 @@ def published_course(
 
     widths = (split.x.shape[1], *hidden, split.n_classes)
     if "rank" in params:
-        modes = [default_modes(n_out) + default_modes(n_in) for n_in, n_out in pairwise(widths[:-1])]
+        modes = [
+            default_modes(n_out) + default_modes(n_in) for n_in, n_out in pairwise(widths[:-1])
+        ]
         params = {"modes": modes, **params}
     return peer_course(PublishedNNBCD(widths, seed=seed, **params), split, seconds, sweeps)
 

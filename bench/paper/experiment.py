@@ -80,15 +80,17 @@ class Experiment:
         keeping = Namespace(quick=False, fresh=options.fresh or self.quick)
         self._kept = Kept(f"{name}_runs", keys, values, keeping, self.folder)
 
-    def rows(self, key: Sequence[object], run: Callable[[], list[Row]]) -> list[Row]:
-        """Return the rows of a run; measure it if that has not been done."""
+    def rows(
+        self, key: Sequence[object], run: Callable[..., list[Row]], *arguments: Any
+    ) -> list[Row]:
+        """Return the rows of a run; call ``run(*arguments)`` if that has not been done."""
         label = ", ".join(map(str, key))
         if key in self._kept:
             print(f"{label}: kept", flush=True)
-            return self._kept.rows(key, run)
+            return self._kept.rows(key, list)
         print(f"{label}: runs ..", flush=True)
         start = perf_counter()
-        found = self._kept.rows(key, run)
+        found = self._kept.rows(key, lambda: run(*arguments))
         print(f"{label}: {perf_counter() - start:.1f} s with its scoring", flush=True)
         return found
 

@@ -1,7 +1,7 @@
 """Experiment 1: four and five hidden layers as tensor trains, test accuracy over seconds.
 
-    python -m bench.paper.mlp [--depths 4 5] [--ranks 80] [--seeds 1] [--data auto|uci_har|watch_har]
-                              [--methods NAME ...] [--seconds S] [--sweeps 500] [--quick]
+    python -m bench.paper.mlp [--depths 4 5] [--ranks 80] [--seeds 1] [--methods NAME ...]
+                              [--data auto|uci_har|watch_har] [--seconds S] [--sweeps 500] [--quick]
 
 1024-1024-1024-512(-512) hidden units, gamma = rho = 0.5, alpha = 1, tau = 5 (3 with five layers),
 0.2 times orthogonal, as published; fastbcd with its defaults. ``full`` takes 100 sweeps. Without
@@ -175,7 +175,14 @@ def main() -> None:
                     seconds = budget(method, options, known)
                     course = experiment.rows(
                         (split.name, depth, rank, method, seed),
-                        lambda: run(method, split, hidden, rank, seed, seconds, options.sweeps),  # noqa: B023  # called at once
+                        run,
+                        method,
+                        split,
+                        hidden,
+                        rank,
+                        seed,
+                        seconds,
+                        options.sweeps,
                     )
                     courses.setdefault(method, []).append(course)
             lines += lines_of(split, depth, rank, courses)

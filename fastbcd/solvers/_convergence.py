@@ -42,8 +42,8 @@ class ConvergenceRecord:
     ----------
     terms : list of Terms
         F and its parts.
-    tau : list of float
-        The tau that belongs to each entry of ``terms``.
+    tau : list of tuple of float
+        The tau of each layer that belongs to each entry of ``terms``.
     step_norm : list of float
         Norm of the change of all weights, pre-activations and activations.
     subgradient_norm : list of float
@@ -61,7 +61,7 @@ class ConvergenceRecord:
     """
 
     terms: list[Terms] = field(default_factory=list)
-    tau: list[float] = field(default_factory=list)
+    tau: list[tuple[float, ...]] = field(default_factory=list)
     step_norm: list[float] = field(default_factory=list)
     subgradient_norm: list[float] = field(default_factory=list)
     block_steps: list[list[BlockStep]] = field(default_factory=list)
@@ -91,7 +91,12 @@ class ConvergenceRecord:
     def decreases(self) -> Float64:
         """By how much each sweep lowered F, for the tau of that sweep."""
         before = [
-            old.total + (tau / old_tau - 1 if old_tau else 0.0) * sum(old.compression)
+            old.total
+            + sum(
+                (now / then - 1) * term
+                for now, then, term in zip(tau, old_tau, old.compression, strict=False)
+                if then
+            )
             for old, old_tau, tau in zip(self.terms, self.tau, self.tau[1:], strict=False)
         ]
         fallen: Float64 = np.array(before, dtype=np.float64) - self.objective[1:]

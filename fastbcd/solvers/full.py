@@ -32,7 +32,7 @@ import numpy as np
 from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
-from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
+from fastbcd._objective import Blocks, Problem, input_scale, objective, subgradient_norm
 from fastbcd._types import Float
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
@@ -91,11 +91,17 @@ class TauRamp(NamedTuple):
         First and last tau.
     n_sweeps : int
         Sweeps after which ``end`` is reached.
+    relative : bool, default=False
+        Count in units of rho times the mean diagonal entry of the Gram matrix of each layer's
+        inputs, as it is at the start of a sweep; after the ramp, the units stay. At a small start
+        the activations of deep layers are tiny, and so is what the data say about a weight: a
+        tau that did not know would hold the weights where they are.
     """
 
     start: float
     end: float
     n_sweeps: int
+    relative: bool = False
 
     def at(self, sweep: int) -> float:
         """Return tau of a sweep, counted from 0."""
@@ -158,22 +164,28 @@ class FullSolver:
             [np.empty_like(block.act) for block in blocks],
             Extrapolation(blocks) if self.accelerate else None,
         )
-        problem = self._with_tau(problem, 0)
+        problem = self._with_tau(problem, state)
         state.record.terms.append(objective(problem, blocks))
-        state.record.tau.append(problem.penalties.tau)
+        state.record.tau.append(_by_layer(problem))
         return state
 
-    def _with_tau(self, problem: Problem, sweep: int) -> Problem:
+    def _with_tau(self, problem: Problem, state: State) -> Problem:
         if self.ramp is None:
             return problem
-        tau = self.ramp.at(sweep)
+        record = state.record
+        n_done = len(record.step_norm)
+        tau: float | tuple[float, ...] = self.ramp.at(n_done)
+        if self.ramp.relative and n_done > self.ramp.n_sweeps:
+            tau = record.tau[-1]
+        elif self.ramp.relative:
+            unit = self.ramp.at(n_done) * problem.penalties.rho
+            blocks = state.blocks
+            tau = tuple(unit * input_scale(problem, blocks, i) for i in range(len(blocks)))
         return replace(problem, penalties=replace(problem.penalties, tau=tau))
 
     def step(self, problem: Problem, state: State) -> None:
         """Sweep once over all blocks, extrapolate, and record it."""
-        record = state.record
-        n_done = len(record.step_norm)
-        problem = self._with_tau(problem, n_done)
+        problem = self._with_tau(problem, state)
         largest = max(block.weight.size for block in state.blocks)
         small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
         with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
@@ -182,7 +194,7 @@ class FullSolver:
     def _sweep(self, problem: Problem, state: State) -> None:
         record = state.record
         n_done = len(record.step_norm)
-        if problem.penalties.tau != record.tau[-1]:
+        if problem.penalties.tau_of(0) != record.tau[-1][0]:
             state.first_system = None
         state.settled = self.ramp is None or n_done >= self.ramp.n_sweeps
         sweep = Sweep(problem, state, self.certificate)
@@ -197,7 +209,7 @@ class FullSolver:
                 record.n_restarts += terms is not before
         record.n_kept_copies += sweep.n_kept
         record.terms.append(terms)
-        record.tau.append(problem.penalties.tau)
+        record.tau.append(_by_layer(problem))
         record.step_norm.append(float(np.sqrt(sweep.squared_step)))
         if self.certificate:
             record.block_steps.append(sweep.block_steps)
@@ -215,3 +227,7 @@ class FullSolver:
                 for block, sigma in zip(state.blocks, problem.activations, strict=True)
             ]
         )
+
+
+def _by_layer(problem: Problem) -> tuple[float, ...]:
+    return tuple(problem.penalties.tau_of(index) for index in range(len(problem.schemes)))

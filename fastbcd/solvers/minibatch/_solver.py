@@ -287,5 +287,5 @@ class MiniBatchSolver:
     def _write(self, state: State, loss: float) -> None:
         none = [0.0] * len(state.layers)
         state.record.terms.append(Terms(loss, none, none, none))
-        state.record.tau.append(0.0)
+        state.record.tau.append(())
         state.record.step_norm.append(float("nan"))
