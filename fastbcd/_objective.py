@@ -148,6 +148,20 @@ class Terms:
         """F."""
         return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
 
+    def total_under(self, new: Penalties, old: Penalties) -> float:
+        """F at the same point under other penalties than those it was computed with."""
+        linear = sum(self.linear) * _ratio(new.rho, old.rho)
+        activation = sum(self.activation) * _ratio(new.gamma, old.gamma)
+        compression = sum(
+            term * _ratio(new.tau_of(index), old.tau_of(index))
+            for index, term in enumerate(self.compression)
+        )
+        return self.loss + linear + activation + compression
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old else 1.0
+
 
 def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
     """Return V of the layer before ``index``: the inputs of the network for the first."""
@@ -157,8 +171,8 @@ def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
 def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
     """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
     v = layer_input(problem, blocks, index)
-    rows = np.sum(np.square(v), axis=1, dtype=np.float64)
-    return float(problem.sample_weight @ rows) / v.shape[1]
+    rows: Float64 = np.sum(np.square(v), axis=1, dtype=np.float64)
+    return float(problem.sample_weight @ rows) / int(v.shape[1])
 
 
 def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:

@@ -22,7 +22,7 @@ from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers._loop import Outcome
-from fastbcd.solvers.full import TauRamp
+from fastbcd.solvers._schedule import Growth, TauRamp
 from fastbcd.solvers.minibatch import train_minibatch
 
 FULL_BELOW = 1000
@@ -31,7 +31,10 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-RAMP_START, RAMP_END = 0.1, 1.0
+GROWTH = Growth(start=1.0, alpha=0.1, n_sweeps=30)
+"""Gentle penalties of the first sweeps of an accelerated fit from a random start."""
+
+RAMP_START, RAMP_END = 0.1, 30.0
 """First and last value of an automatic tau, in units of the curvature that the data give."""
 
 
@@ -166,10 +169,15 @@ def train(
         _ramp(settings, monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
+        _growth(monitor.max_iter) if settings.accelerate and start is None else None,
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+
+
+def _growth(max_iter: int) -> Growth:
+    return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
 
 
 def _ramp(settings: Settings, max_iter: int) -> TauRamp:

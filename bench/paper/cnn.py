@@ -103,7 +103,8 @@ def adam(split: Split, net: Net, seed: int, seconds: float, compress: bool) -> l
 
     dense = dense_net(net.image, net.hidden, split.n_classes, n_filters=FILTERS,
                       kernel_size=KERNEL, stride=STRIDE, seed=seed)  # fmt: skip
-    course = Course(split)
+    train(dense_net(net.image, (4,), split.n_classes), split.x[:64], split.y[:64], net.image, 0.01)
+    course = Course(split)  # PyTorch has loaded its optimiser
 
     def after(network: Any) -> bool:
         return course.add(lambda x: network.predict(x, net.image))
