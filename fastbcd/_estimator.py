@@ -20,6 +20,7 @@ from fastbcd._training import Settings, Trained, train
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.compression import CompressionReport, report
+from fastbcd.initialization import INITS
 from fastbcd.layers import LayerSize
 from fastbcd.schemes._base import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
@@ -42,6 +43,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         gamma: float = 1.0,
         tau: float | str = "auto",
         alpha: float = 1.0,
+        init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 1e-6,
         n_iter_no_change: int = 10,
@@ -63,6 +65,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.gamma = gamma
         self.tau = tau
         self.alpha = alpha
+        self.init = init
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -195,6 +198,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             gamma=check.check_number("gamma", self.gamma, 0),
             tau=tau,
             alpha=check.check_number("alpha", self.alpha, 0),
+            init=check.check_choice("init", self.init, INITS),
             accelerate=bool(self.accelerate),
             certificate=bool(self.certificate),
         )

@@ -37,7 +37,7 @@ class Penalties:
         Weight of ``||U_l - V_{l-1} W_l - b_l||^2 / 2``.
     gamma : float
         Weight of ``||V_l - sigma(U_l)||^2 / 2``.
-    tau : float
+    tau : float, or one per layer
         Weight of ``||W_l - T(G_l)||^2 / 2``.
     alpha : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
@@ -47,8 +47,12 @@ class Penalties:
 
     rho: float
     gamma: float
-    tau: float
+    tau: float | tuple[float, ...]
     alpha: float
+
+    def tau_of(self, index: int) -> float:
+        """Return tau of one layer."""
+        return self.tau[index] if isinstance(self.tau, tuple) else self.tau
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,30 @@ class Terms:
         """F."""
         return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
 
+    def total_under(self, new: Penalties, old: Penalties) -> float:
+        """F at the same point under other penalties than those it was computed with."""
+        linear = sum(self.linear) * _ratio(new.rho, old.rho)
+        activation = sum(self.activation) * _ratio(new.gamma, old.gamma)
+        compression = sum(
+            term * _ratio(new.tau_of(index), old.tau_of(index))
+            for index, term in enumerate(self.compression)
+        )
+        return self.loss + linear + activation + compression
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old else 1.0
+
 
 def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
     """Return V of the layer before ``index``: the inputs of the network for the first."""
     return problem.x if index == 0 else blocks[index - 1].act
+
+
+def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
 
 def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
@@ -189,7 +213,7 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     if block.target is None:
         return 0.0
     distance = weighted_squared_distance(block.weight, block.target, np.ones(len(block.weight)))
-    return float(0.5 * problem.penalties.tau * distance)
+    return float(0.5 * problem.penalties.tau_of(index) * distance)
 
 
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
@@ -243,7 +267,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
         slope = -p.rho * problem.views[i].cross(v, misses[i], problem.sample_weight)
         by_weight, by_intercept = slope[:-1], slope[-1]
         if block.target is not None:
-            by_weight = by_weight + p.tau * (block.weight - block.target)
+            by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
         yield "weight", i, by_weight
         yield "intercept", i, by_intercept
 

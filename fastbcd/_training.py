@@ -19,13 +19,13 @@ from fastbcd._scaling import Scaling, absorb, release
 from fastbcd._types import Float, Float64
 from fastbcd._views import WHOLE_ROW, Shape3
 from fastbcd.activations import ACTIVATIONS, ExactActivation
-from fastbcd.initialization import orthogonal
+from fastbcd.initialization import initial_weights
 from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers._loop import Outcome
-from fastbcd.solvers.full import TauRamp
+from fastbcd.solvers._schedule import Growth, TauRamp
 from fastbcd.solvers.minibatch import train_minibatch
 
 FULL_BELOW = 1000
@@ -34,8 +34,11 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-RAMP_START = 0.03
-"""First value of an automatic tau, relative to its last."""
+GROWTH = Growth(start=1.0, alpha=0.1, n_sweeps=30)
+"""Gentle penalties of the first sweeps of an accelerated fit from a random start."""
+
+RAMP_START, RAMP_END = 0.1, 30.0
+"""First and last value of an automatic tau, in units of the curvature that the data give."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Settings:
     gamma: float
     tau: float | str
     alpha: float
+    init: str
     accelerate: bool
     certificate: bool
 
@@ -154,7 +158,8 @@ def train(
     if start is not None:
         weights, intercepts = release(start, inputs, outputs)
     else:
-        weights = [orthogonal(list(s), random_state)[0].astype(x.dtype) for s in layout.shapes]
+        drawn = initial_weights(settings.init, layout.shapes, random_state)
+        weights = [w.astype(x.dtype) for w in drawn]
         if plain:
             weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
         intercepts = [np.zeros(m, x.dtype) for _, m in layout.shapes]
@@ -174,23 +179,27 @@ def train(
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
+        _ramp(settings, monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
+        _growth(monitor.max_iter) if settings.accelerate and start is None else None,
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
 
 
-def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
+def _growth(max_iter: int) -> Growth:
+    return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
+
+
+def _ramp(settings: Settings, max_iter: int) -> TauRamp:
     """Return the course of tau: constant if it is a number.
 
-    "auto" ends at rho times the total sample weight. That is the curvature that the data give
-    to a weight whose input has unit mean square, so that the weights and their copies agree
+    "auto" ends at rho times the mean diagonal entry of the Gram matrix of each layer's inputs. That
+    is the curvature that the data give to a weight, so that the weights and their copies agree
     in the end without the copies ever standing still.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
-    end = settings.rho * n_weighted
-    return TauRamp(RAMP_START * end, end, min(RAMP_SWEEPS, max_iter // 2))
+    return TauRamp(RAMP_START, RAMP_END, min(RAMP_SWEEPS, max_iter // 2), relative=True)

@@ -149,7 +149,7 @@ class Sweep:
         weight = None if self.problem.unit_weights else self.problem.sample_weight
         parts = (("linear", index), ("compression", index))
         before = self._local(*parts)
-        tau = 0.0 if block.target is None else p.tau
+        tau = 0.0 if block.target is None else p.tau_of(index)
         system = self._weight_system(index, v, weight, tau)
         residual = block.linear
         la.by_rows(

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Layer, Network
-from fastbcd._objective import Terms
+from fastbcd._objective import Penalties, Terms
 from fastbcd._scaling import Scaling, absorb
 from fastbcd._views import WHOLE_ROW
 from fastbcd.formats import DenseMatrix
@@ -294,5 +294,5 @@ class MiniBatchSolver:
     def _write(self, state: State, loss: float) -> None:
         none = [0.0] * len(state.layers)
         state.record.terms.append(Terms(loss, none, none, none))
-        state.record.tau.append(0.0)
+        state.record.penalties.append(Penalties(0.0, 0.0, 0.0, 0.0))
         state.record.step_norm.append(float("nan"))
