@@ -143,7 +143,10 @@ class Job:
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
-        """Return the network after refinement; if that is interrupted, the best so far."""
+        """Return the network after refinement, ``network`` itself if nothing better was found.
+
+        If that is interrupted, the best so far.
+        """
         if self._epochs == 0 or self.interrupted:
             return network
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
@@ -151,13 +154,13 @@ class Job:
         targets = Targets(self._dense_outputs, labels, self._classify)
         course = Course(epochs=self._epochs)
         try:
-            network = refine(
+            better = refine(
                 network, self._x, targets, course, self._random_state, verbose=self._verbose
             )
         except Interrupted as interruption:
             self.interrupted = True
-            network = interruption.best
-        return remove_dead(network)[0]
+            better = interruption.best
+        return network if better is network else remove_dead(better)[0]
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -204,7 +207,8 @@ class Job:
             *(scores or (None, None)),
             schemes=found.schemes,
             output_errors=found.errors,
-            warnings=self._notes(network),
+            warnings=self._notes(network, found),
+            encoded=True,
         )
         return small
 
@@ -238,7 +242,7 @@ class Job:
             )
         return encoded
 
-    def _notes(self, network: Network) -> list[str]:
+    def _notes(self, network: Network, found: OneShot) -> list[str]:
         """Return what a reader of the report should know."""
         notes = [
             f"layer {index} keeps {count} dead neurons"
@@ -258,4 +262,9 @@ class Job:
             )
         if self.interrupted:
             notes.append("interrupted: the best network until then")
+        elif network is found.network and self._epochs > 0:
+            notes.append(
+                "refinement found nothing better on rows held out; this is the network of the "
+                "layer-by-layer pass"
+            )
         return notes
