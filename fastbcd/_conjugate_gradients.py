@@ -62,7 +62,7 @@ def least_squares(operator: Operator, residual: Float, start: Float, ratio: floa
     -------
     (n, d) array
     """
-    gather, scatter, weight, c, stride = operator
+    gather, scatter, weight, c, _ = operator
     m, n = weight.shape[1], len(start)
     square = la.product(weight, weight, transposed=True) if len(weight) <= 2 * m else None
     scale = _preconditioner(operator, ratio)
