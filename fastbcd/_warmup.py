@@ -156,6 +156,7 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
 
     from fastbcd.activations import ACTIVATIONS
     from fastbcd.estimators import BCDClassifier, BCDRegressor
+    from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
     from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
     rng = np.random.default_rng(0)
@@ -163,6 +164,8 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
     three = (x[:, 0] > 0.4).astype(int) + (x[:, 1] > 0)
     labels = (x[:, :3] > 0).astype(int)
     weight = rng.uniform(0.5, 1.5, len(x))
+    pixels = rng.standard_normal((60, 16)).astype(dtype)
+    convolutions = (Conv2D(3, 2, padding=1), MaxPool2D(2), AveragePool2D(2), Conv2D(3, 1), 8)
     unwritable = x.copy()
     unwritable.flags.writeable = False
     with tempfile.TemporaryFile() as file:
@@ -196,6 +199,8 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
         yield f"{solver}, memory map", partial(classify, x=mapped)
         yield f"{solver}, labels", partial(fit, BCDClassifier, labels, solver=solver)
         yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
+        images = partial(_fit, x=pixels, hidden=convolutions, input_shape=(4, 4))
+        yield f"{solver}, images", partial(images, BCDClassifier, three, solver=solver)
         yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
     yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
     stream = BCDClassifier((8, 8), random_state=0)
@@ -211,10 +216,12 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
     yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)
 
 
-def _fit(kind: Any, y: Any, x: Any, weight: Any = None, **options: Any) -> None:
+def _fit(
+    kind: Any, y: Any, x: Any, weight: Any = None, hidden: Any = (8, 8), **options: Any
+) -> None:
     """Fit and predict. 15 epochs are enough for mini-batches to fix the form of their copies."""
     max_iter = 15 if options.get("solver") == "minibatch" else 3
-    model = kind((8, 8), max_iter=max_iter, random_state=0, **options)
+    model = kind(hidden, max_iter=max_iter, random_state=0, **options)
     model.fit(x, y, weight).predict(x)
     _predict_one(model, x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastbcd._fitted import forward
 from fastbcd._labels import LabelledEstimator
 from fastbcd._numeric import NumericEstimator
 from fastbcd._types import Float
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice
 
@@ -61,8 +63,9 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
+        input_shape: tuple[int, ...] | None = None,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -71,6 +74,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         gamma: float = 1.0,
         tau: float | str = "auto",
         alpha: float = 1.0,
+        init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 3e-6,
         n_iter_no_change: int = 10,
@@ -85,6 +89,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
+            input_shape=input_shape,
             activation=activation,
             solver=solver,
             loss=loss,
@@ -93,6 +98,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
             gamma=gamma,
             tau=tau,
             alpha=alpha,
+            init=init,
             max_iter=max_iter,
             tol=tol,
             n_iter_no_change=n_iter_no_change,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
+from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
 from fastbcd._network import Network
@@ -147,12 +148,23 @@ class Job:
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
-        """Return the network after refinement; if that is interrupted, the best so far."""
+        """Return the network after refinement, ``network`` itself if nothing better was found.
+
+        If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
+        them; the dense layers after them are refined on what they give.
+        """
         if self._epochs == 0 or self.interrupted:
             return network
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
         labels = None if self._reference._loss() == "hinge" else self._labels
-        targets = Targets(self._dense_outputs, labels, self._classify)
+        front, tail = split(network)
+        rows: slice | NDArray[np.intp] = slice(None)
+        if front:
+            rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
+        x = features(front, self._x[rows])
+        targets = Targets(
+            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
+        )
         course = Course(epochs=self._epochs)
         self.progress.stage("refining", 1)
 
@@ -160,11 +172,11 @@ class Job:
             self.progress.update(done / total, f"best held-out loss {loss:.4g}")
 
         try:
-            network = refine(network, self._x, targets, course, self._random_state, tell)
+            better = refine(tail, x, targets, course, self._random_state, tell)
         except Interrupted as interruption:
             self.interrupted = True
-            network = interruption.best
-        return remove_dead(network)[0]
+            better = interruption.best
+        return network if better is tail else remove_dead(Network([*front, *better.layers]))[0]
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -214,14 +226,15 @@ class Job:
             *(scores or (None, None)),
             schemes=found.schemes,
             output_errors=found.errors,
-            warnings=self._notes(network),
+            warnings=self._notes(network, found),
+            encoded=True,
         )
         return small
 
     def _inputs(self, X: ArrayLike, name: str) -> Float:
         """Return inputs in the network's type."""
         raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
-        n_features = self.source.network.layers[0].weight.shape[0]
+        n_features = self.source.network.n_inputs
         if raw.shape[1] != n_features:
             raise ValueError(
                 f"{name} has {raw.shape[1]} features, the network takes {n_features}. Give the "
@@ -252,15 +265,19 @@ class Job:
             )
         return encoded
 
-    def _notes(self, network: Network) -> list[str]:
+    def _notes(self, network: Network, found: OneShot) -> list[str]:
         """Return what a reader of the report should know."""
         notes = [
             f"layer {index} keeps {count} dead neurons"
             for index, count in enumerate(count_dead(network))
             if count
         ]
-        rows = min(len(self._x), CALIBRATION_ROWS)
-        widest = max(layer.weight.shape[0] for layer in self.source.network.layers)
+        rows = len(self.calibration.x)
+        widest = max(
+            layer.weight.shape[0]
+            for layer in self.source.network.layers
+            if layer.view.positions == 1
+        )
         if rows < 2 * widest:
             notes.append(
                 f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
@@ -272,4 +289,9 @@ class Job:
             )
         if self.interrupted:
             notes.append("interrupted: the best network until then")
+        elif network is found.network and self._epochs > 0:
+            notes.append(
+                "refinement found nothing better on rows held out; this is the network of the "
+                "layer-by-layer pass"
+            )
         return notes
