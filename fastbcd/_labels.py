@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -17,13 +18,21 @@ from fastbcd._inputs import check_weights
 from fastbcd._types import Float, Float64
 
 
-class LabelledEstimator(BCDEstimator):
+class LabelledEstimator(ClassifierMixin, BCDEstimator):
     """An estimator whose targets are one class per row, or several labels per row."""
 
     classes_: NDArray[Any]
     class_weight: dict[Any, float] | str | None
     _scale_targets = False
     _n_labels = 0
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the accuracy of the predictions, weighted if there are weights."""
+            ...
 
     @property
     def _multilabel(self) -> bool:

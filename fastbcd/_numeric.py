@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
@@ -15,11 +16,19 @@ from fastbcd._inputs import check_weights
 from fastbcd._types import Float, Float64
 
 
-class NumericEstimator(BCDEstimator):
+class NumericEstimator(RegressorMixin, BCDEstimator):
     """An estimator whose targets are numbers."""
 
     _scale_targets = True
     _two_dimensional = False
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the coefficient of determination R² of the predictions, at most 1."""
+            ...
 
     def _loss(self) -> str:
         check.check_choice("loss", self.loss, ("auto", "squared"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import ClassifierMixin, RegressorMixin
 
 from fastbcd import _docs
 from fastbcd._fitted import forward
@@ -25,7 +24,7 @@ from fastbcd.schemes._base import SchemeChoice
     '"auto" is "cross_entropy"; with several labels per row, one for each label.',
     "3e-6",
 )
-class BCDClassifier(ClassifierMixin, LabelledEstimator):
+class BCDClassifier(LabelledEstimator):
     """A neural network classifier trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -111,14 +110,6 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
             verbose=verbose,
         )
         self.class_weight = class_weight
-
-    if TYPE_CHECKING:  # scikit-learn ships no types
-
-        def score(
-            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-        ) -> float:
-            """Return the accuracy of the predictions, weighted if there are weights."""
-            ...
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each row of ``X``, or its labels if there are many.
@@ -215,7 +206,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
 
 
 @_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")
-class BCDRegressor(RegressorMixin, NumericEstimator):
+class BCDRegressor(NumericEstimator):
     """A neural network regressor trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -245,14 +236,6 @@ class BCDRegressor(RegressorMixin, NumericEstimator):
     >>> reg.score(X, y) > 0.9
     True
     """
-
-    if TYPE_CHECKING:  # scikit-learn ships no types
-
-        def score(
-            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-        ) -> float:
-            """Return the coefficient of determination R² of the predictions, at most 1."""
-            ...
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""
