@@ -107,7 +107,7 @@ class FullSolver:
         certificate: bool = False,
         growth: Growth | None = None,
     ) -> None:
-        self.schedule = Schedule(ramp, growth)
+        self.schedule: Schedule = Schedule(ramp, growth)
         self.accelerate = accelerate
         self.certificate = certificate
 
