@@ -25,6 +25,7 @@ from fastbcd.solvers.minibatch._blocks import (
 )
 from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
+from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
 from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
@@ -154,7 +155,7 @@ class MiniBatchSolver:
     def observe(self, problem: MiniBatchProblem, state: State, block: Block) -> None:
         """Start the statistics of the hidden layers and the record from some rows."""
         first, _, y, weight = prepare(problem, state, block, noisy=False)
-        done = _step.forward(state, problem.layout, problem.activation, first)
+        done = forward(state, problem.layout, problem.activation, first)
         outputs = done.outputs[-1]
         for index in range(1, len(state.layers)):
             share = 1 / max(float(weight.mean()), 1e-12)
