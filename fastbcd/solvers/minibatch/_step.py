@@ -131,15 +131,24 @@ def _first_step(
 def _ridge_step(
     state: State, index: int, v: Float, change: Float, mean: Float, damping: float
 ) -> tuple[Float, float]:
-    """Return the step of a layer above the first, and its relative norm."""
+    r"""Return the step of a layer above the first, and its relative norm.
+
+    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
+    first way is the cheaper one for a batch of fewer rows than the layer has outputs.
+    """
     layer = state.layers[index]
     step = state.buffer("step", index, *layer.weight.shape)
-    if layer.wide:
-        return _wide_step(state, index, v, change, damping, step)
+    support = layer.support if layer.fixed else None
+    if layer.wide or (support is None and len(v) < layer.bias.size):
+        centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+        if layer.wide:
+            return _wide_step(state, layer, centred, change, damping, step)
+        ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
+        blas.cross_product(ahead, change, 1 / len(v), step)
+        return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
     gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, layer.mean, mean)
-    support = layer.support if layer.fixed else None
     if support is not None:
         kernel.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
@@ -149,20 +158,19 @@ def _ridge_step(
 
 
 def _wide_step(
-    state: State, index: int, v: Float, change: Float, damping: float, step: Float
+    state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
 ) -> tuple[Float, float]:
     r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
 
-    With X the centred inputs, :math:`(X^T X / B + \lambda I)^{-1} X^T D
-    = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the size of the batch.
+    :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
+    size of the batch.
     """
-    layer, n = state.layers[index], len(v)
-    centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+    n = len(centred)
     gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
     trace = float(np.trace(gram))
     ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
     system = la.SPDSystem(gram, np.full(n, ridge))
-    blas.cross_product(centred, system.solve(change).astype(v.dtype), 1 / n, step)
+    blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
     if layer.fixed and layer.support is not None:
         kernel.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
