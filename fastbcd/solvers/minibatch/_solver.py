@@ -234,7 +234,11 @@ class MiniBatchSolver:
             if any(fixed):
                 state.take_snapshot()
         if step % settings.refresh == 0:
-            _step.refresh(state, settings)
+            try:
+                _step.refresh(state, settings)
+            except np.linalg.LinAlgError:  # the statistics of the last steps are not finite
+                state.step += 1
+                return self._taken_back(problem, state, batch)
         loss = _step.take_step(
             state,
             problem.layout,
@@ -251,15 +255,19 @@ class MiniBatchSolver:
         if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
             loss = float("nan")  # no single step was off limits, yet it leads nowhere
         if not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3):
-            check_finite(batch[0], batch[2])
-            state.step_back()
-            _step.refresh(state, settings)
-            return float("nan")
+            return self._taken_back(problem, state, batch)
         if len(state.losses) == WATCHED:
             state.losses.clear()
             if step % SNAPSHOT_EVERY < WATCHED and self._sound(state):
                 state.take_snapshot()
         return loss
+
+    def _taken_back(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:
+        """Return to the snapshot, unless the batch itself was at fault: ValueError."""
+        check_finite(batch[0], batch[2])
+        state.step_back()
+        _step.refresh(state, problem.settings)
+        return float("nan")
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:
         """Return the averaged network on raw data, compressed where it shall be."""
