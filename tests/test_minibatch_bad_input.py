@@ -158,14 +158,15 @@ def test_statistics_that_are_not_finite_are_taken_back(digits):
     x, y, x_test, y_test = digits
     clf = stream(x, y, 100, 3)
     before, state = clf.score(x_test, y_test), clf._stream.state
-    state.layers[1].gram[0, 0] = np.inf
+    state.layers[1].gram[0, 0] = np.nan
     state.step -= state.step % 20  # the step that inverts them
     taken, found = state.take_snapshot, state.step
     state.take_snapshot = lambda: None
     with np.errstate(all="ignore"):
         clf.partial_fit(x[:100], y[:100])
     state.take_snapshot = taken
-    assert state.n_step_backs == 1 and state.step > found
+    assert state.n_step_backs > 0
+    assert state.step > found
     assert clf.score(x_test, y_test) > before - 0.03
 
 

@@ -241,7 +241,13 @@ def observe(
 
 
 def refresh(state: State, settings: Settings) -> None:
-    """Renew what is derived from the statistics and weights: the small inverses and gains."""
+    """Renew what is derived from the statistics and weights: the small inverses and gains.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the statistics are not finite.
+    """
     dtype = state.layers[0].weight.dtype
     for index, layer in enumerate(state.layers):
         if index == 0:
@@ -256,5 +262,7 @@ def refresh(state: State, settings: Settings) -> None:
         covariance -= np.outer(mean, mean)
         trace = float(np.trace(covariance))
         ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
+        if not np.isfinite(ridge):  # LAPACK would not notice
+            raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)
