@@ -260,7 +260,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 tol=check.check_number("tol", self.tol, 0, strict=False),
                 n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
                 score=score,
-                verbose=int(self.verbose),
+                verbose=check.check_verbose(self.verbose),
                 task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
             )
 

@@ -47,6 +47,11 @@ def check_integer(name: str, value: Any, low: int) -> int:
     return int(value)
 
 
+def check_verbose(value: Any) -> int:
+    """Return ``verbose`` as an int; True means 1. Raise ValueError if it is no such number."""
+    return int(value) if isinstance(value, bool | np.bool_) else check_integer("verbose", value, 0)
+
+
 def is_fraction(value: Any, *, low_too: bool = False, high_too: bool = False) -> bool:
     """Whether ``value`` is a number between 0 and 1; the ends count only if asked for."""
     if not isinstance(value, REAL) or isinstance(value, bool):

@@ -11,6 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
+from fastbcd import _validation as check
 from fastbcd._report import CompressionReport as CompressionReport
 from fastbcd._report import LayerReport as LayerReport
 from fastbcd._report import report as report
@@ -151,6 +152,11 @@ def compress(
         raise ValueError(
             "validation_data judge max_score_drop, which is not given. Give it, or leave them out."
         )
+    if validation_data is not None and not _is_pair(validation_data):
+        raise TypeError(
+            "validation_data must be a pair (X, y), with y=None for rows without labels; got "
+            f"{type(validation_data).__name__} of length {len(validation_data)}."
+        )
     source = importing.read(model, y)
     job = Job(
         source,
@@ -159,7 +165,7 @@ def compress(
         sample_weight,
         epochs,
         check_random_state(random_state),
-        int(verbose),
+        check.check_verbose(verbose),
         judged=max_score_drop is not None,
         validation_data=validation_data,
     )
@@ -169,9 +175,13 @@ def compress(
     return run(job, budget, scorer)
 
 
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple | list) and len(data) == 2
+
+
 def _transformed(pipeline: Pipeline, data: Any) -> Any:
     """Return validation data as the last step of ``pipeline`` sees them."""
-    if data is None or len(pipeline.steps) == 1:
+    if not _is_pair(data) or len(pipeline.steps) == 1:  # what is no pair is refused later
         return data
     X, y = data
     return pipeline[:-1].transform(X), y

@@ -112,6 +112,8 @@ def read(model: Any, y: ArrayLike | None = None) -> Source:
         network, probabilistic = read_torch(model)
         source = _torch_source(network, probabilistic, y)
     else:
+        if isinstance(model, type):
+            raise TypeError(f"Cannot compress the class {model.__name__}: give a fitted instance.")
         raise TypeError(f"Cannot compress {type(model).__name__}. Supported are {SUPPORTED}.")
     for index, layer in enumerate(source.network.layers):
         if not (np.isfinite(layer.weight.to_dense()).all() and np.isfinite(layer.intercept).all()):

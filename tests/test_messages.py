@@ -15,7 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import fastbcd
 from fastbcd import BCDClassifier, compress
-from fastbcd.display import ConvergenceDisplay
+from fastbcd.display import ConvergenceDisplay, FrontierDisplay
 from fastbcd.exceptions import BudgetError
 from fastbcd.schemes import LowRank, Prune
 
@@ -68,6 +68,24 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
             ["GaussianNB", "MLPClassifier", "torch.nn.Sequential"],
         ),
         (lambda c: compress(c, X[:, :3], Y, ratio=2), ValueError, ["3 features", "takes 4"]),
+        (
+            lambda c: c.compress(X, Y, max_score_drop=0.1, validation_data=X),
+            TypeError,
+            ["validation_data", "pair (X, y)", "ndarray of length 150"],
+        ),
+        (lambda _: compress(BCDClassifier, X, ratio=2), TypeError, ["class", "fitted instance"]),
+        (lambda c: c.compress(X, ratio=2, verbose="yes"), ValueError, ["verbose", "'yes'"]),
+        (lambda _: BCDClassifier(verbose=-1).fit(X, Y), ValueError, ["verbose", "-1"]),
+        (
+            lambda c: FrontierDisplay.from_path([c], X, Y),
+            TypeError,
+            ["networks", "dict", "list"],
+        ),
+        (
+            lambda _: Prune(sparsity=0.5) + Prune(sparsity=0.6),
+            ValueError,
+            ["Prune(sparsity=0.6) cannot be added to Prune(sparsity=0.5)", "Prune + Quantize"],
+        ),
         (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Give X"]),
         (lambda _: BCDClassifier().partial_fit(X, Y), ValueError, ["classes", "first call"]),
         (

@@ -144,6 +144,11 @@ class FrontierDisplay:
         scoring : str or callable, optional
             As in scikit-learn. Default: the estimator's ``score``.
         """
+        if not isinstance(networks, Mapping):
+            raise TypeError(
+                "networks must be a dict of estimators by method, such as {'pruned': [small]}; got "
+                f"{type(networks).__name__}."
+            )
 
         def point(estimator: Any) -> tuple[float, float]:
             score = float(check_scoring(estimator, scoring)(estimator, X, y))

@@ -270,13 +270,13 @@ def combine(*schemes: Scheme) -> Combination:
         for part in scheme.parts if isinstance(scheme, Combination) else [scheme]:
             name = next((name for name, kind in KINDS.items() if type(part) is kind), None)
             if name is None:
-                raise ValueError(f"{part!r} cannot be combined with others. {POSSIBLE}")
+                raise ValueError(f"{part} cannot be combined with others. {POSSIBLE}")
             if getattr(combined, name) is not None:
                 raise ValueError(
-                    f"{part!r} cannot be added to {getattr(combined, name)!r}: a combination holds "
+                    f"{part} cannot be added to {getattr(combined, name)}: a combination holds "
                     f"one scheme of a kind. {POSSIBLE}"
                 )
             setattr(combined, name, part)
     if combined.low_rank is not None and combined.tensor_train is not None:
-        raise ValueError(f"{combined!r} would factor the weights twice. {POSSIBLE}")
+        raise ValueError(f"{combined} would factor the weights twice. {POSSIBLE}")
     return combined
