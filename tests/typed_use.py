@@ -23,6 +23,7 @@ from fastbcd import (
     export,
     formats,
     info,
+    layers,
     load,
     schemes,
     warmup,
@@ -59,6 +60,11 @@ def train(x: Array, y: NDArray[np.int64], values: Array) -> tuple[BCDClassifier,
     outputs: NDArray[np.floating] = reg.predict(x)
     print(outputs, reg.score(x, values), reg.partial_fit(x, values))
     return clf, reg
+
+
+def images(x: Array, y: NDArray[np.int64]) -> BCDClassifier:
+    sizes = (layers.Conv2D(8, kernel_size=3), layers.MaxPool2D(2), layers.AveragePool2D(2), 32)
+    return BCDClassifier(sizes, input_shape=(8, 8, 1)).fit(x, y)
 
 
 def look(clf: BCDClassifier) -> None:
