@@ -178,6 +178,11 @@ class Patches(View):
         return math.prod(self.grid)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the only patch is the whole image, as a dense layer sees it."""
+        return self.kernel == self.pooled_shape[:2] and not any(self.padding)
+
+    @property
     def width(self) -> int:
         """Numbers k in a patch."""
         return self.kernel[0] * self.kernel[1] * self.shape[2]
@@ -237,9 +242,7 @@ class Patches(View):
         so F falls by at least gamma/2 times the squared step however early they end.
         """
         ratio *= self._window_size
-        gain = None
-        if self.positions == 1 and self.kernel == self.pooled_shape[:2] and not any(self.padding):
-            gain = la.activation_gain(weight, ratio)
+        gain = la.activation_gain(weight, ratio) if self.is_whole else None
         for part in self._parts(len(new)):
             start = self._pooled(new[part])
             residual = self._by_patch(miss[part])
@@ -282,8 +285,7 @@ class Patches(View):
         return out
 
     def _spread(self, e: Float, factor: float, out: Float | None = None) -> Float:
-        if out is None:
-            out = np.zeros((len(e), math.prod(self.shape)), e.dtype)
+        out = np.zeros((len(e), math.prod(self.shape)), e.dtype) if out is None else out
         pooling.add_to_windows(e, self.shape, self.window, factor, out)
         return out
 
