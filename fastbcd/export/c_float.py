@@ -181,9 +181,8 @@ class FloatWriter:
             self._helpers["maxima"] = MAXIMA
             count = pixels // wide
             below, first = ("i", "1") if high == 1 else (f"i / {high}", f"i % {high} == 0")
-            self._lines.append(
-                f"    @maxima(row, {target} + {below} * {count * n}, {count}, {n}, {wide}, {first});"
-            )
+            place = f"{target} + {below} * {count * n}"
+            self._lines.append(f"    @maxima(row, {place}, {count}, {n}, {wide}, {first});")
         inside = [f"    {line}".replace("\n", "\n    ") for line in self._lines]
         head = f"    for (uint32_t i = 0; i < {rows.n}; i++) {{"
         self._lines = [*outside, head, *inside, "    }"]
