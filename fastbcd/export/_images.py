@@ -8,7 +8,7 @@ from fastbcd._network import Network
 def refuse_images(
     network: Network, target: str, mend: str = "Save the network with save()"
 ) -> None:
-    """Raise ValueError if a layer sees patches of images or pools them."""
+    """Raise ValueError, ending in ``mend``, if a layer sees patches of images or pools them."""
     for index, layer in enumerate(network.layers):
         if not layer.is_plain:
             raise ValueError(

@@ -253,7 +253,7 @@ class FloatWriter:
         n_in, n_out = storage.shape
         if along is not None:
             batch = "patches"
-            vectors += f", {along.pixels}, {along.right}, {n_out}, {along.row}, {along.skip}"
+            vectors += f", {along.pixels}, {along.right}, {n_out}, {along.together}, {along.skip}"
         elif product.batch > 1:
             batch = "cores"
             ways = f"{product.batch}, 1, 1" if product.interleaved else f"1, {n_in}, {n_out}"

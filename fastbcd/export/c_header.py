@@ -54,7 +54,8 @@ def to_c(
         File to write. An existing one is replaced in one step, and stays if anything fails.
     arithmetic : {"float", "int8"}, default="float"
         "float" computes in single precision. "int8" rounds weights and activations to 8 bits and
-        adds in 32, for processors without a floating-point unit; it needs ``X``.
+        adds in 32, for processors without a floating-point unit; it needs ``X``, and layers
+        that see no images.
     name : str, optional
         What all names in the header begin with: a C identifier. Made of the file's name by
         default.

@@ -61,13 +61,13 @@ class Along:
         How many vectors there are.
     right : int
         From the numbers of one vector to those of the next.
-    row, skip : int
-        Numbers of a vector that lie together, and those that lie between them and the next such.
+    together, skip : int
+        Numbers of a vector that lie together, and those between them and the next ones of it.
     """
 
     pixels: int
     right: int
-    row: int
+    together: int
     skip: int
 
     @classmethod
@@ -104,8 +104,8 @@ class Rows:
         n, pixels = (count - count % q for count, q in zip(view.grid, window, strict=True))
         _, w, c = view.pooled_shape
         width = w + 2 * view.padding[1]
-        row = view.kernel[1] * c
-        along = Along(pixels, view.stride[1] * c, row, width * c - row)
+        together = view.kernel[1] * c
+        along = Along(pixels, view.stride[1] * c, together, width * c - together)
         return cls(n, view.stride[0] * width * c, along, window)
 
     @property

@@ -53,7 +53,8 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Its input is ``X``, (n, n_features), of the type of the network's numbers.
+        Its input is ``X``, (n, n_features), of the type of the network's numbers; images are rows
+        as in Python.
 
         A classifier's outputs are ``label``, (n,) or (n, n_labels), and ``probabilities``,
         (n, n_classes), as those of ``predict`` and ``predict_proba``. A regressor's output is
