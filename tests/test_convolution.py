@@ -349,14 +349,8 @@ def test_a_layer_of_many_inputs_is_solved_against_the_batch(monkeypatch):
     layer.mean[...] = v.mean(axis=0)
     assert layer.wide
 
-    class Buffers:
-        layers = (layer,)
-
-        def buffer(self, name, index, rows, columns):
-            return np.empty((rows, columns))
-
-    step, size = _step._wide_step(Buffers(), 0, v, change, 0.5, np.empty((6, 4)))
     centred = v - v.mean(axis=0)
+    step, size = _step._wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
     gram = centred.T @ centred / 20
     ridge = 0.5 * np.sum(gram**2) / np.trace(gram) + 1e-6 * np.trace(gram) + 1e-12
     expected = np.linalg.solve(gram + ridge * np.eye(6), centred.T @ change / 20)
