@@ -115,9 +115,7 @@ class WholeRow(View):
 
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S u."""
-        if wide:
-            return la.cross(v, u, sample_weight)
-        return la.cross(v, u, sample_weight, wide=False)
+        return la.cross(v, u, sample_weight) if wide else la.cross(v, u, sample_weight, wide=False)
 
     def pull_back(self, u: Float, weight: Float) -> Float:
         """Return ``u @ weight.T``."""
