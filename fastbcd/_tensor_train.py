@@ -107,9 +107,7 @@ def _sweep(
     return cut_energy, n_exact
 
 
-def _left_basis(
-    unfolding: Float, start: Float | None, rank: int
-) -> tuple[Float, float, bool]:
+def _left_basis(unfolding: Float, start: Float | None, rank: int) -> tuple[Float, float, bool]:
     """Return an orthonormal basis (rows, rank) of the leading left singular subspace.
 
     Also the energy outside it, and whether an eigenproblem was solved. The Gram matrix is

@@ -131,7 +131,7 @@ class Chain:
             if bias is not None:
                 row[8] = shifts.add(bias)
         self._widths = [link.shape[1] for link in links]
-        self._listed = max(link.shape[0] for link in links) + 1
+        self._length = len(links)
         widest = max(max(link.shape) for link in links)
         dtype = values.arrays[0].dtype
         self._arrays = (
@@ -143,23 +143,24 @@ class Chain:
             starts.joined(np.uint64),
             shifts.joined(dtype),
         )
-        self._dtype = dtype
 
     def __call__(self, x: Float, out: Float, space: Workspace) -> None:
         """Write the output for the row ``x``."""
-        work = space.of_chains.get(self)
-        if work is None:
-            work = space.of_chains[self] = (
-                np.empty(self._listed, np.uint64),
-                np.empty((len(self._links), max(self._widths)), self._dtype),
-            )
-        n = len(self._links)
-        done = chain_row(x, 0, *self._arrays, *work, out)
-        while done < n:
-            v = x if done == 0 else work[1][done - 1, : self._widths[done - 1]]
-            to = out if done == n - 1 else work[1][done, : self._widths[done]]
+        arrays = space.of_chains.get(self)
+        if arrays is None:
+            arrays = space.of_chains[self] = (*self._arrays, *self._work())
+        done = chain_row(x, 0, *arrays, out)
+        while done < self._length:
+            work = arrays[-1]
+            v = x if done == 0 else work[done - 1, : self._widths[done - 1]]
+            to = out if done == self._length - 1 else work[done, : self._widths[done]]
             self._leave_to_blas(done, v, to)
-            done = chain_row(to, done + 1, *self._arrays, *work, out)
+            done = chain_row(to, done + 1, *arrays, out)
+
+    def _work(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        listed = max(link.shape[0] for link in self._links) + 1
+        work = np.empty((self._length, max(self._widths)), self._arrays[1].dtype)
+        return np.empty(listed, np.uint64), work
 
     def _leave_to_blas(self, k: int, v: Float, to: Float) -> None:
         bias = self._biases[k]
