@@ -126,7 +126,7 @@ def _examples(types: str, dtypes: list[str]) -> Iterator[list[Any]]:
 def _example(text: str, data: np.dtype[Any]) -> Any:
     if text in "nx":
         return 1 if text == "n" else 1.0
-    letters = {**LETTERS, "F": data, "K": np.dtype(f"u{data.itemsize}")}
+    letters: dict[str, Any] = {**LETTERS, "F": data, "K": np.dtype(f"u{data.itemsize}")}
     array = np.zeros((1,) * int(text[1]), letters[text[0]])
     array.flags.writeable = not text.endswith("r")
     return array

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fastbcd._kernel_types import TYPES, compile_module, kernels, untyped
+from fastbcd._validation import is_integer
 
 DTYPES = ("float32", "float64")
 BAR = 24
@@ -120,7 +121,7 @@ def warmup(
     for name in chosen:
         if name not in DTYPES:
             raise ValueError(f'dtypes={dtypes!r} must be "float32", "float64" or both.')
-    if n_jobs != -1 and not (isinstance(n_jobs, int) and n_jobs > 0):
+    if n_jobs != -1 and not is_integer(n_jobs, 1):
         raise ValueError(f"n_jobs={n_jobs!r} must be a positive number of processes, or -1.")
     start = time.perf_counter()
     found = kernels()

@@ -14,7 +14,8 @@ import pytest
 from fastbcd._network import Layer, Network
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import DenseMatrix, SparseMatrix, _products, _sparse_format
-from fastbcd.formats._products import FactorProduct, SparseProduct, SumProduct, Workspace
+from fastbcd.formats._chain import Workspace
+from fastbcd.formats._products import FactorProduct, SparseProduct, SumProduct
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd_kernels import sparse_product as kernel
 

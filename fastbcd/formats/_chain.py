@@ -146,7 +146,7 @@ class Chain:
 
     def __call__(self, x: Float, out: Float, space: Workspace) -> None:
         """Write the output for the row ``x``."""
-        arrays = space.of_chains.get(self)
+        arrays: Any = space.of_chains.get(self)
         if arrays is None:
             arrays = space.of_chains[self] = (*self._arrays, *self._work())
         done = chain_row(x, 0, *arrays, out)

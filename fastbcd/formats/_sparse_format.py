@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format
-from fastbcd.formats._chain import SparseArrays
+from fastbcd.formats._chain import SparseArrays, Workspace
 from fastbcd.formats._products import (
     SPARSE_BATCH,
     SPARSE_ROW,
     Product,
     SparseProduct,
-    Workspace,
 )
 
 FEW = 8

@@ -66,7 +66,7 @@ def chain_row(
     int
         The layer whose input has too many entries that are not zero, or ``n_layers``.
     """
-    n_layers = table.shape[0]
+    n_layers: int = table.shape[0]
     zero = x.dtype.type(0)
     v = x
     for k in range(first, n_layers):
