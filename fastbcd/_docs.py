@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
-        Widths of the hidden layers.
+SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
+        Widths of the hidden layers. For images and signals, convolutions and poolings of
+        :mod:`fastbcd.layers` may come first.
+    input_shape : (h, w) or (h, w, c), default=None
+        What images the rows of ``X`` are, pixel by pixel; only convolutions and poolings need it.
     activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
         Activation of the hidden layers.
     solver : {"auto", "full", "minibatch"}, default="auto"
         "full" takes exact sweeps over all data (arXiv 2303.06815); "minibatch" takes closed-form
         steps on batches, for anything but small data. "auto" is "full" with fewer than 1000 rows
         or a certificate, else "minibatch". The latter has its own schedule and reads none of
-        ``rho, gamma, tau, alpha, tol, accelerate``; ``max_iter`` then bounds the epochs.
+        ``rho, gamma, tau, alpha, init, tol, accelerate``; ``max_iter`` then bounds the epochs.
     loss : <loss choices>, default="auto"
         <loss help>
     scheme : Scheme, dict or None, default=None
@@ -26,10 +29,15 @@ SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
         Penalty of the activation residuals, ||V - sigma(U)||^2 / 2.
     tau : float or "auto", default="auto"
         Penalty that ties the weights to their compressed copies. A number keeps it constant, as
-        published. "auto" lets it grow to rho times the number of samples, so that pruned
-        weights can come back early on.
+        published. "auto" measures it, layer by layer, in what the data weigh a weight (rho times
+        the mean square of the layer's inputs, summed over the samples), and lets it grow from a
+        tenth of that to all of it, so that pruned weights can come back early on.
     alpha : float, default=1.0
         Weight of the proximal terms: larger takes shorter, safer steps.
+    init : {"orthogonal", "xavier_normal", "xavier_uniform", "lecun_normal", "lecun_uniform", \
+            "kaiming_normal", "kaiming_uniform", "uniform"}, default="orthogonal"
+        Distribution of the starting weights, which are then made small; see
+        :mod:`fastbcd.initialization`.
     max_iter : int, default=1000
         Most sweeps over the data.
     tol : float, default=<tol>

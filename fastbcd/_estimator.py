@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastbcd import _validation as check
+from fastbcd._architecture import Architecture, check_input_shape, check_layers
 from fastbcd._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd._fitted import FittedNetwork, forward
+from fastbcd._inputs import check_inputs, hold_out
 from fastbcd._network import Network
 from fastbcd._training import Settings, Trained, train
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.compression import CompressionReport, report
+from fastbcd.initialization import INITS
+from fastbcd.layers import LayerSize
 from fastbcd.schemes._base import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.minibatch import Stream, start_stream
@@ -30,8 +32,9 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
     def __init__(
         self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
+        input_shape: tuple[int, ...] | None = None,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -40,6 +43,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         gamma: float = 1.0,
         tau: float | str = "auto",
         alpha: float = 1.0,
+        init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 1e-6,
         n_iter_no_change: int = 10,
@@ -52,6 +56,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
         self.activation = activation
         self.solver = solver
         self.loss = loss
@@ -60,6 +65,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.gamma = gamma
         self.tau = tau
         self.alpha = alpha
+        self.init = init
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -132,6 +138,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 targets,
                 n_out=targets.shape[1],
                 hidden_layer_sizes=settings.hidden_layer_sizes,
+                input_shape=settings.input_shape,
                 random_state=check_random_state(self.random_state),
                 activation=settings.activation,
                 loss=settings.loss,
@@ -181,7 +188,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
-            hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
+            hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
+            input_shape=check_input_shape(self.input_shape),
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
             scale_targets=self._scale_targets,
@@ -190,38 +198,14 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             gamma=check.check_number("gamma", self.gamma, 0),
             tau=tau,
             alpha=check.check_number("alpha", self.alpha, 0),
+            init=check.check_choice("init", self.init, INITS),
             accelerate=bool(self.accelerate),
             certificate=bool(self.certificate),
         )
 
     def _check_inputs(self, X: ArrayLike) -> Any:
-        """Return new inputs, checked: an array or a CSR matrix.
-
-        Plain finite arrays of the right width pass at once. Everything else, what deserves an
-        error or a warning included, is left to scikit-learn, whose checks take 0.1 ms and more.
-        """
-        if self._plainly_right(X):
-            return X
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-        )
-
-    def _plainly_right(self, X: Any) -> bool:
-        """Whether ``X`` needs no conversion and can be seen to be finite by one product."""
-        if (
-            type(X) is not np.ndarray
-            or X.dtype not in (np.float32, np.float64)
-            or X.shape[1:] != (getattr(self, "n_features_in_", None),)
-            or not X.size
-            or not X.flags.c_contiguous
-            or hasattr(self, "feature_names_in_")
-            or not hasattr(self, "network_")
-        ):
-            return False
-        flat = X.reshape(-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(np.dot(flat, flat)))
+        """Return new inputs, checked: an array or a CSR matrix."""
+        return check_inputs(self, X)
 
     def _validation(
         self, X_val: ArrayLike | None, y_val: ArrayLike | None
@@ -248,7 +232,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         held_out: tuple[Float, Float, Float64 | None] | None = None
         if self.early_stopping:
             if validation is None:
-                x, targets, weight, held_out = self._split(x, targets, weight, random_state)
+                share = check.check_fraction("validation_fraction", self.validation_fraction)
+                x, targets, weight, held_out = hold_out(x, targets, weight, share, random_state)
             else:
                 held_out = (*validation, None)
         present = weight > 0
@@ -275,31 +260,20 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
         return train(x, targets, weight, settings, random_state, make_monitor, start)
 
-    def _split(
-        self, x: Float, targets: Float, weight: Float64, random_state: np.random.RandomState
-    ) -> tuple[Float, Float, Float64, tuple[Float, Float, Float64]]:
-        """Set aside ``validation_fraction`` of the rows."""
-        share = check.check_fraction("validation_fraction", self.validation_fraction)
-        n = x.shape[0]
-        if n < 2 or round(share * n) < 1:
-            raise ValueError(
-                f"early_stopping cannot set aside validation_fraction={share} of {n} rows. "
-                "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
-            )
-        train_rows, val_rows = train_test_split(
-            np.arange(n), test_size=share, random_state=random_state, stratify=None
-        )
-        held_out = (x[val_rows], targets[val_rows], weight[val_rows])
-        return x[train_rows], targets[train_rows], weight[train_rows], held_out
-
     def _warm_network(self, x: Float, targets: Float) -> Network | None:
         """Return the previous network, if it fits the data and the parameters."""
         if not hasattr(self, "network_"):
             return None
-        sizes = check.check_sizes(self.hidden_layer_sizes)
-        wanted = list(zip((x.shape[1], *sizes), (*sizes, targets.shape[1]), strict=True))
-        found = [layer.weight.shape for layer in self.network_.layers]
-        if wanted != found:
+        layout = Architecture.of(
+            check_layers(self.hidden_layer_sizes),
+            x.shape[1],
+            targets.shape[1],
+            check_input_shape(self.input_shape),
+        )
+        layers = self.network_.layers
+        wanted, found = list(layout.shapes), [layer.weight.shape for layer in layers]
+        views = [(layer.view, layer.pool) for layer in layers]
+        if wanted != found or views != list(zip(layout.views, layout.pools, strict=True)):
             raise ValueError(
                 f"warm_start: the fitted network has layers of shapes {found}, the data and "
                 f"hidden_layer_sizes ask for {wanted}. Set warm_start=False to start afresh."
@@ -314,13 +288,3 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.n_iter_ = trained.outcome.n_iter
         self.best_iter_ = trained.outcome.best_iter
         self.compression_report_ = compression_report
-
-
-def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
-    """Return checked sample weights (n,): finite, non-negative, not all zero."""
-    weight: Float64 = _check_sample_weight(
-        sample_weight, x, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all rows; at least one must be positive.")
-    return weight

@@ -20,7 +20,8 @@ LETTERS = {
     "t": np.bool_,
 }
 """Types of arrays. F is the type of the data and K the unsigned integer as wide; the digit is the
-number of axes, and ``r`` stands for read-only. Without a digit, x is a float and n an int."""
+number of axes, and ``r`` stands for read-only. Without a digit, x is a float and n an int; n2 is
+a tuple of two."""
 
 TYPES = {
     "activation_step.piecewise_linear_step": "F2 F2 F2 x x x x d1",
@@ -53,6 +54,13 @@ TYPES = {
     "output_step.hinge_step": "F2 F2 F2 x x d1",
     "output_step.logistic_step": "F2 F2 F2 x x d1 x",
     "output_step.cross_entropy_step": "F2 F2 F2 x x d1 x",
+    "patches.gather_patches": "F2 n3 n2 n2 n2 F2",
+    "patches.scatter_patches": "F2 n3 n2 n2 n2 F2",
+    "pooling.average_pool": "F2 n3 n2 F2",
+    "pooling.add_to_windows": "F2 n3 n2 x F2",
+    "pooling.max_pool": "F2 n3 n2 F2",
+    "pooling.max_pool_back": "F2 F2 n3 n2 F2",
+    "pooling.max_pool_step": "F2 F2 F2 n3 n2 d1 d1 d1 x x x d1",
     "residual.weighted_squared_distance": "F2 F2 d1",
     "residual.column_sums": "F2 d1 d1",
     "residual.add_bias_piecewise_linear": "F2 F1 x",
@@ -126,6 +134,8 @@ def _examples(types: str, dtypes: list[str]) -> Iterator[list[Any]]:
 def _example(text: str, data: np.dtype[Any]) -> Any:
     if text in "nx":
         return 1 if text == "n" else 1.0
+    if text[0] == "n":
+        return (1,) * int(text[1])
     letters: dict[str, Any] = {**LETTERS, "F": data, "K": np.dtype(f"u{data.itemsize}")}
     array = np.zeros((1,) * int(text[1]), letters[text[0]])
     array.flags.writeable = not text.endswith("r")

@@ -12,7 +12,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastbcd import _validation as check
-from fastbcd._estimator import BCDEstimator, check_weights
+from fastbcd._estimator import BCDEstimator
+from fastbcd._inputs import check_weights
 from fastbcd._types import Float, Float64
 
 

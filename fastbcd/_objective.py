@@ -13,14 +13,14 @@ solver keeps up to date on its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastbcd._linalg import linear
 from fastbcd._types import Float, Float64
-from fastbcd.activations import Activation
+from fastbcd._views import View
+from fastbcd.activations import ExactActivation
 from fastbcd.formats import Format
 from fastbcd.losses import Loss
 from fastbcd.schemes import Scheme
@@ -37,7 +37,7 @@ class Penalties:
         Weight of ``||U_l - V_{l-1} W_l - b_l||^2 / 2``.
     gamma : float
         Weight of ``||V_l - sigma(U_l)||^2 / 2``.
-    tau : float
+    tau : float, or one per layer
         Weight of ``||W_l - T(G_l)||^2 / 2``.
     alpha : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
@@ -47,8 +47,12 @@ class Penalties:
 
     rho: float
     gamma: float
-    tau: float
+    tau: float | tuple[float, ...]
     alpha: float
+
+    def tau_of(self, index: int) -> float:
+        """Return tau of one layer."""
+        return self.tau[index] if isinstance(self.tau, tuple) else self.tau
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,10 @@ class Problem:
         Sample weights s.
     loss : Loss
         R.
-    activations : list of Activation
+    activations : list of ExactActivation
         One per layer; the output layer's is the identity.
+    views : list of View
+        How each layer sees its input.
     schemes : list of Scheme or None
         One per layer; None leaves a layer dense.
     penalties : Penalties
@@ -77,7 +83,8 @@ class Problem:
     y: Float
     sample_weight: Float64
     loss: Loss
-    activations: list[Activation]
+    activations: list[ExactActivation]
+    views: Sequence[View]
     schemes: list[Scheme | None]
     penalties: Penalties
 
@@ -98,11 +105,12 @@ class Blocks:
     intercept : (n_out,) array
         b.
     linear : (n, n_out) array
-        Z = V_prev W + b, kept up to date by the solver.
+        Z = V_prev W + b, kept up to date by the solver. Of a convolution W (k, m) multiplies the
+        patches of V_prev, and a row holds m numbers for each.
     pre : (n, n_out) array
         U.
     act : (n, n_out) array
-        V.
+        V; with fewer columns if the activation includes a pooling.
     compressed : Format or None
         G, the compressed copy.
     target : (n_in, n_out) array or None
@@ -144,17 +152,45 @@ class Terms:
         """F."""
         return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
 
+    def total_under(self, new: Penalties, old: Penalties) -> float:
+        """F at the same point under other penalties than those it was computed with."""
+        linear = sum(self.linear) * _ratio(new.rho, old.rho)
+        activation = sum(self.activation) * _ratio(new.gamma, old.gamma)
+        compression = sum(
+            term * _ratio(new.tau_of(index), old.tau_of(index))
+            for index, term in enumerate(self.compression)
+        )
+        return self.loss + linear + activation + compression
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old else 1.0
+
 
 def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
     """Return V of the layer before ``index``: the inputs of the network for the first."""
     return problem.x if index == 0 else blocks[index - 1].act
 
 
+def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
+
+
+def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
+    """Form Z = V_prev W + b of one layer, in ``out`` if given."""
+    block = blocks[index]
+    if out is None:
+        out = np.empty_like(block.pre)
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].linear(v, block.weight, block.intercept, out)
+
+
 def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
     """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
     block = blocks[index]
-    v = layer_input(problem, blocks, index)
-    z = linear(v, block.weight, block.intercept, np.empty_like(block.pre))
+    z = linear(problem, blocks, index)
     return float(
         0.5 * problem.penalties.rho * weighted_squared_distance(block.pre, z, problem.sample_weight)
     )
@@ -177,7 +213,7 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     if block.target is None:
         return 0.0
     distance = weighted_squared_distance(block.weight, block.target, np.ones(len(block.weight)))
-    return float(0.5 * problem.penalties.tau * distance)
+    return float(0.5 * problem.penalties.tau_of(index) * distance)
 
 
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
@@ -211,11 +247,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
     p = problem.penalties
     weight = problem.sample_weight[:, None]
     last = len(blocks) - 1
-    misses = [
-        block.pre - linear(layer_input(problem, blocks, i), block.weight, block.intercept,
-                           np.empty_like(block.pre))
-        for i, block in enumerate(blocks)
-    ]  # fmt: skip
+    misses = [block.pre - linear(problem, blocks, i) for i, block in enumerate(blocks)]
     for i, block in enumerate(blocks):
         sigma = problem.activations[i]
         gap = block.act - sigma.value(block.pre)
@@ -224,21 +256,20 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
             left, right = problem.loss.slopes(block.act, problem.y)
             by_act = least_slope(by_act + left, by_act + right)
         else:
-            by_act = by_act - p.rho * misses[i + 1] @ blocks[i + 1].weight.T
+            by_act = by_act - p.rho * problem.views[i + 1].pull_back(
+                misses[i + 1], blocks[i + 1].weight
+            )
         yield "activation", i, weight * by_act
-        left, right = sigma.slopes(block.pre)
+        left, right = sigma.pull_back(p.gamma * gap, block.pre)
         smooth = p.rho * misses[i]
-        yield (
-            "pre-activation",
-            i,
-            weight * least_slope(smooth - p.gamma * gap * left, smooth - p.gamma * gap * right),
-        )
-        weighted = weight * misses[i]
-        by_weight = -p.rho * layer_input(problem, blocks, i).T @ weighted
+        yield "pre-activation", i, weight * least_slope(smooth - left, smooth - right)
+        v = layer_input(problem, blocks, i)
+        slope = -p.rho * problem.views[i].cross(v, misses[i], problem.sample_weight)
+        by_weight, by_intercept = slope[:-1], slope[-1]
         if block.target is not None:
-            by_weight = by_weight + p.tau * (block.weight - block.target)
+            by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
         yield "weight", i, by_weight
-        yield "intercept", i, -p.rho * weighted.sum(axis=0)
+        yield "intercept", i, by_intercept
 
 
 def least_slope(left: Float, right: Float) -> Float:

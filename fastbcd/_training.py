@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from fastbcd._architecture import Architecture
 from fastbcd._network import Network
 from fastbcd._objective import Penalties, Problem
+from fastbcd._pooling import MaxPooled
 from fastbcd._scaling import Scaling, absorb, release
 from fastbcd._types import Float, Float64
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.initialization import orthogonal
+from fastbcd._views import WHOLE_ROW, Shape3
+from fastbcd.activations import ACTIVATIONS, ExactActivation
+from fastbcd.initialization import initial_weights
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers._loop import Outcome
-from fastbcd.solvers.full import TauRamp
+from fastbcd.solvers._schedule import Growth, TauRamp
 from fastbcd.solvers.minibatch import train_minibatch
 
 FULL_BELOW = 1000
@@ -31,8 +34,11 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-RAMP_START = 0.03
-"""First value of an automatic tau, relative to its last."""
+GROWTH = Growth(start=1.0, alpha=0.1, n_sweeps=30)
+"""Gentle penalties of the first sweeps of an accelerated fit from a random start."""
+
+RAMP_START, RAMP_END = 0.1, 30.0
+"""First and last value of an automatic tau, in units of the curvature that the data give."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Settings:
     """What a fit needs to know besides the data. See the estimators for the meaning."""
 
     solver: str
-    hidden_layer_sizes: tuple[int, ...]
+    hidden_layer_sizes: tuple[LayerSize, ...]
+    input_shape: Shape3 | None
     activation: str
     loss: str
     scale_targets: bool
@@ -49,6 +56,7 @@ class Settings:
     gamma: float
     tau: float | str
     alpha: float
+    init: str
     accelerate: bool
     certificate: bool
 
@@ -125,6 +133,7 @@ def train(
             None if np.all(sample_weight == 1) else sample_weight,
             n_out=y.shape[1],
             hidden_layer_sizes=settings.hidden_layer_sizes,
+            input_shape=settings.input_shape,
             random_state=random_state,
             make_monitor=make_monitor,
             activation=settings.activation,
@@ -135,9 +144,12 @@ def train(
         )
         return Trained(fitted.network, fitted.record, fitted.outcome)
     x = as_dense(x)
-    widths = [x.shape[1], *settings.hidden_layer_sizes, y.shape[1]]
-    schemes = schemes_by_layer(settings.scheme, list(pairwise(widths)))
-    inputs = Scaling.of(x, sample_weight)
+    layout = Architecture.of(
+        settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
+    )
+    schemes = schemes_by_layer(settings.scheme, layout.shapes)
+    plain = layout.views[0] is WHOLE_ROW
+    inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
     outputs = None
     if settings.scale_targets:
         outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
@@ -146,38 +158,48 @@ def train(
     if start is not None:
         weights, intercepts = release(start, inputs, outputs)
     else:
-        weights = [w.astype(x.dtype) for w in orthogonal(widths, random_state)]
-        weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
-        intercepts = [np.zeros(width, x.dtype) for width in widths[1:]]
+        drawn = initial_weights(settings.init, layout.shapes, random_state)
+        weights = [w.astype(x.dtype) for w in drawn]
+        if plain:
+            weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
+        intercepts = [np.zeros(m, x.dtype) for _, m in layout.shapes]
     hidden = ACTIVATIONS[settings.activation]
+    activations: list[ExactActivation] = [
+        hidden if pool is None else MaxPooled(hidden, pool) for pool in layout.pools[:-1]
+    ]
     problem = Problem(
         scaled,
         targets,
         sample_weight,
         LOSSES[settings.loss],
-        [hidden] * (len(weights) - 1) + [ACTIVATIONS["identity"]],
+        [*activations, ACTIVATIONS["identity"]],
+        layout.views,
         schemes,
         Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
+        _ramp(settings, monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
+        _growth(monitor.max_iter) if settings.accelerate and start is None else None,
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
 
 
-def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
+def _growth(max_iter: int) -> Growth:
+    return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
+
+
+def _ramp(settings: Settings, max_iter: int) -> TauRamp:
     """Return the course of tau: constant if it is a number.
 
-    "auto" ends at rho times the total sample weight. That is the curvature that the data give
-    to a weight whose input has unit mean square, so that the weights and their copies agree
+    "auto" ends at rho times the mean diagonal entry of the Gram matrix of each layer's inputs. That
+    is the curvature that the data give to a weight, so that the weights and their copies agree
     in the end without the copies ever standing still.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
-    end = settings.rho * n_weighted
-    return TauRamp(RAMP_START * end, end, min(RAMP_SWEEPS, max_iter // 2))
+    return TauRamp(RAMP_START, RAMP_END, min(RAMP_SWEEPS, max_iter // 2), relative=True)

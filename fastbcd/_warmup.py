@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import TextIO
 
 from fastbcd._kernel_types import TYPES, compile_module, kernels, untyped
+from fastbcd._progress import Progress
 from fastbcd._validation import is_integer
 
 DTYPES = ("float32", "float64")
-BAR = 24
-"""Characters of the bar."""
-
 READY = "ready\n"
 HELPER = """
 import json, sys
@@ -93,9 +91,9 @@ def warmup(
         Processes that compile; -1 for one per core. Each takes about 200 MB. Where no further
         ones can be started, this one does all the work.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, or a line now and then where there is no terminal.
     stream : file, default=sys.stderr
-        Where the bar goes. Where that is no terminal, a line is written at each quarter.
+        Where that goes.
 
     Returns
     -------
@@ -127,14 +125,12 @@ def warmup(
     found = kernels()
     modules = _by_size({name.partition(".")[0] for name in TYPES})
     job = _Job(modules, chosen, _n_cores() if n_jobs == -1 else n_jobs)
-    show = _Bar(len(modules), stream or sys.stderr) if verbose else None
-    try:
-        # Where the compiler is switched off, kernels are plain functions.
-        if all(hasattr(kernel, "compile") for kernel in found.values()):
-            job.run(show)
-    finally:
-        if show:
-            show.close()
+    progress = Progress(verbose, stream)
+    progress.stage("compiling the kernels", len(modules))
+    # Where the compiler is switched off, kernels are plain functions.
+    if all(hasattr(kernel, "compile") for kernel in found.values()):
+        with progress:
+            job.run(progress.update)
     taken = time.perf_counter() - start
     return Warmup(len(found), len(job.compiled), untyped(list(found)), taken, job.n_processes)
 
@@ -164,14 +160,14 @@ class _Job:
         self._helpers: list[subprocess.Popen[str]] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._show: Callable[[int, str], None] | None = None
+        self._show: Callable[[int, str], None] = lambda *_: None
 
     @property
     def n_processes(self) -> int:
         """How many processes compiled: this one, and the helpers that were given something."""
         return 1 + len(self._busy)
 
-    def run(self, show: Callable[[int, str], None] | None) -> None:
+    def run(self, show: Callable[[int, str], None]) -> None:
         """Compile everything; what a helper fails to do is done here."""
         import fastbcd_kernels
 
@@ -205,9 +201,8 @@ class _Job:
             module = self._waiting.popleft()
         except IndexError:
             return None
-        if self._show:
-            with self._lock:
-                self._show(self._n_done, module)
+        with self._lock:
+            self._show(self._n_done, module)
         return module
 
     def _done(self, by_helper: list[str] | None = None) -> None:
@@ -216,8 +211,7 @@ class _Job:
                 self.compiled += by_helper
                 self._busy.add(threading.get_ident())
             self._n_done += 1
-            if self._show:
-                self._show(self._n_done, "")
+            self._show(self._n_done, "")
 
     def _help(self) -> None:
         """Have another process compile, one module after another, as long as it answers."""
@@ -254,32 +248,3 @@ def serve() -> None:
         compile_module(*json.loads(line))
         channel.write(json.dumps(compiled) + "\n")
         channel.flush()
-
-
-class _Bar:
-    """A bar on a terminal that rewrites its line; elsewhere a line at each quarter."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total, self.stream = total, stream
-        self.terminal = stream.isatty()
-        self.start = time.perf_counter()
-        self.quarter = -1
-
-    def __call__(self, number: int, text: str) -> None:
-        """Show that ``number`` steps are done and what comes now."""
-        seconds = time.perf_counter() - self.start
-        share = number / self.total
-        if self.terminal:
-            full = round(BAR * share)
-            bar = "█" * full + "░" * (BAR - full)
-            self.stream.write(f"\r\x1b[K{bar} {100 * share:3.0f} %  {seconds:5.1f} s  {text[:40]}")
-        elif int(4 * share) > self.quarter:
-            self.quarter = int(4 * share)
-            self.stream.write(f"compiling the kernels: {100 * share:3.0f} %  {seconds:5.1f} s\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """End the line."""
-        if self.terminal:
-            self.stream.write("\n")
-            self.stream.flush()

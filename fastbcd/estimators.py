@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils.validation import validate_data
 
 from fastbcd import _docs
-from fastbcd import _validation as check
-from fastbcd._estimator import BCDEstimator, check_weights
 from fastbcd._fitted import forward
 from fastbcd._labels import LabelledEstimator
-from fastbcd._types import Float, Float64
+from fastbcd._numeric import NumericEstimator
+from fastbcd._types import Float
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice
 
@@ -64,8 +63,9 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
+        input_shape: tuple[int, ...] | None = None,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -74,6 +74,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         gamma: float = 1.0,
         tau: float | str = "auto",
         alpha: float = 1.0,
+        init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 3e-6,
         n_iter_no_change: int = 10,
@@ -88,6 +89,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
+            input_shape=input_shape,
             activation=activation,
             solver=solver,
             loss=loss,
@@ -96,6 +98,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
             gamma=gamma,
             tau=tau,
             alpha=alpha,
+            init=init,
             max_iter=max_iter,
             tol=tol,
             n_iter_no_change=n_iter_no_change,
@@ -200,21 +203,9 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _threshold(self) -> float:
-        """Return the output above which a label is predicted."""
-        return 0.5 if self._loss() == "squared" else 0.0
-
-    def _loss(self) -> str:
-        choices = ("auto", "cross_entropy", "squared", "hinge")
-        loss = check.check_choice("loss", self.loss, choices)
-        if loss in ("auto", "cross_entropy"):
-            # Several labels per row: one two-class cross-entropy each.
-            return "logistic" if getattr(self, "_n_labels", 0) else "cross_entropy"
-        return loss
-
 
 @_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")
-class BCDRegressor(RegressorMixin, BCDEstimator):
+class BCDRegressor(RegressorMixin, NumericEstimator):
     """A neural network regressor trained, and compressed, by block coordinate descent.
 
     Parameters
@@ -244,8 +235,6 @@ class BCDRegressor(RegressorMixin, BCDEstimator):
     >>> reg.score(X, y) > 0.9
     True
     """
-
-    _scale_targets = True
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""
@@ -289,33 +278,3 @@ class BCDRegressor(RegressorMixin, BCDEstimator):
         x = self._check_inputs(X)
         outputs = forward(self.network_, x)
         return outputs if self._two_dimensional else outputs[:, 0]
-
-    def _loss(self) -> str:
-        check.check_choice("loss", self.loss, ("auto", "squared"))
-        return "squared"
-
-    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
-        x, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-            reset=reset,
-        )
-        if reset:
-            self._two_dimensional = y.ndim == 2
-        return x, self._encode(y, x.dtype)
-
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
-
-    def _check_weights(
-        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
-    ) -> Float64:
-        return check_weights(sample_weight, x)
-
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        return float(r2_score(targets, outputs, sample_weight=weight))

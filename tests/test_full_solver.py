@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
+from sklearn.datasets import load_digits
 
 from fastbcd import _linalg
 from fastbcd._objective import (
@@ -17,13 +18,14 @@ from fastbcd._objective import (
     objective,
     subgradient,
 )
+from fastbcd._views import WHOLE_ROW
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.initialization import orthogonal
 from fastbcd.losses import LOSSES
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.solvers import FullSolver
 from fastbcd.solvers._restart import attempt_restart
-from fastbcd.solvers.full import TauRamp
+from fastbcd.solvers._schedule import Growth, TauRamp
 
 SCHEMES = {
     "dense": None,
@@ -55,6 +57,7 @@ def random_problem(seed, loss="cross_entropy", scheme=None, dtype=np.float64, ga
         np.ones(n) if sample_weight is None else sample_weight,
         LOSSES[loss],
         [ACTIVATIONS[activation]] * len(hidden) + [ACTIVATIONS["identity"]],
+        [WHOLE_ROW] * (len(hidden) + 1),
         [scheme] * len(hidden) + [None],
         Penalties(rho, gamma, tau, alpha),
     )
@@ -308,3 +311,66 @@ def test_same_start_gives_the_same_bits():
     start = random_problem(7, "cross_entropy", TensorTrain(rank=2))
     a, b = sweep(*start, 10), sweep(*start, 10)
     assert all(np.array_equal(x.weight, y.weight) for x, y in zip(a.blocks, b.blocks, strict=True))
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("name", SCHEMES)
+def test_no_sweep_raises_the_objective_of_its_own_penalties_while_they_grow(name, loss):
+    for seed in range(20):
+        start = random_problem(seed, loss, SCHEMES[name])
+        ramp = TauRamp(0.1, 1.0, 6, relative=True)
+        state = sweep(*start, 15, ramp=ramp, growth=Growth(0.1, 0.01, 8))
+        record = state.record
+        assert np.all(record.decreases >= -1e-11 * record.objective[0]), seed
+        assert state.settled
+        first, last = record.penalties[0], record.penalties[-1]
+        given = start[0].penalties
+        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1, 0.1, 0.01))
+        assert (last.rho, last.gamma, last.alpha) == (given.rho, given.gamma, given.alpha)
+        assert record.penalties[-1].tau == record.penalties[9].tau
+
+
+def test_relative_tau_is_rho_times_the_mean_diagonal_of_each_gram_matrix():
+    problem, weights, intercepts = random_problem(2, scheme=Prune(sparsity=0.5))
+    solver = FullSolver(TauRamp(0.5, 1.0, 4, relative=True))
+    state = solver.init(problem, weights, intercepts)
+    found = state.record.penalties[0].tau
+    inputs = [problem.x, *(block.act for block in state.blocks[:-1])]
+    s = problem.sample_weight[:, None]
+    expected = [0.5 * problem.penalties.rho * np.diag(v.T @ (s * v)).mean() for v in inputs]
+    assert_allclose(found, expected)
+
+
+def test_parts_of_the_objective_are_turned_to_other_penalties():
+    problem, weights, intercepts = random_problem(4, scheme=Prune(sparsity=0.5))
+    blocks = sweep(problem, weights, intercepts, 3).blocks
+    other = replace(problem, penalties=Penalties(2.0, 0.3, (0.7, 1.1, 0.2, 0.4), 1.0))
+    terms = objective(problem, blocks)
+    turned = terms.total_under(other.penalties, problem.penalties)
+    assert turned == pytest.approx(objective(other, blocks).total, rel=1e-12)
+
+
+def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
+    x, y = load_digits(return_X_y=True)
+    x, y = (x[:500] - x[:500].mean()) / x[:500].std(), y[:500]
+    widths = [64, 32, 32, 32, 32, 32, 10]
+    layers = len(widths) - 1
+    problem = Problem(
+        x, np.eye(10)[y], np.ones(500), LOSSES["cross_entropy"],
+        [ACTIVATIONS["relu"]] * (layers - 1) + [ACTIVATIONS["identity"]], [WHOLE_ROW] * layers,
+        [TensorTrain(rank=8)] * (layers - 1) + [None], Penalties(1.0, 1.0, 0.0, 1.0),
+    )  # fmt: skip
+    weights = orthogonal(widths, np.random.RandomState(0))
+    scores = []
+    for ramp, growth in (
+        (TauRamp(50.0, 500.0, 30), None),
+        (TauRamp(0.1, 1.0, 30, relative=True), Growth(0.1, 0.01, 15)),
+    ):
+        solver = FullSolver(ramp, growth=growth)
+        state = solver.init(problem, weights, [np.zeros(w.shape[1]) for w in weights])
+        for _ in range(30):
+            solver.step(problem, state)
+        outputs = solver.network(problem, state).forward(x)
+        scores.append(np.mean(outputs.argmax(axis=1) == y))
+    assert scores[0] < 0.2  # a tau that does not know how small the activations are
+    assert scores[1] > 0.6

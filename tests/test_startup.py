@@ -63,6 +63,7 @@ def test_who_reads_the_notice(monkeypatch, wish, terminal, lines):
     for _ in range(3):
         fastbcd_kernels.announce("some.kernel")
     assert stream.getvalue().count("\n") == lines
+    assert stream.getvalue().startswith("\r") == terminal * lines  # it takes the place of a bar
 
 
 # After a warm-up

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from fastbcd import _kernel_types, _warmup
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.cli import main
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
 jit_only = pytest.mark.skipif(
@@ -90,6 +90,8 @@ def recipes(dtype):
     three = (x[:, 0] > 0.4).astype(int) + (x[:, 1] > 0)
     labels = (x[:, :3] > 0).astype(int)
     weight = rng.uniform(0.5, 1.5, len(x))
+    pixels = rng.standard_normal((60, 16)).astype(dtype)
+    convolutions = (Conv2D(3, 2, padding=1), MaxPool2D(2), AveragePool2D(2), Conv2D(3, 1), 8)
     unwritable = x.copy()
     unwritable.flags.writeable = False
     with tempfile.TemporaryFile() as file:
@@ -122,6 +124,8 @@ def recipes(dtype):
         yield f"{solver}, sparse", partial(classify, x=csr_array(x))
         yield f"{solver}, memory map", partial(classify, x=mapped)
         yield f"{solver}, labels", partial(fit, BCDClassifier, labels, solver=solver)
+        images = partial(_fit, x=pixels, hidden=convolutions, input_shape=(4, 4))
+        yield f"{solver}, images", partial(images, BCDClassifier, three, solver=solver)
         yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
         yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
     yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
@@ -138,10 +142,10 @@ def recipes(dtype):
     yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)
 
 
-def _fit(kind, y, x, weight=None, **options):
+def _fit(kind, y, x, weight=None, hidden=(8, 8), **options):
     """Fit and predict. 15 epochs are enough for mini-batches to fix the form of their copies."""
     max_iter = 15 if options.get("solver") == "minibatch" else 3
-    model = kind((8, 8), max_iter=max_iter, random_state=0, **options)
+    model = kind(hidden, max_iter=max_iter, random_state=0, **options)
     model.fit(x, y, weight).predict(x)
     _predict_one(model, x)
 
@@ -178,7 +182,7 @@ def fake_job(monkeypatch, modules, n_jobs):
 def test_where_no_helper_starts_or_answers_this_process_does_all_the_work(monkeypatch, executable):
     monkeypatch.setattr(sys, "executable", executable)
     job, compiled = fake_job(monkeypatch, "abcdef", 3)
-    job.run(None)
+    job.run(lambda *_: None)
     assert sorted(module for module, _ in compiled) == list("abcdef")
     assert job.n_processes == 1
 
@@ -187,7 +191,7 @@ def test_no_helper_is_started_where_nothing_has_to_be_compiled(monkeypatch):
     job = _warmup._Job(["a", "b"], ["float32"], 2)
     monkeypatch.setattr(_warmup, "compile_module", lambda *_: None)
     monkeypatch.setattr(subprocess, "Popen", None)
-    job.run(None)
+    job.run(lambda *_: None)
     assert job.compiled == []
 
 
@@ -200,7 +204,7 @@ def test_an_interrupt_ends_the_helpers_and_puts_the_hooks_back(monkeypatch):
 
     monkeypatch.setattr(_warmup, "compile_module", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        job.run(None)
+        job.run(lambda *_: None)
     assert fastbcd_kernels.before_compiling == hooks
 
 
@@ -255,21 +259,6 @@ def test_the_warm_up_refuses_other_types_and_numbers():
     for n_jobs in (0, -2, 1.5):
         with pytest.raises(ValueError, match=f"n_jobs={n_jobs}"):
             fastbcd.warmup(n_jobs=n_jobs)
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_bar_rewrites_its_line_on_a_terminal_only(terminal):
-    stream = io.StringIO()
-    stream.isatty = lambda: terminal
-    bar = _warmup._Bar(8, stream)
-    for number in range(9):
-        bar(number, "text")
-    bar.close()
-    text = stream.getvalue()
-    assert "100 %" in text
-    assert text.endswith("\n")
-    assert text.count("\n") == (1 if terminal else 5)
-    assert ("\r" in text) == terminal
 
 
 def test_the_command_warms_up(monkeypatch, capsys):

@@ -7,9 +7,13 @@ with the settings and the numerical choices of its authors.
 `peers.published_nnbcd`
     Block coordinate descent with tensor-train or pruned weights, as published
     (arXiv:2303.06815). Samples are columns, as in the paper.
+`peers.published_cnn`
+    The same with a convolution before the dense layers.
 `peers.adam`
     Multi-layer perceptrons trained by Adam, and magnitude pruning with masked fine-tuning.
     Samples are rows, as in scikit-learn.
+`peers.adam_cnn`
+    A network with a convolution: Adam, then tensor trains, then Adam again.
 `peers.oneshot`, `peers.exact_obs`
     Pruning of trained layers without labels: Wanda, SparseGPT, ADMM-Grad, ALPS, ExactOBS.
 `peers.low_rank`, `peers.codebook`

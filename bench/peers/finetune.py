@@ -2,9 +2,10 @@
 
 Plain PyTorch: cross-entropy, shuffled batches of 256, Adam with the usual constants, a rate that
 falls to zero as a cosine over the seconds that are given. Every hidden layer has parameters of
-its own kind: weights on a mask, two factors, or the levels of a codebook (their gradient is the
-sum over the weights that share one, as in Han et al., arXiv:1510.00149). The output layer and all
-intercepts are trained, too. Weights are (n_in, n_out), as in scikit-learn.
+its own kind: weights on a mask, two factors, the cores of a tensor train, or the levels of a
+codebook (their gradient is the sum over the weights that share one, as in Han et al.,
+arXiv:1510.00149). The output layer and all intercepts are trained, too. Weights are
+(n_in, n_out), as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -65,7 +66,22 @@ class Shared:
         return torch.gather(levels, 1, self.codes).T
 
 
-Part = Masked | Product | Shared
+class Train:
+    """Cores (r_{k-1}, m_k, r_k) of a tensor train of the row-major entries of a matrix."""
+
+    def __init__(self, cores: Sequence[Array], shape: tuple[int, int]) -> None:
+        self.parameters = [_parameter(core) for core in cores]
+        self.shape = shape
+
+    def weight(self) -> Tensor:
+        """Return the matrix."""
+        product = self.parameters[0].reshape(-1, self.parameters[0].shape[2])
+        for core in self.parameters[1:]:
+            product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
+        return product.reshape(self.shape)
+
+
+Part = Masked | Product | Shared | Train
 
 
 @dataclass(frozen=True)

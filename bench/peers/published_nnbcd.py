@@ -22,7 +22,8 @@ below), Gram matrices formed anew in every sweep, tensor trains computed on a Nu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
@@ -39,6 +40,20 @@ except ImportError as error:
         "The published NN-BCD baseline needs PyTorch and TensorLy: "
         'pip install "fastbcd[torch]" tensorly'
     ) from error
+
+
+#: First weights. LeCun's variance, 1/n_in, is Kaiming's for a linear layer.
+INITS: dict[str, Callable[..., torch.Tensor]] = {
+    "orthogonal": torch.nn.init.orthogonal_,
+    "xavier_normal": torch.nn.init.xavier_normal_,
+    "xavier_uniform": torch.nn.init.xavier_uniform_,
+    "lecun_normal": partial(torch.nn.init.kaiming_normal_, nonlinearity="linear"),
+    "lecun_uniform": partial(torch.nn.init.kaiming_uniform_, nonlinearity="linear"),
+    "kaiming_normal": partial(torch.nn.init.kaiming_normal_, nonlinearity="relu"),
+    "kaiming_uniform": partial(torch.nn.init.kaiming_uniform_, nonlinearity="relu"),
+    "uniform": partial(torch.nn.init.uniform_, a=-0.05, b=0.05),
+    "normal": torch.nn.init.normal_,
+}
 
 
 class Shapes(NamedTuple):
@@ -112,8 +127,8 @@ class PublishedNNBCD:
         Modes of the tensor that W_i, row by row, is read as.
     gamma, rho, alpha, tau : float
         Weights of the activation, linear, proximal and compression terms.
-    init : {"orthogonal", "normal"}
-        Distribution of the first weights, which `init_scale` multiplies.
+    init : str
+        Distribution of the first weights, which `init_scale` multiplies: one of `INITS`.
     init_rank : int
         Largest rank of the first tensor trains. If it exceeds `rank`, the first sweep lowers the
         rank, which may raise F.
@@ -144,7 +159,7 @@ class PublishedNNBCD:
         rho: float = 0.5,
         alpha: float = 1.0,
         tau: float = 5.0,
-        init: Literal["orthogonal", "normal"] = "orthogonal",
+        init: str = "orthogonal",
         init_scale: float = 0.2,
         init_rank: int = 400,
         overwrite: bool = False,
@@ -170,8 +185,8 @@ class PublishedNNBCD:
         self.V, self.U, self.W = [torch.as_tensor(X).to(self.dtype)], [], []
         for n_in, n_out in pairwise(self.widths):
             W = torch.empty(n_out, n_in, dtype=torch.float64)  # so both dtypes start alike
-            draw = torch.nn.init.orthogonal_ if self.init == "orthogonal" else torch.nn.init.normal_
-            self.W.append((self.init_scale * draw(W, generator=generator)).to(self.dtype))
+            INITS[self.init](W, generator=generator)
+            self.W.append((self.init_scale * W).to(self.dtype))
             self.U.append(self.W[-1] @ self.V[-1])
             self.V.append(self.U[-1].relu())
         self.V[-1] = self.U[-1].clone()

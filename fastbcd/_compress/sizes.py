@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fastbcd._compress.job import Job, OneShot
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes._base import Level, Scheme, SchemeChoice
@@ -35,16 +36,19 @@ class Sizes:
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
         self._job = job
         layers = [
-            Layer(
-                DenseMatrix(layer.weight.to_dense().astype(np.float32)),
-                layer.intercept.astype(np.float32),
-                layer.activation,
+            replace(
+                layer,
+                weight=DenseMatrix(layer.weight.to_dense().astype(np.float32)),
+                intercept=layer.intercept.astype(np.float32),
             )
             for layer in job.source.network.layers
         ]
         job.use(Network(layers))
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
-        self._curves = job.calibration.curves(_families(choice, len(layers)))
+        job.progress.stage("measuring the layers", len(layers))
+        self._curves = job.calibration.curves(
+            _families(choice, len(layers)), tell=lambda done, _: job.progress.update(done)
+        )
         if not any(self._curves):
             raise ValueError(
                 f"scheme={choice!r} has no amount that a budget could choose. Give Prune(), "
@@ -87,20 +91,44 @@ class Sizes:
         OneShot or None
             None if that is not possible.
         """
-        asked, best = limit, None
+        best: OneShot | None = None
+        asked, enough, too_much = limit, 0, None
         for _ in range(fills):
-            schemes = self._allocated(asked)
-            if schemes is None:
+            try:
+                found = self.spending(asked)
+            except KeyboardInterrupt:
+                if best is None:
+                    raise
+                self._job.interrupted = True
                 break
-            found = self._job.one_shot(schemes)
+            if found is None:
+                break
             size = found.network.n_bytes
-            if size <= limit and (best is None or size > best.network.n_bytes):
-                best = found
-            if FULL * limit <= size <= limit:
-                break
-            # Too much was asked for, or neurons died and left room.
-            asked = max(limit, round(asked * limit / size))
+            if size <= limit:
+                enough = asked
+                if best is None or size > best.network.n_bytes:
+                    best = found
+                if size >= FULL * limit:
+                    break
+            else:
+                too_much = asked
+            # Too much was asked for, or neurons died and left room. Where that makes indices
+            # shorter the size jumps: then the middle of what was enough and what was too much.
+            asked = round(asked * limit / size)
+            if too_much is not None and not enough < asked < too_much:
+                asked = (enough + too_much) // 2
         return best
+
+    def spending(self, n_bytes: int) -> OneShot | None:
+        """Compress by the schemes that ``n_bytes`` buy before dead neurons are removed.
+
+        Returns
+        -------
+        OneShot or None
+            About so large, or smaller; None if even the smallest choice costs more.
+        """
+        schemes = self._allocated(n_bytes)
+        return None if schemes is None else self._job.one_shot(schemes)
 
     def _allocated(self, n_bytes: int) -> list[Scheme | None] | None:
         chosen = allocate(self._curves, n_bytes - self._intercepts, lambda level: level.n_bytes)

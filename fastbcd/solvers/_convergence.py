@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastbcd._objective import Terms
+from fastbcd._objective import Penalties, Terms
 from fastbcd._types import Float64
 
 
@@ -42,8 +42,8 @@ class ConvergenceRecord:
     ----------
     terms : list of Terms
         F and its parts.
-    tau : list of float
-        The tau that belongs to each entry of ``terms``.
+    penalties : list of Penalties
+        The penalties that belong to each entry of ``terms``.
     step_norm : list of float
         Norm of the change of all weights, pre-activations and activations.
     subgradient_norm : list of float
@@ -61,7 +61,7 @@ class ConvergenceRecord:
     """
 
     terms: list[Terms] = field(default_factory=list)
-    tau: list[float] = field(default_factory=list)
+    penalties: list[Penalties] = field(default_factory=list)
     step_norm: list[float] = field(default_factory=list)
     subgradient_norm: list[float] = field(default_factory=list)
     block_steps: list[list[BlockStep]] = field(default_factory=list)
@@ -89,10 +89,10 @@ class ConvergenceRecord:
 
     @property
     def decreases(self) -> Float64:
-        """By how much each sweep lowered F, for the tau of that sweep."""
+        """By how much each sweep lowered F, for the penalties of that sweep."""
         before = [
-            old.total + (tau / old_tau - 1 if old_tau else 0.0) * sum(old.compression)
-            for old, old_tau, tau in zip(self.terms, self.tau, self.tau[1:], strict=False)
+            old.total_under(now, then)
+            for old, then, now in zip(self.terms, self.penalties, self.penalties[1:], strict=False)
         ]
         fallen: Float64 = np.array(before, dtype=np.float64) - self.objective[1:]
         return fallen

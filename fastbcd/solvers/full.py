@@ -15,6 +15,7 @@ Two products are arranged differently from the paper, with the same result:
 * V-step: V = s + (U_next - b - s W) K, s = sigma(U), K = (W'W + gamma/rho I)^{-1} W'. It needs the
   system of the smaller side of W only, and two products with W's size instead of one with W's
   and one with a square matrix.
+  A convolution's V-step has no such form; see :mod:`fastbcd._views`.
 * Z_l = V_{l-1} W_l + b_l is formed once, when both are new. It serves F at once and the
   U-step of the next sweep.
 
@@ -24,8 +25,7 @@ for the first layer, whose Gram matrix never changes), plus the solves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
 from fastbcd.solvers._restart import attempt_restart
+from fastbcd.solvers._schedule import Growth, Schedule, TauRamp
 from fastbcd.solvers._sweep import Sweep
 
 
@@ -58,9 +59,9 @@ class State:
     record : ConvergenceRecord
         The course so far.
     first_system : SPDSystem or None
-        The factored system of the first layer's W-step; kept while tau stays.
+        The factored system of the first layer's W-step; kept while its penalties stay.
     settled : bool
-        Whether tau has reached its end, so that F can converge.
+        Whether the penalties have reached their ends, so that F can converge.
     """
 
     blocks: list[Blocks]
@@ -79,30 +80,6 @@ RESTART_EVERY = 10
 """Sweeps between two trials of the forward pass."""
 
 
-class TauRamp(NamedTuple):
-    """A tau that grows geometrically, so that compression sets in gently.
-
-    At first the weights hardly feel their compressed copies and the copies follow the weights
-    (pruned entries come back); in the end the two agree.
-
-    Parameters
-    ----------
-    start, end : float
-        First and last tau.
-    n_sweeps : int
-        Sweeps after which ``end`` is reached.
-    """
-
-    start: float
-    end: float
-    n_sweeps: int
-
-    def at(self, sweep: int) -> float:
-        """Return tau of a sweep, counted from 0."""
-        share = min(sweep / self.n_sweeps, 1.0) if self.n_sweeps else 1.0
-        return float(self.start * (self.end / self.start) ** share)
-
-
 class FullSolver:
     """Exact block coordinate descent over all data.
 
@@ -110,21 +87,27 @@ class FullSolver:
     ----------
     ramp : TauRamp, optional
         Course of tau; by default it stays what the problem's penalties say. Within a sweep
-        tau is constant, and F does not rise for the tau of that sweep.
+        all penalties are constant, and F does not rise for those of that sweep.
     accelerate : bool, default=True
         Extrapolate after each sweep, and restart from the forward pass every tenth, where that
         lowers F further.
     certificate : bool, default=False
         Record the decrease of every block and the subgradient of every sweep. This costs
         about as much as the sweeps themselves.
+    growth : Growth, optional
+        Course of the other penalties; by default they stay, too.
     """
 
     sweep_name = "sweep"
 
     def __init__(
-        self, ramp: TauRamp | None = None, accelerate: bool = True, certificate: bool = False
+        self,
+        ramp: TauRamp | None = None,
+        accelerate: bool = True,
+        certificate: bool = False,
+        growth: Growth | None = None,
     ) -> None:
-        self.ramp = ramp
+        self.schedule = Schedule(ramp, growth)
         self.accelerate = accelerate
         self.certificate = certificate
 
@@ -140,41 +123,37 @@ class FullSolver:
         """
         blocks: list[Blocks] = []
         v = problem.x
-        for weight, intercept, sigma, scheme in zip(
-            weights, intercepts, problem.activations, problem.schemes, strict=True
+        for weight, intercept, sigma, view, scheme in zip(
+            weights, intercepts, problem.activations, problem.views, problem.schemes, strict=True
         ):
-            z = np.empty((v.shape[0], weight.shape[1]), v.dtype)
-            la.linear(v, weight, intercept, z)
-            block = Blocks(weight.copy(), intercept.copy(), z, z.copy(), sigma.value(z.copy()))
+            z = np.empty((v.shape[0], view.positions * weight.shape[1]), v.dtype)
+            view.linear(v, weight, intercept, z)
+            block = Blocks(weight.copy(), intercept.copy(), z, z.copy(), sigma.value(z))
             if scheme is not None:
                 block.compressed = scheme.project(weight)
                 block.target = block.compressed.to_dense()
             blocks.append(block)
             v = block.act
-        gram = la.gram(problem.x, None if problem.unit_weights else problem.sample_weight)
+        sample_weight = None if problem.unit_weights else problem.sample_weight
+        gram = problem.views[0].gram(problem.x, sample_weight)
         state = State(
             blocks,
             gram,
             [np.empty_like(block.act) for block in blocks],
             Extrapolation(blocks) if self.accelerate else None,
         )
-        problem = self._with_tau(problem, 0)
+        problem = self.schedule.apply(problem, blocks, state.record)
         state.record.terms.append(objective(problem, blocks))
-        state.record.tau.append(problem.penalties.tau)
+        state.record.penalties.append(problem.penalties)
         return state
-
-    def _with_tau(self, problem: Problem, sweep: int) -> Problem:
-        if self.ramp is None:
-            return problem
-        tau = self.ramp.at(sweep)
-        return replace(problem, penalties=replace(problem.penalties, tau=tau))
 
     def step(self, problem: Problem, state: State) -> None:
         """Sweep once over all blocks, extrapolate, and record it."""
-        record = state.record
-        n_done = len(record.step_norm)
-        problem = self._with_tau(problem, n_done)
-        largest = max(block.weight.size for block in state.blocks)
+        problem = self.schedule.apply(problem, state.blocks, state.record)
+        largest = max(
+            view.positions * block.weight.size
+            for view, block in zip(problem.views, state.blocks, strict=True)
+        )
         small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
         with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
             self._sweep(problem, state)
@@ -182,9 +161,10 @@ class FullSolver:
     def _sweep(self, problem: Problem, state: State) -> None:
         record = state.record
         n_done = len(record.step_norm)
-        if problem.penalties.tau != record.tau[-1]:
+        now, then = problem.penalties, record.penalties[-1]
+        if (now.rho, now.alpha, now.tau_of(0)) != (then.rho, then.alpha, then.tau_of(0)):
             state.first_system = None
-        state.settled = self.ramp is None or n_done >= self.ramp.n_sweeps
+        state.settled = n_done >= self.schedule.settles
         sweep = Sweep(problem, state, self.certificate)
         sweep.run()
         terms = sweep.terms
@@ -197,7 +177,7 @@ class FullSolver:
                 record.n_restarts += terms is not before
         record.n_kept_copies += sweep.n_kept
         record.terms.append(terms)
-        record.tau.append(problem.penalties.tau)
+        record.penalties.append(problem.penalties)
         record.step_norm.append(float(np.sqrt(sweep.squared_step)))
         if self.certificate:
             record.block_steps.append(sweep.block_steps)
@@ -211,7 +191,11 @@ class FullSolver:
                     DenseMatrix(block.weight) if block.compressed is None else block.compressed,
                     block.intercept,
                     sigma.name,
+                    view,
+                    sigma.pool,
                 )
-                for block, sigma in zip(state.blocks, problem.activations, strict=True)
+                for block, sigma, view in zip(
+                    state.blocks, problem.activations, problem.views, strict=True
+                )
             ]
         )

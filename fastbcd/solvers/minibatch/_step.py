@@ -20,10 +20,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._architecture import Architecture
 from fastbcd._types import Float
 from fastbcd.activations import Activation
 from fastbcd.losses import Loss
 from fastbcd.solvers.minibatch import _products as blas
+from fastbcd.solvers.minibatch._passes import backward, forward
 from fastbcd.solvers.minibatch._schedule import Settings
 from fastbcd.solvers.minibatch._state import LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
@@ -45,37 +47,9 @@ NOWHERE = np.empty((0, 0), bool)
 """The support of a copy that there is not."""
 
 
-def forward(state: State, activation: Activation, first: Float) -> list[Float]:
-    """Return V_0 .. V_{L-1} and, last, the products of the output layer without its bias."""
-    values = [first]
-    for index, layer in enumerate(state.layers):
-        out = state.buffer("value", index, len(first), layer.weight.shape[1])
-        blas.product(values[-1], layer.used, out)
-        if index < len(state.layers) - 1:
-            activation.add_bias(out, layer.bias)
-        values.append(out)
-    return values
-
-
-def backward(
-    state: State, activation: Activation, values: list[Float]
-) -> tuple[list[Float], list[Float]]:
-    """Return D_1 .. D_L and their column means; D_L stands in ``values[-1]`` already."""
-    last = len(state.layers) - 1
-    changes, means = [values[-1]], [state.buffer("mean", last, 1, values[-1].shape[1])[0]]
-    for index in range(last - 1, -1, -1):
-        width = state.layers[index].weight.shape[1]
-        d = state.buffer("change", index, len(values[0]), width)
-        mean = state.buffer("mean", index, 1, width)[0]
-        blas.product(changes[0], state.layers[index + 1].gain, d)
-        activation.mask(d, values[index + 1], mean)
-        changes.insert(0, d)
-        means.insert(0, mean)
-    return changes, means
-
-
 def take_step(
     state: State,
+    layout: Architecture,
     activation: Activation,
     loss: Loss,
     settings: Settings,
@@ -89,7 +63,7 @@ def take_step(
     ----------
     state : State
         Changed, unless the loss is not acceptable.
-    activation, loss
+    layout, activation, loss
         Of the network.
     settings : Settings
         Numbers of the method.
@@ -109,20 +83,22 @@ def take_step(
     """
     first, whitened, y, weight = batch
     layers = state.layers
-    values = forward(state, activation, first)
+    done = forward(state, layout, activation, first)
     last = len(layers) - 1
     mean = state.buffer("mean", last, 1, y.shape[1])[0]
-    value = loss.descend(values[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
+    value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
     if not np.isfinite(value) or value > 50 * max(state.first_loss, 1e-3):
         return value
-    changes, means = backward(state, activation, values)
+    changes, means = backward(state, layout, activation, done)
     for index, layer in enumerate(layers):
         if index == 0:
             step, size = _first_step(state, layer, first, whitened, changes[0])
         else:
             if state.step % GRAM_EVERY == 0:
-                observe(state, index, values[index], weight, unit_weights)
-            step, size = _ridge_step(state, index, values[index], changes[index], means[index])
+                observe(state, index, done.inputs[index], weight, unit_weights)
+            step, size = _ridge_step(
+                state, index, done.inputs[index], changes[index], means[index], settings.damping
+            )
             means[index] -= layer.mean @ step
         _move(layer, step, means[index], size, length * state.brake, settings)
     return value
@@ -157,20 +133,50 @@ def _first_step(
 
 
 def _ridge_step(
-    state: State, index: int, v: Float, change: Float, mean: Float
+    state: State, index: int, v: Float, change: Float, mean: Float, damping: float
 ) -> tuple[Float, float]:
-    """Return the step of a layer above the first, and its relative norm."""
+    r"""Return the step of a layer above the first, and its relative norm.
+
+    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
+    first way is the cheaper one for a batch of fewer rows than the layer has outputs.
+    """
     layer = state.layers[index]
-    gradient = state.buffer("gradient", index, *layer.weight.shape)
     step = state.buffer("step", index, *layer.weight.shape)
+    support = layer.support if layer.fixed else None
+    if layer.wide or (support is None and len(v) < layer.bias.size):
+        centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+        if layer.wide:
+            return _wide_step(state, layer, centred, change, damping, step)
+        ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
+        blas.cross_product(ahead, change, 1 / len(v), step)
+        return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+    gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, layer.mean, mean)
-    support = layer.support if layer.fixed else None
     if support is not None:
         minibatch_weights.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
     if support is not None:
         minibatch_weights.scale_on_support(step, state.ones(len(gradient)), support)
+    return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+
+
+def _wide_step(
+    state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
+) -> tuple[Float, float]:
+    r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
+
+    :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
+    size of the batch.
+    """
+    n = len(centred)
+    gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
+    trace = float(np.trace(gram))
+    ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
+    system = la.SPDSystem(gram, np.full(n, ridge))
+    blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
+    if layer.fixed and layer.support is not None:
+        minibatch_weights.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
 
 
@@ -214,7 +220,7 @@ def observe(
         Changed.
     index : int
         The layer, not the first.
-    v : (B, n_in) array
+    v : (B * p, n_in) array
         Its inputs.
     weight : (B,) array
         Relative sample weights.
@@ -225,29 +231,40 @@ def observe(
     """
     layer = state.layers[index]
     if share is None:
-        share = min(0.1, len(v) / GRAM_ROWS)
+        share = min(0.1, len(weight) / GRAM_ROWS)
+    weight = np.repeat(weight, len(v) // len(weight))  # of the patches of a row
     keep = kernel.running_mean(v, weight, share, layer.mean)
     total = float(len(v))
     if not unit_weights:
         total = float(weight.sum())
         v = v * np.sqrt(weight)[:, None]
-    if total > 0:
+    if total > 0 and not layer.wide:
         blas.decay_and_add_gram(layer.gram, keep, v, (1 - keep) / total)
 
 
 def refresh(state: State, settings: Settings) -> None:
-    """Renew what is derived from the statistics and weights: the small inverses and gains."""
+    """Renew what is derived from the statistics and weights: the small inverses and gains.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the statistics are not finite.
+    """
     dtype = state.layers[0].weight.dtype
     for index, layer in enumerate(state.layers):
         if index == 0:
             if layer.scheme is not None:
                 layer.metric_square = state.inputs.metric_norm(layer.weight)
             continue
+        layer.gain = la.activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
+        if layer.wide:
+            continue
         covariance = blas.symmetric(layer.gram)
         mean = layer.mean.astype(np.float64)
         covariance -= np.outer(mean, mean)
         trace = float(np.trace(covariance))
         ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
+        if not np.isfinite(ridge):  # LAPACK would not notice
+            raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)
-        layer.gain = la.activation_gain(layer.used, 1 / settings.gain).astype(dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +40,8 @@ GRAM_ROWS = 8000
 MOVE_EVERY = 100
 """Steps between two chances of the supports to move."""
 
+Tell = Callable[[int, int, float], None]
+
 
 @dataclass(frozen=True)
 class Course:
@@ -56,14 +58,14 @@ class Course:
     momentum, decay : float
         mu, and the pull of the weights towards zero relative to m.
     drop : float
-        Share of the inputs that are set to zero in each batch, in a classification with labels;
-        the dense network still answers for the whole row. Where inputs cannot be told from
+        Share of the inputs that are set to zero in each batch, in a classification; the dense
+        network still answers for the whole row. Where inputs cannot be told from
         each other less is dropped, and nothing where they are independent; ``decay`` follows.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
         Share of the steps, the first ones, during which the supports of pruned layers may move, in
-        a classification with labels. There the squared pulls tell the curvature of the loss.
+        a classification. There the squared pulls tell the curvature of the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
     """
@@ -80,7 +82,7 @@ class Course:
 
     def suited_to(self, targets: Targets, x: Float) -> Course:
         """Return the course with what suits rows ``x`` and the targets of dropping and moving."""
-        if targets.labels is None or not targets.classify:
+        if not targets.classify:
             return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
@@ -107,9 +109,9 @@ def refine(
     targets: Targets,
     course: Course,
     random_state: np.random.RandomState,
-    verbose: int = 0,
+    tell: Tell | None = None,
 ) -> Network:
-    """Return a network of the same formats that is nearer to the targets.
+    """Return a network of the same formats that is nearer to the targets, or ``network`` itself.
 
     Outputs of a regression are measured in units of their standard deviation, so that the steps do
     not depend on the units of the targets. The work is done in float32.
@@ -126,8 +128,8 @@ def refine(
         Length and steps.
     random_state : RandomState
         Order of the rows, and which inputs are dropped.
-    verbose : int
-        Positive prints a line per epoch to stderr.
+    tell : callable, optional
+        Is told after each step: the steps done, all steps, and the least held-out loss so far.
 
     Raises
     ------
@@ -138,11 +140,13 @@ def refine(
     if not targets.classify:
         unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
     targets = targets.changed(1 / unit, np.dtype(np.float32))
+    start = _scaled(network, 1 / unit)
     try:
-        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, verbose)
+        found = _refine(start, x, targets, course, random_state, tell)
     except Interrupted as interruption:
-        raise Interrupted(_scaled(interruption.best, unit)) from None
-    return _scaled(found, unit)
+        best = interruption.best
+        raise Interrupted(network if best is start else _scaled(best, unit)) from None
+    return network if found is start else _scaled(found, unit)
 
 
 def _scaled(network: Network, factor: float) -> Network:
@@ -161,7 +165,7 @@ def _refine(
     targets: Targets,
     course: Course,
     random_state: np.random.RandomState,
-    verbose: int,
+    tell: Tell | None,
 ) -> Network:
     n = targets.n_rows
     order = random_state.permutation(n)
@@ -174,9 +178,8 @@ def _refine(
     batch = min(course.batch_size, train.size)
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
-    network = balanced(network)
     judge = Judge(targets, x[held], held, network)
-    chain = Chain(network.layers, x[some], targets, some)
+    chain = Chain(balanced(network).layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
@@ -205,15 +208,13 @@ def _refine(
                         chain.average()
                     if sound and done in (look, epoch_end):
                         loss = judge.see(chain.network())
-                        if verbose:
-                            sys.stderr.write(
-                                f"step {done} of {n_steps}: held-out loss {loss:.5f}\n"
-                            )
                         sound = not judge.diverged(loss)
                 if not sound:
                     course = _shortened(course, chain, judge)
                     n_halved += 1
                     epoch_end, begin, look = done, done, done + EARLY
+                if tell is not None:
+                    tell(done, n_steps, judge.least)
     except KeyboardInterrupt:
         raise Interrupted(judge.best) from None
     return judge.best
@@ -221,5 +222,5 @@ def _refine(
 
 def _shortened(course: Course, chain: Chain, judge: Judge) -> Course:
     """Go back to the best network: the steps are too long for it. Return a course of half steps."""
-    chain.restart(judge.best.layers)
+    chain.restart(balanced(judge.best).layers)
     return replace(course, rate=course.rate / 2)
