@@ -149,13 +149,14 @@ class Chain:
         arrays: Any = space.of_chains.get(self)
         if arrays is None:
             arrays = space.of_chains[self] = (*self._arrays, *self._work())
-        done = chain_row(x, 0, *arrays, out)
+        rest: Any = (*arrays, out)
+        done = chain_row(x, 0, *rest)
         while done < self._length:
             work = arrays[-1]
             v = x if done == 0 else work[done - 1, : self._widths[done - 1]]
             to = out if done == self._length - 1 else work[done, : self._widths[done]]
             self._leave_to_blas(done, v, to)
-            done = chain_row(to, done + 1, *arrays, out)
+            done = chain_row(to, done + 1, *rest)
 
     def _work(self) -> tuple[NDArray[Any], NDArray[Any]]:
         listed = max(link.shape[0] for link in self._links) + 1
