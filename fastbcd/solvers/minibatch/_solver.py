@@ -29,7 +29,7 @@ from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
 from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
-from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
 
 ONE_THREAD_BELOW = 200_000_000
 """Flops of a batch's largest product below which one BLAS thread is faster than several."""
@@ -294,7 +294,7 @@ class MiniBatchSolver:
     def _average(self, state: State, into: Average) -> None:
         into.count += 1
         for mean, value in zip(into.arrays, state.trainables(), strict=True):
-            kernel.average(mean, value, 1 / into.count)
+            minibatch_weights.average(mean, value, 1 / into.count)
 
     def _sound(self, state: State) -> bool:
         """Return whether all weights are finite: what a snapshot must be."""
