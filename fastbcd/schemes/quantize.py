@@ -166,7 +166,7 @@ class Quantize(Scheme):
 
         See :mod:`fastbcd.schemes._codebook_metric`.
         """
-        start = self.project(metric.bounded(target), warm)
+        start = self.project(metric.seen(target), warm)
         mask = np.ones(target.shape, bool)
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         return CodebookMatrix(
@@ -184,7 +184,7 @@ class Quantize(Scheme):
             As in :meth:`project_in_metric`.
         """
         mask = target != 0
-        start = self.project_nonzeros(metric.bounded(target))
+        start = self.project_nonzeros(metric.seen(target))
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         mask &= codebook[codes] != 0
         places = SparseMatrix.from_dense(mask.astype(dtype))

@@ -13,7 +13,7 @@ from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.judge import Judge
-from fastbcd.solvers.reconstruct.refine.targets import Targets
+from fastbcd.solvers.reconstruct.refine.targets import ENOUGH, Targets
 from fastbcd.solvers.reconstruct.statistics import explained_share
 
 REDUNDANT = (0.6, 0.9)
@@ -58,7 +58,8 @@ class Course:
     drop : float
         Share of the inputs that are set to zero in each batch, in a classification; the dense
         network still answers for the whole row. Where inputs cannot be told from
-        each other less is dropped, and nothing where they are independent; ``decay`` follows.
+        each other less is dropped, and nothing where they are independent; less also where rows
+        are few, and with them the steps. ``decay`` follows.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
@@ -84,6 +85,7 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
+        factor *= min(1.0, targets.n_rows / ENOUGH)
         return replace(self, drop=factor * self.drop, decay=factor * self.decay)
 
 
