@@ -254,6 +254,10 @@ def test_the_judge_goes_back_to_the_least_loss(rng):
     for loss in (1.1, 0.8, 0.9):
         strict.see(nets[loss])
     assert strict.best is nets[0.8]
+    dropping = Judge(Losses(x, None, False), x, rows, nets[1.0], dropping=1.0)
+    for loss in (0.8, 1.1):
+        dropping.see(nets[loss])
+    assert dropping.best is nets[1.1]
 
 
 @pytest.mark.parametrize("classify", [True, False])
