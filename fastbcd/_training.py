@@ -31,7 +31,7 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-GROWTH = Growth(start=1.0, alpha=0.1, n_sweeps=30)
+GROWTH = Growth(start=1.0, alpha=1.0, n_sweeps=30)
 """Gentle penalties of the first sweeps of an accelerated fit from a random start."""
 
 RAMP_START, RAMP_END = 0.1, 30.0
