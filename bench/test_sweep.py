@@ -12,6 +12,7 @@ from scipy.linalg import blas
 from bench.conftest import Record
 from bench.timing import race
 from fastbcd._objective import Penalties, Problem
+from fastbcd._views import WHOLE_ROW
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.initialization import orthogonal
 from fastbcd.losses import LOSSES
@@ -78,6 +79,7 @@ class Ours:
             np.ones(case.n_samples),
             LOSSES["squared"],
             [relu] * (n_layers - 1) + [identity],
+            [WHOLE_ROW] * n_layers,
             [TensorTrain(rank=case.rank)] * (n_layers - 1) + [None],
             Penalties(rho=RHO, gamma=GAMMA, tau=TAU, alpha=ALPHA),
         )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-SHARED = """hidden_layer_sizes : int or sequence of int, default=(100,)
-        Widths of the hidden layers.
+SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
+        Widths of the hidden layers. For images and signals, convolutions and poolings of
+        :mod:`fastbcd.layers` may come first.
+    input_shape : (h, w) or (h, w, c), default=None
+        What images the rows of ``X`` are, pixel by pixel; only convolutions and poolings need it.
     activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
         Activation of the hidden layers.
     solver : {"auto", "full", "minibatch"}, default="auto"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastbcd import _validation as check
+from fastbcd._architecture import Architecture, check_input_shape, check_layers
 from fastbcd._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd._fitted import FittedNetwork, forward
 from fastbcd._inputs import check_inputs, hold_out
@@ -20,6 +21,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.compression import CompressionReport, report
 from fastbcd.initialization import INITS
+from fastbcd.layers import LayerSize
 from fastbcd.schemes._base import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.minibatch import Stream, start_stream
@@ -30,8 +32,9 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
     def __init__(
         self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
+        input_shape: tuple[int, ...] | None = None,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -53,6 +56,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
         self.activation = activation
         self.solver = solver
         self.loss = loss
@@ -134,6 +138,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 targets,
                 n_out=targets.shape[1],
                 hidden_layer_sizes=settings.hidden_layer_sizes,
+                input_shape=settings.input_shape,
                 random_state=check_random_state(self.random_state),
                 activation=settings.activation,
                 loss=settings.loss,
@@ -183,7 +188,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
-            hidden_layer_sizes=check.check_sizes(self.hidden_layer_sizes),
+            hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
+            input_shape=check_input_shape(self.input_shape),
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
             scale_targets=self._scale_targets,
@@ -258,10 +264,16 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         """Return the previous network, if it fits the data and the parameters."""
         if not hasattr(self, "network_"):
             return None
-        sizes = check.check_sizes(self.hidden_layer_sizes)
-        wanted = list(zip((x.shape[1], *sizes), (*sizes, targets.shape[1]), strict=True))
-        found = [layer.weight.shape for layer in self.network_.layers]
-        if wanted != found:
+        layout = Architecture.of(
+            check_layers(self.hidden_layer_sizes),
+            x.shape[1],
+            targets.shape[1],
+            check_input_shape(self.input_shape),
+        )
+        layers = self.network_.layers
+        wanted, found = list(layout.shapes), [layer.weight.shape for layer in layers]
+        views = [(layer.view, layer.pool) for layer in layers]
+        if wanted != found or views != list(zip(layout.views, layout.pools, strict=True)):
             raise ValueError(
                 f"warm_start: the fitted network has layers of shapes {found}, the data and "
                 f"hidden_layer_sizes ask for {wanted}. Set warm_start=False to start afresh."

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FEW = 8
 """Fewer rows than this are predicted one by one by networks with sparse layers."""
 
+IMAGE_BLOCK = 1 << 18
+"""Numbers in the patches or activations that images are predicted with at once, about."""
+
 
 class _Step(NamedTuple):
     product: Product
@@ -121,3 +124,53 @@ class Forward:
                 v = to
             part = out[lo : lo + BLOCK]
             part[...] = v[:, : len(part)].T
+
+
+class ImageForward:
+    """The function of a network with patches or poolings, some images at a time.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output, all of one type of numbers.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.dtype = layers[0].weight.dtype
+        self.n_out = layers[-1].weight.shape[1]
+        self._layers = layers
+        self._rows, self._row = _steps(layers, batch=True), _steps(layers, batch=False)
+        widest = max(layer.view.positions * max(layer.weight.shape) for layer in layers)
+        self._at_once = max(1, IMAGE_BLOCK // widest)
+        self._threads = threading.local()
+
+    def __call__(self, x: Float, out: Float | None = None) -> Float:
+        """Return the outputs (n, n_out) for images (n, h * w * c), in ``out`` if given."""
+        x = np.ascontiguousarray(x, self.dtype)
+        if out is None:
+            out = np.empty((len(x), self.n_out), self.dtype)
+        space = getattr(self._threads, "space", None)
+        if space is None:
+            space = self._threads.space = Workspace()
+        for lo in range(0, len(x), self._at_once):
+            part = slice(lo, lo + self._at_once)
+            self._images(x[part], out[part], space)
+        return out
+
+    def _images(self, v: Float, out: Float, space: Workspace) -> None:
+        n = len(v)
+        for k, layer in enumerate(self._layers):
+            rows = layer.view.rows(v)
+            last = k == len(self._layers) - 1
+            width = layer.weight.shape[1]
+            to = out if last else space.get((k, "rows"), (len(rows), width), self.dtype)
+            product, bias, slope, curve, _ = (self._row if len(rows) == 1 else self._rows)[k]
+            if len(rows) == 1:
+                product.row(rows[0], bias, slope, to[0], space)
+            else:
+                product.rows(rows, bias, slope, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            v = to.reshape(n, -1)
+            if layer.pool is not None:
+                v = layer.pool.forward(v, space.get((k, "pool"), (n, layer.pool.n_out), self.dtype))

@@ -94,6 +94,13 @@ def add_product(out: Float, a: Float, b: Float, factor: float = 1.0) -> Float:
     return out
 
 
+def product(a: Float, b: Float, transposed: bool = False) -> Float:
+    """Return ``a @ b``, or ``a @ b.T``, for C-contiguous arrays of one type."""
+    gemm = _routine("gemm", a.dtype)
+    result: Float = gemm(1.0, b.T, a.T, trans_a=transposed).T
+    return result
+
+
 def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
     """Write ``x @ weight + bias`` into ``out`` and return it."""
 

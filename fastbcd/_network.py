@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd._forward import Forward
+from fastbcd._forward import Forward, ImageForward
+from fastbcd._pooling import MaxPool
 from fastbcd._types import Float
+from fastbcd._views import WHOLE_ROW, Patches, View
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import Format
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: ``activation(v @ weight + intercept)``.
+    """One layer: ``pool(activation(view(v) @ weight + intercept))``.
 
     Parameters
     ----------
@@ -27,17 +30,37 @@ class Layer:
         Intercepts.
     activation : str
         A key of :data:`fastbcd.activations.ALL_ACTIVATIONS`.
+    view : View
+        How the layer sees its input: whole rows, or patches of images.
+    pool : MaxPool, optional
+        The maximum over windows of the activations.
     """
 
     weight: Format
     intercept: Float
     activation: str
+    view: View = WHOLE_ROW
+    pool: MaxPool | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the layer is a dense one: no patches, no pooling."""
+        return self.view is WHOLE_ROW and self.pool is None
+
+    def linear(self, v: Float) -> Float:
+        """Return the pre-activations (n * p, n_out) for inputs (n, d), p for each row."""
+        z = np.ascontiguousarray(self.weight.matmul(self.view.rows(v)))
+        z += self.intercept
+        return z
+
+    def activate(self, u: Float) -> Float:
+        """Return the activations (n, d) for pre-activations (n * p, n_out)."""
+        v = ALL_ACTIVATIONS[self.activation].value(u).reshape(len(u) // self.view.positions, -1)
+        return v if self.pool is None else self.pool.forward(v)
 
     def forward(self, v: Float) -> Float:
-        """Return the activations (n, n_out) for inputs (n, n_in)."""
-        z = np.ascontiguousarray(self.weight.matmul(v))
-        ALL_ACTIVATIONS[self.activation].add_bias(z, self.intercept)
-        return z
+        """Return the activations for inputs (n, d)."""
+        return self.activate(self.linear(v))
 
     @property
     def n_params(self) -> int:
@@ -79,9 +102,22 @@ class Network:
             return x
         return self._forward(x, out)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all layers are dense ones: no patches, no pooling."""
+        return all(layer.is_plain for layer in self.layers)
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers in a row of inputs."""
+        first = self.layers[0]
+        if isinstance(first.view, Patches):
+            return math.prod(first.view.shape)
+        return first.weight.shape[0]
+
     @cached_property
-    def _forward(self) -> Forward:
-        return Forward(self.layers)
+    def _forward(self) -> Forward | ImageForward:
+        return Forward(self.layers) if self.is_plain else ImageForward(self.layers)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"layers": self.layers}
@@ -99,4 +135,7 @@ class Network:
     @property
     def flops(self) -> int:
         """Floating-point operations of one prediction, activations left out."""
-        return sum(layer.weight.flops + layer.intercept.size for layer in self.layers)
+        return sum(
+            layer.view.positions * (layer.weight.flops + layer.intercept.size)
+            for layer in self.layers
+        )

@@ -13,14 +13,14 @@ solver keeps up to date on its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastbcd._linalg import linear
 from fastbcd._types import Float, Float64
-from fastbcd.activations import Activation
+from fastbcd._views import View
+from fastbcd.activations import ExactActivation
 from fastbcd.formats import Format
 from fastbcd.losses import Loss
 from fastbcd.schemes import Scheme
@@ -69,8 +69,10 @@ class Problem:
         Sample weights s.
     loss : Loss
         R.
-    activations : list of Activation
+    activations : list of ExactActivation
         One per layer; the output layer's is the identity.
+    views : list of View
+        How each layer sees its input.
     schemes : list of Scheme or None
         One per layer; None leaves a layer dense.
     penalties : Penalties
@@ -81,7 +83,8 @@ class Problem:
     y: Float
     sample_weight: Float64
     loss: Loss
-    activations: list[Activation]
+    activations: list[ExactActivation]
+    views: Sequence[View]
     schemes: list[Scheme | None]
     penalties: Penalties
 
@@ -102,11 +105,12 @@ class Blocks:
     intercept : (n_out,) array
         b.
     linear : (n, n_out) array
-        Z = V_prev W + b, kept up to date by the solver.
+        Z = V_prev W + b, kept up to date by the solver. Of a convolution W (k, m) multiplies the
+        patches of V_prev, and a row holds m numbers for each.
     pre : (n, n_out) array
         U.
     act : (n, n_out) array
-        V.
+        V; with fewer columns if the activation includes a pooling.
     compressed : Format or None
         G, the compressed copy.
     target : (n_in, n_out) array or None
@@ -169,17 +173,29 @@ def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
 
 
 def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight.
+
+    A convolution sees the patches of V. Each of their pixels is taken for an average one.
+    """
     v = layer_input(problem, blocks, index)
     rows: Float64 = np.sum(np.square(v), axis=1, dtype=np.float64)
-    return float(problem.sample_weight @ rows) / int(v.shape[1])
+    positions = problem.views[index].positions
+    return positions * float(problem.sample_weight @ rows) / int(v.shape[1])
+
+
+def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
+    """Form Z = V_prev W + b of one layer, in ``out`` if given."""
+    block = blocks[index]
+    if out is None:
+        out = np.empty_like(block.pre)
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].linear(v, block.weight, block.intercept, out)
 
 
 def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
     """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
     block = blocks[index]
-    v = layer_input(problem, blocks, index)
-    z = linear(v, block.weight, block.intercept, np.empty_like(block.pre))
+    z = linear(problem, blocks, index)
     return float(
         0.5 * problem.penalties.rho * weighted_squared_distance(block.pre, z, problem.sample_weight)
     )
@@ -236,11 +252,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
     p = problem.penalties
     weight = problem.sample_weight[:, None]
     last = len(blocks) - 1
-    misses = [
-        block.pre - linear(layer_input(problem, blocks, i), block.weight, block.intercept,
-                           np.empty_like(block.pre))
-        for i, block in enumerate(blocks)
-    ]  # fmt: skip
+    misses = [block.pre - linear(problem, blocks, i) for i, block in enumerate(blocks)]
     for i, block in enumerate(blocks):
         sigma = problem.activations[i]
         gap = block.act - sigma.value(block.pre)
@@ -249,21 +261,20 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
             left, right = problem.loss.slopes(block.act, problem.y)
             by_act = least_slope(by_act + left, by_act + right)
         else:
-            by_act = by_act - p.rho * misses[i + 1] @ blocks[i + 1].weight.T
+            by_act = by_act - p.rho * problem.views[i + 1].pull_back(
+                misses[i + 1], blocks[i + 1].weight
+            )
         yield "activation", i, weight * by_act
-        left, right = sigma.slopes(block.pre)
+        left, right = sigma.pull_back(p.gamma * gap, block.pre)
         smooth = p.rho * misses[i]
-        yield (
-            "pre-activation",
-            i,
-            weight * least_slope(smooth - p.gamma * gap * left, smooth - p.gamma * gap * right),
-        )
-        weighted = weight * misses[i]
-        by_weight = -p.rho * layer_input(problem, blocks, i).T @ weighted
+        yield "pre-activation", i, weight * least_slope(smooth - left, smooth - right)
+        v = layer_input(problem, blocks, i)
+        slope = -p.rho * problem.views[i].cross(v, misses[i], problem.sample_weight)
+        by_weight, by_intercept = slope[:-1], slope[-1]
         if block.target is not None:
             by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
         yield "weight", i, by_weight
-        yield "intercept", i, -p.rho * weighted.sum(axis=0)
+        yield "intercept", i, by_intercept
 
 
 def least_slope(left: Float, right: Float) -> Float:

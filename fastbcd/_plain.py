@@ -2,19 +2,19 @@
 
 Numbers, strings, booleans and None are themselves and a list is a list. What JSON lacks is an
 object with one key that names the type: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``
-(keys need not be strings), ``{"scheme": ["Prune", {...}]}``.
+(keys need not be strings), ``{"scheme": ["Prune", {...}]}``, ``{"layer": ["Conv2D", {...}]}``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd import schemes
+from fastbcd import layers, schemes
 from fastbcd._report import CompressionReport, LayerReport
 from fastbcd._safetensors import expect
 
@@ -37,9 +37,10 @@ def to_plain(name: str, value: Any) -> Any:
     if isinstance(value, tuple | list):
         items = [to_plain(name, item) for item in value]
         return {"tuple": items} if isinstance(value, tuple) else items
-    if isinstance(value, schemes.Scheme) and type(value) in _known_schemes().values():
-        given = {field.name: to_plain(name, getattr(value, field.name)) for field in fields(value)}
-        return {"scheme": [type(value).__name__, given]}
+    for kind, known in KINDS.items():
+        if type(value) in known().values():
+            given = {f.name: to_plain(name, getattr(value, f.name)) for f in fields(value)}
+            return {kind: [type(value).__name__, given]}
     if isinstance(value, Mapping):
         pairs = [[to_plain(name, key), to_plain(name, item)] for key, item in value.items()]
         return {"dict": pairs}
@@ -67,17 +68,16 @@ def from_plain(value: Any) -> Any:
         return tuple(from_plain(item) for item in content)
     if kind == "dict" and isinstance(content, list):
         return {from_plain(key): from_plain(item) for key, item in content}
-    if kind == "scheme" and isinstance(content, list) and len(content) == 2:
+    if kind in KINDS and isinstance(content, list) and len(content) == 2:
         name, given = content
-        known = _known_schemes()
+        known = KINDS[kind]()
         newer = "a newer fastbcd wrote it? pip install -U fastbcd"
         expect(
-            name in known and isinstance(given, dict), f"the scheme {name!r} is unknown ({newer})"
+            name in known and isinstance(given, dict), f"the {kind} {name!r} is unknown ({newer})"
         )
         names = {field.name for field in fields(known[name])}
         expect(set(given) <= names, f"{name} has a parameter that is unknown here ({newer})")
-        scheme: schemes.Scheme = known[name](**{key: from_plain(v) for key, v in given.items()})
-        return scheme
+        return known[name](**{key: from_plain(v) for key, v in given.items()})
     expect(False, f"a parameter is of the unknown kind {kind!r}")
     return None
 
@@ -90,6 +90,18 @@ def _known_schemes() -> dict[str, Any]:
         for name, cls in found.items()
         if isinstance(cls, type) and issubclass(cls, schemes.Scheme) and cls is not schemes.Scheme
     }
+
+
+def _known_layers() -> dict[str, Any]:
+    """Return the layers that ``hidden_layer_sizes`` may hold by their names."""
+    return {name: getattr(layers, name) for name in layers.__all__}
+
+
+KINDS: dict[str, Callable[[], dict[str, Any]]] = {
+    "scheme": _known_schemes,
+    "layer": _known_layers,
+}
+"""Dataclasses that a file may hold, by kind: only those of the package are ever made."""
 
 
 def labels_to_plain(labels: NDArray[Any], name: str) -> list[Any]:

@@ -227,7 +227,7 @@ def _row(
         n_nonzero=int(np.count_nonzero(stored)),
         n_bytes=layer.n_bytes,
         dense_bytes=(rows + 1) * columns * (layer.intercept if dense is None else dense).itemsize,
-        flops=layer.weight.flops + layer.intercept.size,
+        flops=layer.view.positions * (layer.weight.flops + layer.intercept.size),
         error=error,
         output_error=output_error,
     )

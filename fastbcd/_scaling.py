@@ -9,11 +9,11 @@ Only the targets of an output layer that stays dense are scaled column by column
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
 from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 
@@ -32,6 +32,12 @@ class Scaling:
 
     shift: Float64
     factor: float | Float64
+
+    @classmethod
+    def of_images(cls, x: Float) -> Scaling:
+        """Measure images whose patches may reach beyond their border, into zeros: no shift."""
+        square = float(np.mean(np.square(x), dtype=np.float64))
+        return cls(np.zeros(x.shape[1]), np.sqrt(square) or 1.0)
 
     @classmethod
     def of(cls, x: Float, sample_weight: Float64, by_column: bool = False) -> Scaling:
@@ -65,15 +71,17 @@ def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Networ
     layers = list(network.layers)
     first = layers[0]
     weight = _scaled(first.weight, 1 / inputs.factor)
-    moved = weight.matmul(inputs.shift[None].astype(weight.dtype))[0]
-    layers[0] = Layer(weight, first.intercept - moved, first.activation)
+    intercept = first.intercept
+    if inputs.shift.any():
+        intercept = intercept - weight.matmul(inputs.shift[None].astype(weight.dtype))[0]
+    layers[0] = replace(first, weight=weight, intercept=intercept)
     if outputs is not None:
         last = layers[-1]
         intercept = last.intercept * outputs.factor + outputs.shift
-        layers[-1] = Layer(
-            _scaled(last.weight, outputs.factor),
-            intercept.astype(last.intercept.dtype),
-            last.activation,
+        layers[-1] = replace(
+            last,
+            weight=_scaled(last.weight, outputs.factor),
+            intercept=intercept.astype(last.intercept.dtype),
         )
     return Network(layers)
 
@@ -91,7 +99,8 @@ def release(
     weights = [layer.weight.to_dense() for layer in network.layers]
     intercepts = [layer.intercept.copy() for layer in network.layers]
     dtype = weights[0].dtype
-    intercepts[0] = (intercepts[0] + inputs.shift @ weights[0]).astype(dtype)
+    if inputs.shift.any():
+        intercepts[0] = (intercepts[0] + inputs.shift @ weights[0]).astype(dtype)
     weights[0] = (weights[0] * inputs.factor).astype(dtype)
     if outputs is not None:
         weights[-1] = (weights[-1] / outputs.factor).astype(dtype)

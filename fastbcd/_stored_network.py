@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fastbcd._network import Layer, Network
+from fastbcd._pooling import MaxPool
 from fastbcd._safetensors import expect
 from fastbcd._streams import Encoded, decode, encode
 from fastbcd._types import Float
+from fastbcd._views import WHOLE_ROW, Patches, View
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import FORMATS
 
 MAX_FREE = 1 << 27
 """Entries of a matrix of one value: its codes take no bits, so that a file could ask for any."""
+
+MAX_PIXELS = 1 << 27
+"""Numbers in an image, at most: a file could ask for any."""
 
 NEWER = "Upgrade to read it: pip install -U fastbcd"
 
@@ -30,6 +36,10 @@ def describe(network: Network) -> tuple[dict[str, NDArray[Any]], list[dict[str, 
         arrays |= {f"{index}.{key}": array for key, array in encoded.arrays.items()}
         described: dict[str, Any] = {"kind": layer.weight.kind, "activation": layer.activation}
         described |= {"short": encoded.short, "packed": encoded.packed}
+        if isinstance(layer.view, Patches):
+            described["patches"] = [list(size) for size in astuple(layer.view)]
+        if layer.pool is not None:
+            described["max_pool"] = [list(size) for size in astuple(layer.pool)]
         layers.append({key: value for key, value in described.items() if value})
     return arrays, layers
 
@@ -56,6 +66,7 @@ def rebuild(described: Any, arrays: Mapping[str, NDArray[Any]]) -> Network:
         expect(index.isdecimal() and int(index) < len(described), f"the array {key!r} is unknown")
         by_layer[int(index)][name] = array
     layers: list[Layer] = []
+    follows = None
     for number, (entry, own) in enumerate(zip(described, by_layer, strict=True)):
         where = f"layer {number}"
         expect(isinstance(entry, dict), f"{where} is not described")
@@ -69,10 +80,57 @@ def rebuild(described: Any, arrays: Mapping[str, NDArray[Any]]) -> Network:
         weight = FORMATS[kind].from_state(state)
         fits = intercept.shape == (weight.shape[1],) and intercept.dtype.kind == "f"
         expect(fits, f"{where} has other intercepts than columns")
-        follows = not layers or layers[-1].weight.shape[1] == weight.shape[0]
-        expect(follows, f"{where} does not take what the layer before it gives")
-        layers.append(Layer(weight, intercept, activation))
+        view, pool = _images(entry, where)
+        layer = Layer(weight, intercept, activation, view, pool)
+        n_in, given = _sizes(layer, where)
+        expect(follows in (None, n_in), f"{where} does not take what the layer before it gives")
+        layers.append(layer)
+        follows = given
+    plain = layers[-1].is_plain or layers[-1].view.positions == 1
+    expect(plain and layers[-1].pool is None, "its last layer gives no outputs")
     return Network(layers)
+
+
+def _images(entry: Mapping[str, Any], where: str) -> tuple[View, MaxPool | None]:
+    """Return how a layer sees images, and its pooling."""
+    view: View = WHOLE_ROW
+    pool = None
+    if "patches" in entry:
+        shape, kernel, stride, padding, window = _pairs(entry["patches"], 5, where)
+        view = Patches((shape[0], shape[1], shape[2]), kernel[:2], stride[:2], padding[:2], window)
+        fits = min(*kernel, *stride, *window) > 0 and min(view.grid) > 0
+        expect(fits, f"{where} sees patches that do not fit its images")
+    if "max_pool" in entry:
+        shape, window = _pairs(entry["max_pool"], 2, where)
+        pool = MaxPool((shape[0], shape[1], shape[2]), window)
+        fits = min(window) > 0 and pool.n_out > 0
+        expect(fits, f"{where} has a pooling that does not fit its images")
+    return view, pool
+
+
+def _pairs(sizes: Any, count: int, where: str) -> list[Any]:
+    """Return a shape of three numbers and ``count - 1`` pairs, none negative or absurd."""
+    good = isinstance(sizes, list) and [len(size) for size in sizes] == [3, *[2] * (count - 1)]
+    good = good and all(type(n) is int and 0 <= n < MAX_PIXELS for size in sizes for n in size)
+    expect(good, f"{where} has images of no sensible shape")
+    shape = sizes[0]
+    expect(0 < math.prod(shape) <= MAX_PIXELS, f"{where} has images of no sensible shape")
+    return [tuple(size) for size in sizes]
+
+
+def _sizes(layer: Layer, where: str) -> tuple[int, int]:
+    """Return how many numbers a layer takes and gives for a row; raise if it cannot be."""
+    view, (k, m) = layer.view, layer.weight.shape
+    n_in = k
+    if isinstance(view, Patches):
+        n_in = math.prod(view.shape)
+        expect(view.width == k, f"{where} has patches of another size than its weights")
+    given = view.positions * m
+    if layer.pool is not None:
+        fits = layer.pool.n_in == given and layer.pool.shape[2] == m
+        expect(fits, f"{where} has a pooling for other images than it gives")
+        given = layer.pool.n_out
+    return n_in, given
 
 
 def _check_size(state: Mapping[str, NDArray[Any]], where: str) -> None:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from fastbcd._architecture import Architecture
 from fastbcd._network import Network
 from fastbcd._objective import Penalties, Problem
+from fastbcd._pooling import MaxPooled
 from fastbcd._scaling import Scaling, absorb, release
 from fastbcd._types import Float, Float64
-from fastbcd.activations import ACTIVATIONS
+from fastbcd._views import WHOLE_ROW, Shape3
+from fastbcd.activations import ACTIVATIONS, ExactActivation
 from fastbcd.initialization import initial_weights
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
@@ -43,7 +46,8 @@ class Settings:
     """What a fit needs to know besides the data. See the estimators for the meaning."""
 
     solver: str
-    hidden_layer_sizes: tuple[int, ...]
+    hidden_layer_sizes: tuple[LayerSize, ...]
+    input_shape: Shape3 | None
     activation: str
     loss: str
     scale_targets: bool
@@ -129,6 +133,7 @@ def train(
             None if np.all(sample_weight == 1) else sample_weight,
             n_out=y.shape[1],
             hidden_layer_sizes=settings.hidden_layer_sizes,
+            input_shape=settings.input_shape,
             random_state=random_state,
             make_monitor=make_monitor,
             activation=settings.activation,
@@ -139,9 +144,12 @@ def train(
         )
         return Trained(fitted.network, fitted.record, fitted.outcome)
     x = as_dense(x)
-    widths = [x.shape[1], *settings.hidden_layer_sizes, y.shape[1]]
-    schemes = schemes_by_layer(settings.scheme, list(pairwise(widths)))
-    inputs = Scaling.of(x, sample_weight)
+    layout = Architecture.of(
+        settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
+    )
+    schemes = schemes_by_layer(settings.scheme, layout.shapes)
+    plain = layout.views[0] is WHOLE_ROW
+    inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
     outputs = None
     if settings.scale_targets:
         outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
@@ -150,17 +158,22 @@ def train(
     if start is not None:
         weights, intercepts = release(start, inputs, outputs)
     else:
-        drawn = initial_weights(settings.init, pairwise(widths), random_state)
+        drawn = initial_weights(settings.init, layout.shapes, random_state)
         weights = [w.astype(x.dtype) for w in drawn]
-        weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
-        intercepts = [np.zeros(width, x.dtype) for width in widths[1:]]
+        if plain:
+            weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
+        intercepts = [np.zeros(m, x.dtype) for _, m in layout.shapes]
     hidden = ACTIVATIONS[settings.activation]
+    activations: list[ExactActivation] = [
+        hidden if pool is None else MaxPooled(hidden, pool) for pool in layout.pools[:-1]
+    ]
     problem = Problem(
         scaled,
         targets,
         sample_weight,
         LOSSES[settings.loss],
-        [hidden] * (len(weights) - 1) + [ACTIVATIONS["identity"]],
+        [*activations, ACTIVATIONS["identity"]],
+        layout.views,
         schemes,
         Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -45,22 +45,6 @@ def check_integer(name: str, value: Any, low: int) -> int:
     if not is_integer(value, low):
         raise ValueError(f"{name} must be an integer of at least {low}; got {value!r}.")
     return int(value)
-
-
-def check_sizes(value: Any) -> tuple[int, ...]:
-    """Return hidden layer sizes as a tuple; a single integer means one hidden layer.
-
-    Raises
-    ------
-    ValueError
-        If a size is not a positive integer.
-    """
-    sizes = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if not sizes or any(not is_integer(size, 1) for size in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be positive integers such as (300, 100); got {value!r}."
-        )
-    return tuple(int(size) for size in sizes)
 
 
 def is_fraction(value: Any, *, low_too: bool = False, high_too: bool = False) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 import warnings
@@ -15,10 +14,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-DTYPES = ("float32", "float64")
-BAR = 24
-"""Characters of the bar."""
+from fastbcd._progress import Progress
 
+DTYPES = ("float32", "float64")
 NOT_BY_ESTIMATORS = {"minibatch_step.add_spread"}
 """Kernels that no estimator calls, whatever its parameters: here, noise together with a scheme."""
 
@@ -67,9 +65,9 @@ def warmup(
     dtypes : {"float32", "float64"} or sequence of them, default=both
         Types of the data that will be used. One type takes about half the time.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, or a line now and then where there is no terminal.
     stream : file, default=sys.stderr
-        Where the bar goes. Where that is no terminal, a line is written at each quarter.
+        Where that goes.
 
     Returns
     -------
@@ -101,22 +99,19 @@ def warmup(
     compiled: list[str] = []
     hooks = list(fastbcd_kernels.before_compiling)
     steps = [step for name in chosen for step in _recipes(np.dtype(name))]
-    show = _Bar(len(steps), stream or sys.stderr) if verbose else None
+    progress = Progress(verbose, stream)
+    progress.stage("compiling the kernels", len(steps))
     # The notice that all this takes a while is for those who did not ask for it.
     fastbcd_kernels.before_compiling[:] = [compiled.append]
     try:
-        for number, (text, run) in enumerate(steps):
-            if show:
-                show(number, text)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                run()
-        if show:
-            show(len(steps), "done")
+        with progress:
+            for number, (text, run) in enumerate(steps):
+                progress.update(number, text)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    run()
     finally:
         fastbcd_kernels.before_compiling[:] = hooks
-        if show:
-            show.close()
     found = kernels()
     return Warmup(len(found), len(compiled), missed(found), time.perf_counter() - start)
 
@@ -161,6 +156,7 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
 
     from fastbcd.activations import ACTIVATIONS
     from fastbcd.estimators import BCDClassifier, BCDRegressor
+    from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
     from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
     rng = np.random.default_rng(0)
@@ -168,6 +164,8 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
     three = (x[:, 0] > 0.4).astype(int) + (x[:, 1] > 0)
     labels = (x[:, :3] > 0).astype(int)
     weight = rng.uniform(0.5, 1.5, len(x))
+    pixels = rng.standard_normal((60, 16)).astype(dtype)
+    convolutions = (Conv2D(3, 2, padding=1), MaxPool2D(2), AveragePool2D(2), Conv2D(3, 1), 8)
     unwritable = x.copy()
     unwritable.flags.writeable = False
     with tempfile.TemporaryFile() as file:
@@ -201,6 +199,8 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
         yield f"{solver}, memory map", partial(classify, x=mapped)
         yield f"{solver}, labels", partial(fit, BCDClassifier, labels, solver=solver)
         yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
+        images = partial(_fit, x=pixels, hidden=convolutions, input_shape=(4, 4))
+        yield f"{solver}, images", partial(images, BCDClassifier, three, solver=solver)
         yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
     yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
     stream = BCDClassifier((8, 8), random_state=0)
@@ -216,10 +216,12 @@ def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]
     yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)
 
 
-def _fit(kind: Any, y: Any, x: Any, weight: Any = None, **options: Any) -> None:
+def _fit(
+    kind: Any, y: Any, x: Any, weight: Any = None, hidden: Any = (8, 8), **options: Any
+) -> None:
     """Fit and predict. 15 epochs are enough for mini-batches to fix the form of their copies."""
     max_iter = 15 if options.get("solver") == "minibatch" else 3
-    model = kind((8, 8), max_iter=max_iter, random_state=0, **options)
+    model = kind(hidden, max_iter=max_iter, random_state=0, **options)
     model.fit(x, y, weight).predict(x)
     _predict_one(model, x)
 
@@ -234,32 +236,3 @@ def _predict_one(model: Any, x: Any) -> None:
     """Predict one row: it has kernels of its own, some of them for rows of many zeros."""
     model.predict(x[:1])
     model.predict(0 * x[:1])
-
-
-class _Bar:
-    """A bar on a terminal that rewrites its line; elsewhere a line at each quarter."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total, self.stream = total, stream
-        self.terminal = stream.isatty()
-        self.start = time.perf_counter()
-        self.quarter = -1
-
-    def __call__(self, number: int, text: str) -> None:
-        """Show that ``number`` steps are done and what comes now."""
-        seconds = time.perf_counter() - self.start
-        share = number / self.total
-        if self.terminal:
-            full = round(BAR * share)
-            bar = "█" * full + "░" * (BAR - full)
-            self.stream.write(f"\r\x1b[K{bar} {100 * share:3.0f} %  {seconds:5.1f} s  {text[:40]}")
-        elif int(4 * share) > self.quarter:
-            self.quarter = int(4 * share)
-            self.stream.write(f"compiling the kernels: {100 * share:3.0f} %  {seconds:5.1f} s\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """End the line."""
-        if self.terminal:
-            self.stream.write("\n")
-            self.stream.flush()

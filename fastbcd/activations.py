@@ -2,7 +2,7 @@ r"""Activations: their value, their exact proximal U-step and their one-sided sl
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -10,18 +10,22 @@ from scipy.special import expit
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import activation_step, minibatch_step, residual
 
+if TYPE_CHECKING:
+    from fastbcd._pooling import MaxPool
 
-class Activation(Protocol):
-    """What the solvers need of an activation."""
+
+class ExactActivation(Protocol):
+    """What exact block steps need of an activation, a pooling that follows it included."""
 
     name: str
 
-    def value(self, u: Float, out: Float | None = None) -> Float:
-        """Return sigma(u), written into ``out`` if given."""
+    @property
+    def pool(self) -> MaxPool | None:
+        """The pooling that is part of it."""
         ...
 
-    def add_bias(self, z: Float, bias: Float) -> None:
-        """Replace ``z`` in place by sigma(z + bias): one pass of a forward pass."""
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
         ...
 
     def step(
@@ -39,6 +43,23 @@ class Activation(Protocol):
         """
         ...
 
+    def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
+        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        ...
+
+
+class Activation(ExactActivation, Protocol):
+    """What all solvers need of an activation that acts on each number by itself."""
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias): one pass of a forward pass."""
+        ...
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the linear pieces of sigma."""
+        ...
+
     def slopes(self, u: Float) -> tuple[Float, Float]:
         """Return the left and the right derivative at ``u``."""
         ...
@@ -48,7 +69,21 @@ class Activation(Protocol):
         ...
 
 
-class PiecewiseLinear:
+class _Elementwise:
+    """Acts on each number by itself."""
+
+    pool: MaxPool | None = None
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        raise NotImplementedError
+
+    def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
+        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        left, right = self.slopes(u)
+        return gap * left, gap * right
+
+
+class PiecewiseLinear(_Elementwise):
     """sigma(u) = max(u, 0) + slope * min(u, 0).
 
     Parameters
@@ -69,8 +104,7 @@ class PiecewiseLinear:
             return np.maximum(u, 0, out=out)
         if self.slope == 1:
             return np.positive(u, out=out)
-        scaled = np.multiply(u, u.dtype.type(self.slope), out=out)
-        return np.maximum(u, scaled, out=scaled)
+        return np.maximum(u, u * u.dtype.type(self.slope), out=out)  # out may be u itself
 
     def add_bias(self, z: Float, bias: Float) -> None:
         """Replace ``z`` in place by sigma(z + bias)."""
@@ -90,6 +124,11 @@ class PiecewiseLinear:
             u, z, v, self.slope, rho, gamma, alpha, sample_weight
         )
 
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the two pieces."""
+        return np.array([self.slope, 1.0]), np.zeros(2), np.array([-np.inf, 0.0, np.inf])
+
     def slopes(self, u: Float) -> tuple[Float, Float]:
         """Return the left and the right derivative at ``u``."""
         one, s = u.dtype.type(1), u.dtype.type(self.slope)
@@ -100,7 +139,7 @@ class PiecewiseLinear:
         minibatch_step.mask_piecewise_linear(d, v, self.slope, mean)
 
 
-class HardTanh:
+class HardTanh(_Elementwise):
     """sigma(u) = min(max(u, -1), 1)."""
 
     name = "hard_tanh"
@@ -126,6 +165,12 @@ class HardTanh:
         rho, gamma, alpha = penalties
         return activation_step.hard_tanh_step(u, z, v, rho, gamma, alpha, sample_weight)
 
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the three pieces."""
+        bounds = np.array([-np.inf, -1.0, 1.0, np.inf])
+        return np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 1.0]), bounds
+
     def slopes(self, u: Float) -> tuple[Float, Float]:
         """Return the left and the right derivative at ``u``."""
         one, zero = u.dtype.type(1), u.dtype.type(0)
@@ -138,7 +183,7 @@ class HardTanh:
         minibatch_step.mask_hard_tanh(d, v, mean)
 
 
-class Smooth:
+class Smooth(_Elementwise):
     """An activation without a closed-form U-step: for networks trained elsewhere.
 
     Such networks can be used and compressed, not trained by exact block updates.
@@ -172,7 +217,15 @@ class Smooth:
         sample_weight: Float64,
     ) -> tuple[float, float]:
         """Refuse: the U-step of a smooth activation has no closed form."""
-        raise ValueError(
+        raise self._refusal()
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Refuse: a smooth activation has no linear pieces."""
+        raise self._refusal()
+
+    def _refusal(self) -> ValueError:
+        return ValueError(
             f"The activation {self.name!r} has no exact U-step, so a network with it can be "
             f"compressed but not trained. Train with one of {', '.join(ACTIVATIONS)}."
         )

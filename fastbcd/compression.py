@@ -83,7 +83,8 @@ def compress(
     random_state : int, RandomState or None, default=None
         Chooses rows and their order.
     verbose : int, default=0
-        1 prints progress to stderr.
+        1 shows a progress bar on stderr with the time that is left, or a line now and then where
+        there is no terminal, and one line for each size that ``max_score_drop`` tries. 2 says more.
 
     Returns
     -------
@@ -101,10 +102,9 @@ def compress(
     -----
     BudgetWarning
         If ``max_score_drop`` cannot be met; the best network found is returned.
-
-    Notes
-    -----
-    An interruption (Ctrl-C) during the refinement or the search returns the best network so far.
+    ConvergenceWarning
+        After an interruption (Ctrl-C) during the refinement or the search; the best network so far
+        is returned.
 
     Examples
     --------

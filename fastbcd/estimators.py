@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastbcd._fitted import forward
 from fastbcd._labels import LabelledEstimator
 from fastbcd._numeric import NumericEstimator
 from fastbcd._types import Float
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice
 
@@ -61,8 +63,9 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
+        input_shape: tuple[int, ...] | None = None,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -86,6 +89,7 @@ class BCDClassifier(ClassifierMixin, LabelledEstimator):
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
+            input_shape=input_shape,
             activation=activation,
             solver=solver,
             loss=loss,

@@ -7,7 +7,7 @@ classes, the names of the features, the shape of the predictions. The source is 
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,12 @@ class Source:
             new = BCDClassifier()
         else:
             new = BCDRegressor()
-        new.hidden_layer_sizes = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
+        if network.is_plain:  # convolutions keep their filters
+            new.hidden_layer_sizes = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
         if self.template is None and len(network.layers) > 1:
             new.activation = network.layers[0].activation
         new.network_ = network
-        new.n_features_in_ = network.layers[0].weight.shape[0]
+        new.n_features_in_ = network.n_inputs
         if isinstance(new, BCDClassifier) and self.classes is not None:
             new.classes_ = self.classes
         elif isinstance(new, BCDRegressor):
@@ -153,7 +154,7 @@ def two_logits(layer: Layer) -> Layer:
     """Turn one logit z into the two logits (-z/2, z/2), which have the same probabilities."""
     half = np.array([-0.5, 0.5], layer.intercept.dtype)
     weight = layer.weight.to_dense() * half
-    return Layer(DenseMatrix(weight), layer.intercept * half, layer.activation)
+    return replace(layer, weight=DenseMatrix(weight), intercept=layer.intercept * half)
 
 
 def _torch_source(network: Network, probabilistic: str, y: ArrayLike | None) -> Source:

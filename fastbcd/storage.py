@@ -264,7 +264,7 @@ def _restore(estimator: Any, fitted: dict[str, Any], network: Network) -> None:
         expect(targets in (0, 1) and (targets or n_outputs == 1), "its outputs are not one column")
     setattr(estimator, PRIVATE[name], targets if name == "BCDClassifier" else bool(targets))
     estimator.network_ = network
-    estimator.n_features_in_ = network.layers[0].weight.shape[0]
+    estimator.n_features_in_ = network.n_inputs
     if "feature_names" in fitted:
         names = fitted["feature_names"]
         distinct = isinstance(names, list) and all(isinstance(text, str) for text in names)

@@ -200,3 +200,43 @@ def add_bias(z, bias, slope):
     return activate(
         np.asarray(z, np.float64) + np.asarray(bias, np.float64), piecewise_linear(slope)
     )
+
+
+def patches(images, kernel, stride, padding):
+    """Return the patches (n, p, k_h * k_w * c) of images (n, h, w, c), cut out one by one."""
+    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
+    padded = np.pad(images, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    found = [
+        padded[:, y : y + kh, x : x + kw].reshape(len(images), -1)
+        for y in range(0, padded.shape[1] - kh + 1, sh)
+        for x in range(0, padded.shape[2] - kw + 1, sw)
+    ]
+    return np.stack(found, axis=1)
+
+
+def windows(images, window):
+    """Return the windows (n, h', w', q_h * q_w, c) of images (n, h, w, c)."""
+    n, h, w, c = images.shape
+    qh, qw = window
+    inside = images[:, : h // qh * qh, : w // qw * qw]
+    blocks = inside.reshape(n, h // qh, qh, w // qw, qw, c)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // qh, w // qw, qh * qw, c)
+
+
+def max_pool_cost(u, c, v, sigma, g):
+    """Return (v - max sigma(u))^2 + g ||u - c||^2 of one window."""
+    return (v - sigma(u).max()) ** 2 + g * np.sum((u - c) ** 2)
+
+
+def best_max_pool_cost(c, v, sigma, g, n_grid=4001):
+    """Return the least cost over u, by trying many values of the largest u.
+
+    For a largest value t, the best others are those c that lie below it, and t.
+    """
+    reach = np.abs(c).max() + abs(v) + 2
+    best = np.inf
+    for t in np.linspace(-reach, reach, n_grid):
+        u = np.minimum(c, t)
+        u[c.argmax()] = t
+        best = min(best, max_pool_cost(u, c, v, sigma, g))
+    return best

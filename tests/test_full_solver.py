@@ -18,6 +18,7 @@ from fastbcd._objective import (
     objective,
     subgradient,
 )
+from fastbcd._views import WHOLE_ROW
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.initialization import orthogonal
 from fastbcd.losses import LOSSES
@@ -56,6 +57,7 @@ def random_problem(seed, loss="cross_entropy", scheme=None, dtype=np.float64, ga
         np.ones(n) if sample_weight is None else sample_weight,
         LOSSES[loss],
         [ACTIVATIONS[activation]] * len(hidden) + [ACTIVATIONS["identity"]],
+        [WHOLE_ROW] * (len(hidden) + 1),
         [scheme] * len(hidden) + [None],
         Penalties(rho, gamma, tau, alpha),
     )
@@ -355,7 +357,7 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
     layers = len(widths) - 1
     problem = Problem(
         x, np.eye(10)[y], np.ones(500), LOSSES["cross_entropy"],
-        [ACTIVATIONS["relu"]] * (layers - 1) + [ACTIVATIONS["identity"]],
+        [ACTIVATIONS["relu"]] * (layers - 1) + [ACTIVATIONS["identity"]], [WHOLE_ROW] * layers,
         [TensorTrain(rank=8)] * (layers - 1) + [None], Penalties(1.0, 1.0, 0.0, 1.0),
     )  # fmt: skip
     weights = orthogonal(widths, np.random.RandomState(0))

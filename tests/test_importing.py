@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_friedman1
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -281,7 +281,8 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
 
     monkeypatch.setattr(Job, "one_shot", interrupt)
     options = {"max_score_drop": 0.05, "epochs": 2, "random_state": 0}
-    small = compress(mlp, X, y, **options)
+    with pytest.warns(ConvergenceWarning, match="best network until then is returned, of [0-9,]+"):
+        small = compress(mlp, X, y, **options)
     assert len(calls) == 7
     assert small.score(X, y) > 0.8
     assert any("interrupted" in note for note in small.compression_report_.warnings)

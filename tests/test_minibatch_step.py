@@ -7,6 +7,7 @@ import pytest
 import reference_minibatch as reference
 from numpy.testing import assert_allclose
 
+from fastbcd._architecture import Architecture
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.losses import LOSSES
 from fastbcd.solvers.minibatch import MiniBatchProblem, MiniBatchSolver, _step
@@ -33,13 +34,13 @@ def data(loss, n=60, d=7, k=3, seed=0):
 def problem_of(x, y, weight, loss="cross_entropy", activation="relu", hidden=(6, 5), **changes):
     given = {"batch_size": len(x), "settings": EXACT, "schedule": Schedule(100)}
     given.update(changes)
-    widths = (x.shape[1], *hidden, y.shape[1])
+    layout = Architecture.of(hidden, x.shape[1], y.shape[1])
     return MiniBatchProblem(
         Rows(x, y, weight, y.shape[1], x.dtype),
-        widths,
+        layout,
         LOSSES[loss],
         ACTIVATIONS[activation],
-        given.pop("schemes", [None] * (len(widths) - 1)),
+        given.pop("schemes", [None] * len(layout.shapes)),
         copies=CompressionSchedule(),
         **given,
     )

@@ -16,7 +16,7 @@ from fastbcd.schemes.prune import hard_threshold, keep_blocks, keep_columns, kee
 from fastbcd.solvers.reconstruct import Calibration, allocate, count_dead, remove_dead
 from fastbcd.solvers.reconstruct.allocation import lower_hull
 from fastbcd.solvers.reconstruct.neurons import remove_inputs
-from fastbcd.solvers.reconstruct.statistics import Moments, pre_activations, sensitivities
+from fastbcd.solvers.reconstruct.statistics import Moments, sensitivities
 from fastbcd_kernels import masked_refit as kernel
 
 ACTIVATIONS = ["relu", "leaky_relu", "hard_tanh", "tanh", "logistic", "identity"]
@@ -259,7 +259,7 @@ def test_sensitivities_equal_finite_differences(rng, activation, centre):
     step = 1e-6
     v = x
     for index, layer in enumerate(net.layers):
-        u = pre_activations(layer, v)
+        u = layer.linear(v)
         rest = Network(net.layers[index + 1 :])
         sigma = ALL_ACTIVATIONS[layer.activation].value
         for unit in range(0, u.shape[1], 3):

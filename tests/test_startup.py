@@ -64,6 +64,7 @@ def test_who_reads_the_notice(monkeypatch, wish, terminal, lines):
     for _ in range(3):
         fastbcd_kernels.announce("some.kernel")
     assert stream.getvalue().count("\n") == lines
+    assert stream.getvalue().startswith("\r") == terminal * lines  # it takes the place of a bar
 
 
 # The warm-up
@@ -123,21 +124,6 @@ def test_after_a_warm_up_ordinary_work_compiles_nothing(tmp_path):
 def test_the_warm_up_refuses_other_types():
     with pytest.raises(ValueError, match='"float32", "float64" or both'):
         fastbcd.warmup("float16")
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_bar_rewrites_its_line_on_a_terminal_only(terminal):
-    stream = io.StringIO()
-    stream.isatty = lambda: terminal
-    bar = _warmup._Bar(8, stream)
-    for number in range(9):
-        bar(number, "text")
-    bar.close()
-    text = stream.getvalue()
-    assert "100 %" in text
-    assert text.endswith("\n")
-    assert text.count("\n") == (1 if terminal else 5)
-    assert ("\r" in text) == terminal
 
 
 # Info

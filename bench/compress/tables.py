@@ -20,7 +20,6 @@ import numpy as np
 from bench.compress.networks import Problem, dense_network
 from bench.minibatch.problems import score
 from fastbcd._network import Network
-from fastbcd.solvers.reconstruct.statistics import pre_activations
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "compress"
 
@@ -201,7 +200,7 @@ def errors_of(of: Problem, matrices: Sequence[Any], intercepts: Sequence[Any] | 
     found, v, v_dense = [], of.x, of.x
     biases = of.intercepts if intercepts is None else intercepts
     for layer, weight, bias in zip(dense_network(of).layers[:-1], matrices, biases, strict=False):
-        u, u_dense = v @ weight.astype(v.dtype) + bias, pre_activations(layer, v_dense)
+        u, u_dense = v @ weight.astype(v.dtype) + bias, layer.linear(v_dense)
         found.append(_relative(u - u_dense, u_dense))
         v, v_dense = np.maximum(u, 0), np.maximum(u_dense, 0)
     return errors_text(found)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
+from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
 from fastbcd._network import Network
+from fastbcd._progress import Progress
 from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
@@ -30,6 +33,11 @@ STEPS = {True: 1500, False: 600}
 
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
+
+INTERRUPTED = (
+    "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
+    "a better one, or give fewer epochs."
+)
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -68,7 +76,7 @@ class Job:
     random_state : RandomState
         Chooses rows.
     verbose : int
-        Positive prints progress.
+        Positive shows progress.
     judged : bool
         Whether networks are judged by their scores, on ``validation_data`` or rows set aside.
     validation_data : (X, y) or None
@@ -90,7 +98,7 @@ class Job:
         self.source = source
         self.interrupted = False
         self._random_state = random_state
-        self._verbose = verbose
+        self.progress = Progress(verbose)
         self._reference = source.estimator(source.network)
         x = self._inputs(X, "X")
         weight = check_weights(sample_weight, x)
@@ -130,34 +138,44 @@ class Job:
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)
 
-    def say(self, text: str) -> None:
-        """Print ``text`` to stderr if progress is wanted."""
-        if self._verbose:
-            sys.stderr.write(text + "\n")
-
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
-        result = self.calibration.reconstruct(schemes)
+        self.progress.stage("compressing the layers", len(schemes))
+        result = self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
         network, _ = remove_dead(result.network)
-        self.say(f"compressed layer by layer: {network.n_bytes} bytes")
+        self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
-        """Return the network after refinement; if that is interrupted, the best so far."""
+        """Return the network after refinement; if that is interrupted, the best so far.
+
+        Convolutions stay as the layer-by-layer pass left them; the dense layers after them are
+        refined on what they give.
+        """
         if self._epochs == 0 or self.interrupted:
             return network
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
         labels = None if self._reference._loss() == "hinge" else self._labels
-        targets = Targets(self._dense_outputs, labels, self._classify)
+        front, tail = split(network)
+        rows: slice | NDArray[np.intp] = slice(None)
+        if front:
+            rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
+        x = features(front, self._x[rows])
+        targets = Targets(
+            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
+        )
         course = Course(epochs=self._epochs)
+        self.progress.stage("refining", 1)
+
+        def tell(done: int, total: int, loss: float) -> None:
+            self.progress.update(done / total, f"best held-out loss {loss:.4g}")
+
         try:
-            network = refine(
-                network, self._x, targets, course, self._random_state, verbose=self._verbose
-            )
+            tail = refine(tail, x, targets, course, self._random_state, tell)
         except Interrupted as interruption:
             self.interrupted = True
-            network = interruption.best
-        return remove_dead(network)[0]
+            tail = interruption.best
+        return remove_dead(Network([*front, *tail.layers]))[0]
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -189,6 +207,9 @@ class Job:
         scores : (float, float), optional
             Before and after; by default on all rows, if there are labels.
         """
+        self.progress.close()
+        if self.interrupted:
+            warnings.warn(INTERRUPTED.format(network.n_bytes), ConvergenceWarning, stacklevel=5)
         small = self.source.estimator(network)
         named: SchemeChoice = {i: s for i, s in enumerate(found.schemes) if s is not None} or None
         small.scheme = named if choice is None else choice
@@ -211,7 +232,7 @@ class Job:
     def _inputs(self, X: ArrayLike, name: str) -> Float:
         """Return inputs in the network's type."""
         raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
-        n_features = self.source.network.layers[0].weight.shape[0]
+        n_features = self.source.network.n_inputs
         if raw.shape[1] != n_features:
             raise ValueError(f"{name} has {raw.shape[1]} features, the network takes {n_features}.")
         return as_network_type(raw, self.source.network)
@@ -245,8 +266,12 @@ class Job:
             for index, count in enumerate(count_dead(network))
             if count
         ]
-        rows = min(len(self._x), CALIBRATION_ROWS)
-        widest = max(layer.weight.shape[0] for layer in self.source.network.layers)
+        rows = len(self.calibration.x)
+        widest = max(
+            layer.weight.shape[0]
+            for layer in self.source.network.layers
+            if layer.view.positions == 1
+        )
         if rows < 2 * widest:
             notes.append(
                 f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"

@@ -18,6 +18,11 @@ Scorer = Callable[..., float]
 
 def run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     """Compress within ``budget``; return the estimator."""
+    with job.progress:
+        return _run(job, budget, scorer)
+
+
+def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration))
         return job.finish(job.refined(found.network), found, choice=budget.scheme)

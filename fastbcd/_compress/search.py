@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from fastbcd._compress.job import Job, OneShot
 from fastbcd._compress.sizes import Sizes
 from fastbcd._network import Network
+from fastbcd._progress import duration
 from fastbcd.exceptions import BudgetWarning
 
 FIRST = 30
@@ -59,7 +61,8 @@ def smallest_within(
         If interrupted before there is any network.
     """
     reference = score(job.source.network)
-    job.say(f"dense network: score {reference:.4f}")
+    start, n_tried = time.perf_counter(), 0
+    job.progress.say(f"dense network: {job.source.network.n_bytes:,} bytes, score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
     nearest: Judged | None = None
@@ -72,7 +75,6 @@ def smallest_within(
                 raise
             job.interrupted = True
             break
-        job.say(f"{judged.network.n_bytes} bytes: score {judged.score:.4f} of {reference:.4f}")
         if reference - judged.score <= max_drop:
             high = size
             if passed is None or judged.network.n_bytes < passed.network.n_bytes:
@@ -81,7 +83,16 @@ def smallest_within(
             low = size
             if nearest is None or judged.score > nearest.score:
                 nearest = judged
-        if high <= PRECISE * low:
+        n_tried += 1
+        n_left = tries_left(low, high, passed is not None, nearest is not None)
+        best = "no" if passed is None else f"{passed.network.n_bytes:,}"
+        line = f"try {n_tried}: {judged.network.n_bytes:,} bytes, score {judged.score:.4f}"
+        line += f"; {best} bytes are good enough so far"
+        if n_left and not job.interrupted:
+            seconds = (time.perf_counter() - start) / n_tried * n_left
+            line += f"; at most {n_left} more tries, about {duration(seconds)}"
+        job.progress.say(line)
+        if not n_left:
             break
         # One stride beyond what is known, or half way between what failed and what did not.
         middle = math.sqrt(low * high)
@@ -101,6 +112,25 @@ def smallest_within(
         stacklevel=5,
     )
     return nearest, reference
+
+
+def tries_left(low: float, high: float, passed: bool, failed: bool) -> int:
+    """Return how many sizes the search tries at most before it knows the smallest well enough.
+
+    Parameters
+    ----------
+    low, high : float
+        The largest size that failed and the smallest that did not, or where none did, the bounds.
+    passed, failed : bool
+        Whether any did.
+    """
+    if high <= PRECISE * low:
+        return 0
+    between = math.ceil(math.log2(math.log(high / low) / math.log(PRECISE)))
+    if passed and failed:
+        return between
+    halvings = math.ceil(math.log2(math.log(STRIDE) / math.log(PRECISE)))
+    return math.ceil(math.log(high / low) / math.log(STRIDE)) + halvings
 
 
 def _judge(job: Job, sizes: Sizes, size: float, score: Callable[[Network], float]) -> Judged:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fastbcd._compress.job import Job, OneShot
-from fastbcd._network import Layer, Network
+from fastbcd._network import Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes._base import Level, Scheme, SchemeChoice
@@ -35,16 +36,19 @@ class Sizes:
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
         self._job = job
         layers = [
-            Layer(
-                DenseMatrix(layer.weight.to_dense().astype(np.float32)),
-                layer.intercept.astype(np.float32),
-                layer.activation,
+            replace(
+                layer,
+                weight=DenseMatrix(layer.weight.to_dense().astype(np.float32)),
+                intercept=layer.intercept.astype(np.float32),
             )
             for layer in job.source.network.layers
         ]
         job.use(Network(layers))
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
-        self._curves = job.calibration.curves(_families(choice, len(layers)))
+        job.progress.stage("measuring the layers", len(layers))
+        self._curves = job.calibration.curves(
+            _families(choice, len(layers)), tell=lambda done, _: job.progress.update(done)
+        )
         if not any(self._curves):
             raise ValueError(
                 f"scheme={choice!r} has no amount that a budget could choose. Give Prune(), "
@@ -92,7 +96,13 @@ class Sizes:
             schemes = self._allocated(asked)
             if schemes is None:
                 break
-            found = self._job.one_shot(schemes)
+            try:
+                found = self._job.one_shot(schemes)
+            except KeyboardInterrupt:
+                if best is None:
+                    raise
+                self._job.interrupted = True
+                break
             size = found.network.n_bytes
             if size <= limit and (best is None or size > best.network.n_bytes):
                 best = found

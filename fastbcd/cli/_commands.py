@@ -64,7 +64,9 @@ def compress_model(options: Namespace) -> None:
     model = read_model(options.model, options.allow_pickle)
     table = _table_for(model, options)
     n_hidden = len(getattr(model, "coefs_", [])) - 1
-    budget = {name: getattr(options, name) for name in BUDGETS if getattr(options, name)}
+    budget = {
+        name: getattr(options, name) for name in BUDGETS if getattr(options, name) is not None
+    }
     with _unnamed():
         small = compress(
             model,

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
+from fastbcd.export._images import refuse_images
 from fastbcd.export.c_storage import Storage, smallest
 from fastbcd.formats import (
     CodebookMatrix,
@@ -121,9 +122,11 @@ def affine_layers(network: Network, *, cores: bool, allow_dense: bool) -> list[A
     Raises
     ------
     ValueError
-        If there is such a matrix and it may not be written in full, or if weights are not finite
+        If a layer is a convolution, if there is such a matrix and it may not be written in full, or
+        if weights are not finite
         in single precision.
     """
+    refuse_images(network, "to_c")
     return [_affine(layer, index, cores, allow_dense) for index, layer in enumerate(network.layers)]
 
 

@@ -13,6 +13,7 @@ from fastbcd import _validation as check
 from fastbcd._files import write_atomic
 from fastbcd._version import __version__
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.export._images import refuse_images
 from fastbcd.export._onnx_graph import Graph, import_onnx
 from fastbcd.export._onnx_weights import affine
 
@@ -97,6 +98,7 @@ def to_onnx(
 
 def add_network(graph: Graph, x: str, estimator: Any) -> str:
     """Add all layers to ``graph`` and return the name of their outputs, (n, n_outputs)."""
+    refuse_images(estimator.network_, "to_onnx")
     for layer in estimator.network_.layers:
         x = affine(graph, x, layer.weight, layer.intercept)
         x = _activated(graph, x, layer.activation)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbcd._types import Float
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.export._images import refuse_images
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
@@ -47,6 +48,7 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     check_is_fitted(estimator)
     if not isinstance(estimator, BCDClassifier | BCDRegressor):
         raise TypeError(f"to_sklearn takes our estimators, not {type(estimator).__name__}.")
+    refuse_images(estimator.network_, "to_sklearn")
     layers = estimator.network_.layers
     activation = _activation([layer.activation for layer in layers[:-1]])
     hidden = tuple(layer.weight.shape[1] for layer in layers[:-1])

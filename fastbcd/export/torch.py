@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbcd._types import Float
+from fastbcd.export._images import refuse_images
 from fastbcd.formats import Format, LowRankMatrix
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def to_torch(estimator: Any) -> torch.nn.Sequential:
         "logistic": torch.nn.Sigmoid,
         "tanh": torch.nn.Tanh,
     }
+    refuse_images(estimator.network_, "to_torch")
     modules: list[torch.nn.Module] = []
     for layer in estimator.network_.layers:
         *thin, last = _factors(layer.weight)

@@ -49,6 +49,31 @@ class CodebookSparseMatrix(SparseFormat):
         self.row_lengths = row_lengths.astype(np.min_scalar_type(n_out), copy=False)
         self.shape = (row_lengths.size, n_out)
 
+    @classmethod
+    def from_codes(
+        cls,
+        codes: NDArray[Any],
+        codebook: Float,
+        mask: NDArray[np.bool_],
+        scale: Float | None = None,
+    ) -> Self:
+        """Return the matrix with the given codes at the entries in ``mask``.
+
+        Entries that take a value of zero are not stored.
+
+        Parameters
+        ----------
+        codes : (n_in, n_out) integer array
+            Which value each entry takes.
+        codebook, scale
+            As in the class.
+        mask : (n_in, n_out) bool array
+            Entries that may be stored.
+        """
+        stored = mask & (codebook[codes] != 0)
+        places = np.nonzero(stored)[1]
+        return cls(codes[stored], codebook, places, stored.sum(axis=1), stored.shape[1], scale)
+
     @property
     def bits(self) -> int:
         """Bits of a stored code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -193,7 +193,9 @@ SchemeChoice = Scheme | Mapping[int | str, Scheme | None] | None
 """One scheme for all hidden layers, or one per layer: {index or "output": scheme}."""
 
 
-def schemes_by_layer(choice: SchemeChoice, shapes: list[tuple[int, int]]) -> list[Scheme | None]:
+def schemes_by_layer(
+    choice: SchemeChoice, shapes: Sequence[tuple[int, int]]
+) -> list[Scheme | None]:
     """Return the scheme of every layer, checked against its shape.
 
     Parameters
@@ -202,7 +204,7 @@ def schemes_by_layer(choice: SchemeChoice, shapes: list[tuple[int, int]]) -> lis
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``. Layers count
         from 0 at the input; negative indices count from the output. The output layer stays
         dense unless it is named.
-    shapes : list of (n_in, n_out)
+    shapes : sequence of (n_in, n_out)
         Shapes of the weight matrices, the output layer last.
 
     Raises

@@ -12,22 +12,18 @@ from fastbcd.formats import (
     CodebookTrainMatrix,
     Format,
     LowRankMatrix,
-    SumMatrix,
     TensorTrainMatrix,
 )
 from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme
 from fastbcd.schemes._codebook_factors import nearer
+from fastbcd.schemes._low_rank_plus_sparse import fit_in_turns
 from fastbcd.schemes._metric import Metric
 from fastbcd.schemes._quantized_train import quantize_train
 from fastbcd.schemes.low_rank import LowRank
 from fastbcd.schemes.prune import Prune
 from fastbcd.schemes.quantize import Quantize
 from fastbcd.schemes.tensor_train import TensorTrain
-
-ROUNDS, SETTLED = 20, 1e-3
-"""The parts of a sum are fitted in turns at most so often, and no longer than a round lowers the
-error by this share."""
 
 BITS = (2, 3, 4, 5, 6)
 """Bits that a budget chooses among for weights that are pruned too."""
@@ -66,7 +62,7 @@ class Combination(Scheme):
     Notes
     -----
     With factors and pruning the two parts are fitted in turns, each to what the other leaves over;
-    no step raises the error (GoDec: Zhou and Tao, ICML 2011). Quantised factors are encoded one
+    no turn raises the error (GoDec: Zhou and Tao, ICML 2011). Quantised factors are encoded one
     after the other, the rest being solved for again; see
     :mod:`fastbcd.schemes._quantized_train`.
 
@@ -130,7 +126,7 @@ class Combination(Scheme):
             return self._sparse(weight, warm)
         if self.prune is None:
             return self._factored(weight, warm)
-        return self._sum(weight, warm)
+        return fit_in_turns(weight, self._factored, self._sparse, warm)
 
     def _sparse(self, weight: Float, warm: Format | None) -> Format:
         assert self.prune is not None
@@ -219,30 +215,6 @@ class Combination(Scheme):
             return quantize.codebook_of(numbers).astype(weight.dtype)
 
         return quantize_train(weight, cores, codebook_of)
-
-    def _sum(self, weight: Float, warm: Format | None) -> SumMatrix:
-        """Fit the factors to what the sparse part leaves over, and the other way round."""
-        low: Format | None = None
-        sparse: Format | None = None
-        if isinstance(warm, SumMatrix) and warm.shape == weight.shape and len(warm.parts) == 2:
-            low, sparse = warm.parts
-        rest = weight if sparse is None else weight - sparse.to_dense()
-        best: SumMatrix | None = None
-        before = float(np.square(weight, dtype=np.float64).sum())
-        for _ in range(ROUNDS):
-            low = self._factored(rest, low)
-            rest = weight - low.to_dense()
-            sparse = self._sparse(rest, sparse)
-            missed = rest - sparse.to_dense()
-            error = float(np.square(missed, dtype=np.float64).sum())
-            if best is None or error < before:
-                best = SumMatrix((low, sparse))
-            if before - error <= SETTLED * before:
-                break
-            before = error
-            rest = missed + low.to_dense()
-        assert best is not None
-        return best
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the schemes by name and, if ``deep``, their parameters as ``prune__sparsity``."""

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastbcd import _quantization as quantization
-from fastbcd._column_codebook import kmeans_by_column
 from fastbcd._types import Float, Float64
 from fastbcd._validation import REAL, check_choice, is_integer
-from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format
 from fastbcd.schemes import _curves
 from fastbcd.schemes._base import Level, Scheme, exactly_one
+from fastbcd.schemes._codebook_fit import CodebookFit
 from fastbcd.schemes._codebook_metric import improved
 from fastbcd.schemes._metric import Metric
 
@@ -149,11 +148,7 @@ class Quantize(Scheme):
         weight = np.ascontiguousarray(weight)
         mask = weight != 0
         codes, codebook, scale = self._fit(weight, mask, start)
-        mask &= codebook[codes] != 0
-        places = SparseMatrix.from_dense(mask.astype(weight.dtype))
-        return CodebookSparseMatrix(
-            codes[mask], codebook, places.columns, places.row_lengths, weight.shape[1], scale
-        )
+        return CodebookSparseMatrix.from_codes(codes, codebook, mask, scale)
 
     def project_in_metric(
         self,
@@ -186,83 +181,18 @@ class Quantize(Scheme):
         mask = target != 0
         start = self.project_nonzeros(target)
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
-        mask &= codebook[codes] != 0
-        places = SparseMatrix.from_dense(mask.astype(dtype))
-        return CodebookSparseMatrix(
-            codes[mask],
-            codebook.astype(dtype),
-            places.columns,
-            places.row_lengths,
-            target.shape[1],
-            None if scale is None else scale.astype(dtype),
+        return CodebookSparseMatrix.from_codes(
+            codes, codebook.astype(dtype), mask, None if scale is None else scale.astype(dtype)
         )
 
     def codebook_of(self, values: Float) -> Float64:
         """Return the codebook for ``values`` (n, 1), whatever ``per`` says."""
-        if self.codebook is not None:
-            given = np.sort(np.asarray(self.codebook, np.float64))
-            return given * quantization.given_scale(values.reshape(1, -1), given)
-        if self.method == "kmeans":
-            return quantization.kmeans(values, self.n_levels)
-        magnitudes = np.abs(values.reshape(1, -1), dtype=np.float64)
-        grid = quantization.symmetric_grid(self.n_levels)
-        return grid * quantization.uniform_scale(magnitudes, self.n_levels)
+        return self._fit.levels(values)
 
-    def _fit(
-        self,
-        weight: Float,
-        mask: NDArray[np.bool_] | None,
-        warm: CodebookMatrix | CodebookSparseMatrix | None,
-    ) -> tuple[NDArray[Any], Float, Float | None]:
-        """Return codes (n_in, n_out), codebook and scale for the entries in ``mask``."""
-        levels, by_column = self.n_levels, self.per == "column"
-        if warm is not None and (
-            warm.codebook.size != levels or (warm.scale is not None) != by_column
-        ):
-            warm = None
-        if self.codebook is not None:
-            codebook, scale = self._given(weight, mask)
-        elif self.method == "kmeans":
-            fit = self._kmeans_by_column if by_column else self._kmeans
-            codebook, scale = fit(weight, mask, warm)
-        else:
-            codebook, scale = self._grid(weight, mask)
-        if scale.size and not by_column:
-            codebook = codebook * scale
-        codebook = codebook.astype(weight.dtype)
-        factor = scale.astype(weight.dtype) if by_column else None
-        return quantization.nearest_codes(weight, codebook, factor), codebook, factor
-
-    def _kmeans(
-        self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
-    ) -> tuple[Float64, Float64]:
-        values = weight.ravel() if mask is None else weight[mask]
-        start = None if warm is None else warm.codebook
-        return quantization.kmeans(values, self.n_levels, start=start), np.ones(1)
-
-    def _kmeans_by_column(
-        self, weight: Float, mask: NDArray[np.bool_] | None, warm: Any
-    ) -> tuple[Float64, Float64]:
-        present = np.ones(weight.shape, bool) if mask is None else mask
-        start = None if warm is None else (warm.codebook, warm.scale)
-        return kmeans_by_column(weight, present, self.n_levels, start)
-
-    def _given(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
-        codebook = np.sort(np.asarray(self.codebook, np.float64))
-        if self.per == "column":
-            present = None if mask is None else mask.T
-            return codebook, quantization.given_scale(weight.T, codebook, present)
-        flat = weight.reshape(1, -1) if mask is None else weight[mask][None]
-        return codebook, quantization.given_scale(flat, codebook)
-
-    def _grid(self, weight: Float, mask: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
-        magnitudes = np.abs(weight, dtype=np.float64)
-        grid = quantization.symmetric_grid(self.n_levels)
-        if self.per == "column":
-            counts = None if mask is None else mask.sum(axis=0)
-            return grid, quantization.uniform_scale(magnitudes.T, self.n_levels, counts)
-        flat = magnitudes.reshape(1, -1) if mask is None else magnitudes[mask][None]
-        return grid, quantization.uniform_scale(flat, self.n_levels)
+    @property
+    def _fit(self) -> CodebookFit:
+        free = self.method == "kmeans"
+        return CodebookFit(self.n_levels, self.per == "column", free, self.codebook)
 
     def curve(
         self,

@@ -17,8 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastbcd import _linalg as la
-from fastbcd._objective import Blocks, Problem, Terms, layer_input, objective
+from fastbcd._objective import Blocks, Problem, Terms, linear, objective
 from fastbcd._types import Float
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ class Extrapolation:
         for index, (block, new) in enumerate(zip(blocks, trial, strict=True)):
             block.weight, block.intercept = new.weight, new.intercept
             block.pre, block.act = new.pre, new.act
-            v = layer_input(problem, blocks, index)
-            la.linear(v, block.weight, block.intercept, block.linear)
+            linear(problem, blocks, index, block.linear)
         return reached
 
     def _ahead(self, blocks: list[Blocks]) -> Iterable[list[Float]]:

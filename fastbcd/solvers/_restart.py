@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbcd import _linalg as la
 from fastbcd._objective import Blocks, Problem, Terms
 from fastbcd._types import Float
 
@@ -32,9 +31,9 @@ def attempt_restart(problem: Problem, blocks: list[Blocks], terms: Terms) -> Ter
     acts: list[Float] = []
     linears: list[Float] = []
     v = problem.x
-    for block, sigma in zip(blocks, problem.activations, strict=True):
-        linears.append(la.linear(v, block.weight, block.intercept, np.empty_like(block.pre)))
-        v = sigma.value(linears[-1].copy())
+    for block, sigma, view in zip(blocks, problem.activations, problem.views, strict=True):
+        linears.append(view.linear(v, block.weight, block.intercept, np.empty_like(block.pre)))
+        v = sigma.value(linears[-1])
         acts.append(v)
     loss = problem.loss.value(v, problem.y, problem.sample_weight)
     nothing = [0.0] * len(blocks)

@@ -16,6 +16,7 @@ from fastbcd._objective import (
     activation_term,
     compression_term,
     layer_input,
+    linear,
     linear_term,
     loss_term,
 )
@@ -92,22 +93,26 @@ class Sweep:
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
     def _activation_step(self, index: int) -> None:
-        """V = s + (U_next - b - s W) K; see the module's docstring."""
+        """Minimise over V_l; see :mod:`fastbcd._views` and :mod:`fastbcd.solvers.full`."""
         problem, p = self.problem, self.problem.penalties
         block, after = self.blocks[index], self.blocks[index + 1]
         parts = (("activation", index), ("linear", index + 1))
         before = self._local(*parts)
         new, miss = self.state.spare[index], self.state.spare[index + 1]
+        if miss.shape != after.pre.shape:  # with a pooling between the two
+            miss = np.empty_like(after.pre)
         sigma = problem.activations[index]
 
         def start(rows: slice) -> None:
             sigma.value(block.pre[rows], out=new[rows])
-            np.subtract(after.pre[rows], after.intercept, out=miss[rows])
+            units = after.intercept.size
+            by_unit = (part.reshape(-1, units) for part in (after.pre[rows], miss[rows]))
+            pre, out = by_unit
+            np.subtract(pre, after.intercept, out=out)
 
         la.by_rows(start, new.shape)
-        la.add_product(miss, new, after.weight, -1.0)
-        gain = la.activation_gain(after.weight, p.gamma / p.rho)
-        la.add_product(new, miss, gain)
+        view = problem.views[index + 1]
+        view.solve_activation(new, miss, block.act, after.weight, p.gamma / p.rho)
         step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
         self._refresh_linear(index + 1)
@@ -151,7 +156,7 @@ class Sweep:
             lambda rows: np.subtract(block.pre[rows], residual[rows], out=residual[rows]),
             residual.shape,
         )
-        slope = la.cross(v, residual, weight, wide=False)
+        slope = self.problem.views[index].cross(v, residual, weight, wide=False)
         slope *= p.rho
         if block.target is not None:
             away = block.target - block.weight
@@ -173,7 +178,8 @@ class Sweep:
         p = self.problem.penalties
         if index == 0 and self.state.first_system is not None:
             return self.state.first_system
-        gram = self.state.first_gram if index == 0 else la.gram(v, weight, wide=False)
+        view = self.problem.views[index]
+        gram = self.state.first_gram if index == 0 else view.gram(v, weight, wide=False)
         ridge = np.full(gram.shape[0], p.alpha + tau)
         ridge[-1] = p.alpha
         dtype = la.solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
@@ -222,8 +228,6 @@ class Sweep:
     def _refresh_linear(self, index: int) -> None:
         """Form Z = V_prev W + b, whose inputs are both new, and its term of F."""
         problem, block = self.problem, self.blocks[index]
-        la.linear(
-            layer_input(problem, self.blocks, index), block.weight, block.intercept, block.linear
-        )
+        linear(problem, self.blocks, index, block.linear)
         distance = la.squared_distance(block.pre, block.linear, problem.sample_weight)
         self.terms.linear[index] = 0.5 * problem.penalties.rho * distance

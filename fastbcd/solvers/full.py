@@ -15,6 +15,7 @@ Two products are arranged differently from the paper, with the same result:
 * V-step: V = s + (U_next - b - s W) K, s = sigma(U), K = (W'W + gamma/rho I)^{-1} W'. It needs the
   system of the smaller side of W only, and two products with W's size instead of one with W's
   and one with a square matrix.
+  A convolution's V-step has no such form; see :mod:`fastbcd._views`.
 * Z_l = V_{l-1} W_l + b_l is formed once, when both are new. It serves F at once and the
   U-step of the next sweep.
 
@@ -122,18 +123,19 @@ class FullSolver:
         """
         blocks: list[Blocks] = []
         v = problem.x
-        for weight, intercept, sigma, scheme in zip(
-            weights, intercepts, problem.activations, problem.schemes, strict=True
+        for weight, intercept, sigma, view, scheme in zip(
+            weights, intercepts, problem.activations, problem.views, problem.schemes, strict=True
         ):
-            z = np.empty((v.shape[0], weight.shape[1]), v.dtype)
-            la.linear(v, weight, intercept, z)
-            block = Blocks(weight.copy(), intercept.copy(), z, z.copy(), sigma.value(z.copy()))
+            z = np.empty((v.shape[0], view.positions * weight.shape[1]), v.dtype)
+            view.linear(v, weight, intercept, z)
+            block = Blocks(weight.copy(), intercept.copy(), z, z.copy(), sigma.value(z))
             if scheme is not None:
                 block.compressed = scheme.project(weight)
                 block.target = block.compressed.to_dense()
             blocks.append(block)
             v = block.act
-        gram = la.gram(problem.x, None if problem.unit_weights else problem.sample_weight)
+        sample_weight = None if problem.unit_weights else problem.sample_weight
+        gram = problem.views[0].gram(problem.x, sample_weight)
         state = State(
             blocks,
             gram,
@@ -148,7 +150,10 @@ class FullSolver:
     def step(self, problem: Problem, state: State) -> None:
         """Sweep once over all blocks, extrapolate, and record it."""
         problem = self.schedule.apply(problem, state.blocks, state.record)
-        largest = max(block.weight.size for block in state.blocks)
+        largest = max(
+            view.positions * block.weight.size
+            for view, block in zip(problem.views, state.blocks, strict=True)
+        )
         small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
         with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
             self._sweep(problem, state)
@@ -186,7 +191,11 @@ class FullSolver:
                     DenseMatrix(block.weight) if block.compressed is None else block.compressed,
                     block.intercept,
                     sigma.name,
+                    view,
+                    sigma.pool,
                 )
-                for block, sigma in zip(state.blocks, problem.activations, strict=True)
+                for block, sigma, view in zip(
+                    state.blocks, problem.activations, problem.views, strict=True
+                )
             ]
         )

@@ -68,8 +68,9 @@ def announce(kernel: str) -> None:
     os.environ["FASTBCD_NOTICE"] = "0"  # inherited by worker processes
     interactive = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
     if wish == "1" or (wish != "0" and interactive and multiprocessing.parent_process() is None):
+        start = "\r" if interactive else ""  # in the place of a progress bar
         sys.stderr.write(
-            "fastbcd: compiling kernels for this machine; this happens once. "
+            f"{start}fastbcd: compiling kernels for this machine; this happens once. "
             "'fastbcd warmup' does it ahead of time.\n"
         )
 

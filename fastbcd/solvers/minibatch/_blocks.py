@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fastbcd._architecture import Architecture
 from fastbcd._types import Float
 from fastbcd.activations import Activation
 from fastbcd.losses import Loss
@@ -21,7 +22,9 @@ BLOCK_SIZE = 1 << 20
 """Numbers in a block of prepared inputs, about."""
 
 Prepared: TypeAlias = tuple[Float, Float | None, Float, Float]
-"""Inputs of the first layer, the same whitened if they are not, targets, weights."""
+"""Inputs of the first layer, the same whitened if they are not, targets, weights.
+
+Of a convolution the inputs are patches, as many for each row as it has positions."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class MiniBatchProblem:
     ----------
     rows : Rows
         The data.
-    widths : tuple of int
-        Width of the input and of each layer.
+    layout : Architecture
+        Shapes of the layers and how they see their inputs.
     loss : Loss
         R.
     activation : Activation
@@ -51,7 +54,7 @@ class MiniBatchProblem:
     """
 
     rows: Rows
-    widths: tuple[int, ...]
+    layout: Architecture
     loss: Loss
     activation: Activation
     schemes: list[Scheme | None]
@@ -65,10 +68,15 @@ class MiniBatchProblem:
         """Whether no sample weights were given."""
         return self.rows.sample_weight is None
 
+    @property
+    def positions(self) -> int:
+        """Inputs of the first layer for each row."""
+        return self.layout.views[0].positions
+
 
 def block_rows(problem: MiniBatchProblem, state: State) -> int:
     """Return how many rows are prepared at once: some batches, about BLOCK_SIZE numbers."""
-    width = max(state.inputs.width, problem.rows.d)
+    width = max(problem.positions * state.inputs.width, problem.rows.d)
     batches = np.clip(BLOCK_SIZE // (problem.batch_size * width), 1, 16)
     return problem.batch_size * int(batches)
 
@@ -89,8 +97,9 @@ def blocks(problem: MiniBatchProblem, state: State) -> Iterator[Prepared]:
 
 
 def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool = True) -> Prepared:
-    """Centre a block of inputs (overwritten) and whiten it, with noise if asked for."""
+    """Centre a block of inputs and whiten it, with noise if asked for; overwrites plain rows."""
     x, y, weight = block
+    x = problem.layout.views[0].rows(x)
     centered = state.inputs.centered(x)
     scale = problem.settings.noise if noisy else 0.0
     if problem.schemes[0] is not None:
@@ -112,10 +121,11 @@ def batches(block: Prepared, size: int, whole: bool) -> Iterator[Prepared]:
     """Yield the batches of a block; with ``whole`` a last, shorter one is left out."""
     first, whitened, y, weight = block
     stop = len(y) - len(y) % size if whole else len(y)
+    positions = len(first) // len(y)
     for lo in range(0, stop, size):
-        part = slice(lo, lo + size)
-        z = None if whitened is None else whitened[part]
-        yield first[part], z, y[part], weight[part]
+        part, inputs = slice(lo, lo + size), slice(lo * positions, (lo + size) * positions)
+        z = None if whitened is None else whitened[inputs]
+        yield first[inputs], z, y[part], weight[part]
 
 
 def whiten_all(problem: MiniBatchProblem, state: State) -> Float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Penalties, Terms
 from fastbcd._scaling import Scaling, absorb
+from fastbcd._views import WHOLE_ROW
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch import _step
@@ -98,23 +97,25 @@ class MiniBatchSolver:
         ValueError
             If the inputs or targets are not finite.
         """
-        rows = problem.rows
+        rows, view = problem.rows, problem.layout.views[0]
         wanted = max(8192, 8 * min(rows.d, MANY))
-        at_once = max(256, SAMPLE_SIZE // rows.d)
+        width = view.positions * problem.layout.shapes[0][0]
+        at_once = max(256, SAMPLE_SIZE // max(rows.d, width))
         x, y, weight = rows.sample(rng, min(wanted, at_once))
         check_finite(x, y)
-        moments = Moments.of_sample(x, weight)
+        moments = Moments.of_sample(view.rows(x), np.repeat(weight, view.positions))
         for _ in range(min(wanted, rows.n) // at_once - 1):
             more = rows.sample(rng, at_once)
             check_finite(more[0], more[1])
-            moments = moments.add(more[0], more[2])
+            moments = moments.add(view.rows(more[0]), np.repeat(more[2], view.positions))
         inputs = moments.input_map(truncate=start is None)
         state = self.start_at(problem, inputs, rng, start)
         chosen = rng.permutation(len(x))[:SAMPLE_ROWS]
         self.observe(problem, state, (x[chosen], y[chosen], weight[chosen]))
         del x, y, weight
         size = rows.n * inputs.width * rows.dtype.itemsize
-        if rows.in_memory and problem.schemes[0] is None and size <= CACHE_BYTES:
+        kept = problem.schemes[0] is None and view is WHOLE_ROW
+        if rows.in_memory and kept and size <= CACHE_BYTES:
             state.cache = whiten_all(problem, state)
         return state
 
@@ -145,24 +146,25 @@ class MiniBatchSolver:
             recent=Average([np.zeros(n, dtype) for n in sizes]),
         )
         if problem.settings.noise > 0:
-            width = inputs.width if problem.schemes[0] is None else problem.rows.d
-            pool = BLOCK_SIZE + block_rows(problem, state) * width
+            width = inputs.width if problem.schemes[0] is None else problem.layout.shapes[0][0]
+            pool = BLOCK_SIZE + block_rows(problem, state) * problem.positions * width
             state.noise = rng.standard_normal(pool, dtype=dtype.type)
         return state
 
     def observe(self, problem: MiniBatchProblem, state: State, block: Block) -> None:
         """Start the statistics of the hidden layers and the record from some rows."""
         first, _, y, weight = prepare(problem, state, block, noisy=False)
-        values = _step.forward(state, problem.activation, first)
+        done = _step.forward(state, problem.layout, problem.activation, first)
+        outputs = done.outputs[-1]
         for index in range(1, len(state.layers)):
             share = 1 / max(float(weight.mean()), 1e-12)
-            _step.observe(state, index, values[index], weight, problem.unit_weights, share)
+            _step.observe(state, index, done.inputs[index], weight, problem.unit_weights, share)
         mean = state.buffer("mean", len(state.layers) - 1, 1, y.shape[1])[0]
         bias, smoothing = state.layers[-1].bias, problem.settings.smoothing
         blank = problem.loss.descend(
-            np.zeros_like(values[-1]), np.zeros_like(bias), y, weight, smoothing, mean
+            np.zeros_like(outputs), np.zeros_like(bias), y, weight, smoothing, mean
         )
-        loss = problem.loss.descend(values[-1], bias, y, weight, smoothing, mean)
+        loss = problem.loss.descend(outputs, bias, y, weight, smoothing, mean)
         if np.isnan(state.first_loss):
             # A warm start may begin with hardly any loss: that of no outputs counts as well.
             state.first_loss = max(loss, blank)
@@ -180,7 +182,10 @@ class MiniBatchSolver:
         ValueError
             If a row is not finite.
         """
-        largest = max(d * m for d, m in pairwise(problem.widths))
+        layout = problem.layout
+        largest = max(
+            view.positions * k * m for view, (k, m) in zip(layout.views, layout.shapes, strict=True)
+        )
         small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
         with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
             self._epoch(problem, state)
@@ -231,6 +236,7 @@ class MiniBatchSolver:
             _step.refresh(state, settings)
         loss = _step.take_step(
             state,
+            problem.layout,
             problem.activation,
             problem.loss,
             settings,
@@ -269,7 +275,8 @@ class MiniBatchSolver:
                 bias -= state.inputs.center.astype(np.float64) @ stored.to_dense()
             last = index == len(state.layers) - 1
             name = "identity" if last else problem.activation.name
-            layers.append(Layer(stored, bias.astype(weight.dtype), name))
+            view, pool = problem.layout.views[index], problem.layout.pools[index]
+            layers.append(Layer(stored, bias.astype(weight.dtype), name, view, pool))
         network = Network(layers)
         if problem.rows.scaling is None:
             return network

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from fastbcd._network import Network
@@ -44,13 +42,14 @@ def first_weights(
         weights, biases = release(start, shift, problem.rows.scaling)
     else:
         weights = []
-        biases = [np.zeros(m, dtype) for m in problem.widths[1:]]
-        for index, (n, m) in enumerate(pairwise(problem.widths)):
+        shapes = problem.layout.shapes
+        biases = [np.zeros(m, dtype) for _, m in shapes]
+        for index, (n, m) in enumerate(shapes):
             variance = n if index or inputs.spread <= 0 else inputs.spread
             w = rng.standard_normal((n, m)) * np.sqrt(2 / variance)
             if index == 0:
                 w = w / inputs.unit[:, None]
-            if index == len(problem.widths) - 2:
+            if index == len(shapes) - 1:
                 w *= SMALL_OUTPUT
             weights.append(np.ascontiguousarray(w, dtype))
     if problem.schemes[0] is None:

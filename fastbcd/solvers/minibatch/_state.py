@@ -15,6 +15,9 @@ from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch._inputs import InputMap
 
+WIDE = 2048
+"""Inputs beyond which a layer is solved against each batch alone: no Gram matrix is kept."""
+
 
 @dataclass
 class LayerState:
@@ -71,10 +74,16 @@ class LayerState:
     compressed: Format | None = None
     metric_square: float = 0.0
 
+    @property
+    def wide(self) -> bool:
+        """Whether the layer has too many inputs to keep a Gram matrix of them."""
+        return self.mean.size > WIDE
+
     @classmethod
     def start(cls, weight: Float, bias: Float, scheme: Scheme | None, first: bool) -> LayerState:
         """Return a layer at ``weight``, which is kept, with empty statistics."""
         n = 0 if first else weight.shape[0]
+        square_size = 0 if n > WIDE else n
         square = float(np.vdot(weight, weight))
         return cls(
             weight=weight,
@@ -83,9 +92,9 @@ class LayerState:
             bias_momentum=np.zeros_like(bias),
             used=weight if scheme is None else weight.copy(),
             scheme=scheme,
-            gram=np.zeros((n, n), weight.dtype),
+            gram=np.zeros((square_size, square_size), weight.dtype),
             mean=np.zeros(n, weight.dtype),
-            inverse=np.zeros((n, n), weight.dtype),
+            inverse=np.zeros((square_size, square_size), weight.dtype),
             gain=np.zeros((0, 0), weight.dtype),
             support=None if scheme is None else np.ones(weight.shape, bool),
             square=square,

@@ -17,9 +17,12 @@ running Gram matrix, which has seen many more rows than the batch.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._architecture import Architecture
 from fastbcd._types import Float
 from fastbcd.activations import Activation
 from fastbcd.losses import Loss
@@ -41,30 +44,64 @@ GRAM_ROWS = 5000
 """Rows over which the Gram matrices remember."""
 
 
-def forward(state: State, activation: Activation, first: Float) -> list[Float]:
-    """Return V_0 .. V_{L-1} and, last, the products of the output layer without its bias."""
-    values = [first]
+class Pass(NamedTuple):
+    """What a forward pass leaves behind, layer by layer.
+
+    Parameters
+    ----------
+    inputs : list of (B * p, k) arrays
+        V as the weights see it: rows, or patches.
+    outputs : list of (B * p, m) arrays
+        Activations before any pooling; of the last layer the products without bias.
+    """
+
+    inputs: list[Float]
+    outputs: list[Float]
+
+
+def forward(state: State, layout: Architecture, activation: Activation, first: Float) -> Pass:
+    """Run the inputs of the first layer through the network."""
+    done = Pass([first], [])
+    n = len(first) // layout.views[0].positions
+    last = len(state.layers) - 1
     for index, layer in enumerate(state.layers):
-        out = state.buffer("value", index, len(first), layer.weight.shape[1])
-        blas.product(values[-1], layer.used, out)
-        if index < len(state.layers) - 1:
-            activation.add_bias(out, layer.bias)
-        values.append(out)
-    return values
+        seen = done.inputs[-1]
+        out = state.buffer("value", index, len(seen), layer.weight.shape[1])
+        blas.product(seen, layer.used, out)
+        done.outputs.append(out)
+        if index == last:
+            break
+        activation.add_bias(out, layer.bias)
+        pool = layout.pools[index]
+        v = out.reshape(n, -1)
+        if pool is not None:
+            v = pool.forward(v, state.buffer("pooled", index, n, pool.n_out))
+        done.inputs.append(layout.views[index + 1].rows(v))
+    return done
 
 
 def backward(
-    state: State, activation: Activation, values: list[Float]
+    state: State, layout: Architecture, activation: Activation, done: Pass
 ) -> tuple[list[Float], list[Float]]:
-    """Return D_1 .. D_L and their column means; D_L stands in ``values[-1]`` already."""
+    """Return D_1 .. D_L and their column means; D_L stands in the last output already."""
     last = len(state.layers) - 1
-    changes, means = [values[-1]], [state.buffer("mean", last, 1, values[-1].shape[1])[0]]
+    changes, means = (
+        [done.outputs[-1]],
+        [state.buffer("mean", last, 1, done.outputs[-1].shape[1])[0]],
+    )
+    n = len(done.outputs[-1])
     for index in range(last - 1, -1, -1):
         width = state.layers[index].weight.shape[1]
-        d = state.buffer("change", index, len(values[0]), width)
+        gain = state.layers[index + 1].gain
+        d = state.buffer("change", index, len(changes[0]), gain.shape[1])
         mean = state.buffer("mean", index, 1, width)[0]
-        blas.product(changes[0], state.layers[index + 1].gain, d)
-        activation.mask(d, values[index + 1], mean)
+        blas.product(changes[0], gain, d)
+        d = layout.views[index + 1].fold(d)
+        pool, out = layout.pools[index], done.outputs[index]
+        if pool is not None:
+            d = pool.back(d, out.reshape(n, -1), state.buffer("spread", index, n, pool.n_in))
+        d = d.reshape(out.shape)
+        activation.mask(d, out, mean)
         changes.insert(0, d)
         means.insert(0, mean)
     return changes, means
@@ -72,6 +109,7 @@ def backward(
 
 def take_step(
     state: State,
+    layout: Architecture,
     activation: Activation,
     loss: Loss,
     settings: Settings,
@@ -85,7 +123,7 @@ def take_step(
     ----------
     state : State
         Changed, unless the loss is not acceptable.
-    activation, loss
+    layout, activation, loss
         Of the network.
     settings : Settings
         Numbers of the method.
@@ -105,20 +143,22 @@ def take_step(
     """
     first, whitened, y, weight = batch
     layers = state.layers
-    values = forward(state, activation, first)
+    done = forward(state, layout, activation, first)
     last = len(layers) - 1
     mean = state.buffer("mean", last, 1, y.shape[1])[0]
-    value = loss.descend(values[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
+    value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
     if not np.isfinite(value) or value > 50 * max(state.first_loss, 1e-3):
         return value
-    changes, means = backward(state, activation, values)
+    changes, means = backward(state, layout, activation, done)
     for index, layer in enumerate(layers):
         if index == 0:
             step, size = _first_step(state, layer, first, whitened, changes[0])
         else:
             if state.step % GRAM_EVERY == 0:
-                observe(state, index, values[index], weight, unit_weights)
-            step, size = _ridge_step(state, index, values[index], changes[index], means[index])
+                observe(state, index, done.inputs[index], weight, unit_weights)
+            step, size = _ridge_step(
+                state, index, done.inputs[index], changes[index], means[index], settings.damping
+            )
             means[index] -= layer.mean @ step
         _move(layer, step, means[index], size, length * state.brake, settings)
     return value
@@ -153,12 +193,14 @@ def _first_step(
 
 
 def _ridge_step(
-    state: State, index: int, v: Float, change: Float, mean: Float
+    state: State, index: int, v: Float, change: Float, mean: Float, damping: float
 ) -> tuple[Float, float]:
     """Return the step of a layer above the first, and its relative norm."""
     layer = state.layers[index]
-    gradient = state.buffer("gradient", index, *layer.weight.shape)
     step = state.buffer("step", index, *layer.weight.shape)
+    if layer.wide:
+        return _wide_step(state, index, v, change, damping, step)
+    gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, layer.mean, mean)
     support = layer.support if layer.fixed else None
@@ -167,6 +209,26 @@ def _ridge_step(
     blas.product(layer.inverse, gradient, step)
     if support is not None:
         kernel.scale_on_support(step, state.ones(len(gradient)), support)
+    return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+
+
+def _wide_step(
+    state: State, index: int, v: Float, change: Float, damping: float, step: Float
+) -> tuple[Float, float]:
+    r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
+
+    With X the centred inputs, :math:`(X^T X / B + \lambda I)^{-1} X^T D
+    = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the size of the batch.
+    """
+    layer, n = state.layers[index], len(v)
+    centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+    gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
+    trace = float(np.trace(gram))
+    ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
+    system = la.SPDSystem(gram, np.full(n, ridge))
+    blas.cross_product(centred, system.solve(change).astype(v.dtype), 1 / n, step)
+    if layer.fixed and layer.support is not None:
+        kernel.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
 
 
@@ -212,7 +274,7 @@ def observe(
         Changed.
     index : int
         The layer, not the first.
-    v : (B, n_in) array
+    v : (B * p, n_in) array
         Its inputs.
     weight : (B,) array
         Relative sample weights.
@@ -223,13 +285,14 @@ def observe(
     """
     layer = state.layers[index]
     if share is None:
-        share = min(0.1, len(v) / GRAM_ROWS)
+        share = min(0.1, len(weight) / GRAM_ROWS)
+    weight = np.repeat(weight, len(v) // len(weight))  # of the patches of a row
     keep = kernel.running_mean(v, weight, share, layer.mean)
     total = float(len(v))
     if not unit_weights:
         total = float(weight.sum())
         v = v * np.sqrt(weight)[:, None]
-    if total > 0:
+    if total > 0 and not layer.wide:
         blas.decay_and_add_gram(layer.gram, keep, v, (1 - keep) / total)
 
 
@@ -241,6 +304,9 @@ def refresh(state: State, settings: Settings) -> None:
             if layer.scheme is not None:
                 layer.metric_square = state.inputs.metric_norm(layer.weight)
             continue
+        layer.gain = la.activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
+        if layer.wide:
+            continue
         covariance = blas.symmetric(layer.gram)
         mean = layer.mean.astype(np.float64)
         covariance -= np.outer(mean, mean)
@@ -248,4 +314,3 @@ def refresh(state: State, settings: Settings) -> None:
         ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)
-        layer.gain = la.activation_gain(layer.used, 1 / settings.gain).astype(dtype)

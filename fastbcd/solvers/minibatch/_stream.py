@@ -56,7 +56,7 @@ class Stream:
         self._rng = rng
         self._start = start
         self._solver = MiniBatchSolver()
-        self._early: list[Block] = []
+        self._early: list[tuple[Float, Float]] = []
         self._moments: Moments | None = None
         self._next_measure = 0
         self._state: State | None = None
@@ -122,12 +122,13 @@ class Stream:
 
     def _measure(self, block: Block) -> None:
         """Count rows in; renew the coordinates of the inputs if there are twice as many."""
-        x, _, weight = block
-        self.n_seen += len(x)
-        if self._moments is None or self.n_seen - len(x) < EARLY_ROWS:
-            self._early.append((x.copy(), block[1].copy(), weight.copy()))
-            every = [np.concatenate(parts) for parts in zip(*self._early, strict=True)]
-            self._moments = Moments.of_sample(every[0], every[2])
+        view = self.problem.layout.views[0]
+        x, weight = view.rows(block[0]), np.repeat(block[2], view.positions)
+        self.n_seen += len(block[0])
+        if self._moments is None or self.n_seen - len(block[0]) < EARLY_ROWS:
+            self._early.append((x.copy(), weight))
+            early, weights = (np.concatenate(parts) for parts in zip(*self._early, strict=True))
+            self._moments = Moments.of_sample(early, weights)
         elif self.n_seen <= max(8192, 16 * min(x.shape[1], MANY)):
             self._early = []
             self._moments = self._moments.add(x, weight)
@@ -142,7 +143,7 @@ class Stream:
             return
         solver = self._solver
         self._state = solver.start_at(self.problem, inputs, self._rng, self._start)
-        solver.observe(self.problem, self._state, (x.copy(), block[1], weight))
+        solver.observe(self.problem, self._state, (block[0].copy(), *block[1:]))
 
 
 def rebase(state: State, inputs: InputMap) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastbcd import _blas_threads as blas_threads
+from fastbcd._architecture import Architecture
 from fastbcd._network import Network
 from fastbcd._scaling import Scaling
 from fastbcd._types import Float, Float64
+from fastbcd._views import Shape3
 from fastbcd.activations import ACTIVATIONS
+from fastbcd.layers import LayerSize
 from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers._convergence import ConvergenceRecord
@@ -68,7 +70,7 @@ def train_minibatch(
     sample_weight: NDArray[Any] | None,
     *,
     n_out: int,
-    hidden_layer_sizes: tuple[int, ...],
+    hidden_layer_sizes: tuple[LayerSize, ...],
     random_state: np.random.RandomState,
     make_monitor: Callable[[Callable[[Network], Network]], Monitor],
     activation: str = "relu",
@@ -80,6 +82,7 @@ def train_minibatch(
     settings: Settings | None = None,
     copies: CompressionSchedule | None = None,
     dtype: Any = None,
+    input_shape: Shape3 | None = None,
 ) -> Fitted:
     """Train a network by mini-batches, compressing it on the way if a scheme is given.
 
@@ -93,8 +96,8 @@ def train_minibatch(
         Non-negative weights.
     n_out : int
         Number of classes, or k.
-    hidden_layer_sizes : tuple of int
-        Widths of the hidden layers.
+    hidden_layer_sizes : tuple
+        Widths of the hidden layers, or layers of :mod:`fastbcd.layers`.
     random_state : RandomState
         Source of all randomness.
     make_monitor : callable
@@ -116,6 +119,8 @@ def train_minibatch(
         Numbers of the method and course of the compression.
     dtype : dtype, optional
         Type of the fit; by default that of ``x``, if it is float32 or float64.
+    input_shape : (h, w, c), optional
+        What images the rows are.
 
     Returns
     -------
@@ -124,8 +129,8 @@ def train_minibatch(
     kept = None if dtype is None and not hasattr(x, "dtype") else np.dtype(dtype or x.dtype)
     kind = kept if kept in (np.float32, np.float64) else np.dtype(np.float64)
     assert kind is not None
-    widths = (int(x.shape[1]), *hidden_layer_sizes, n_out)
-    schemes = schemes_by_layer(scheme, list(pairwise(widths)))
+    layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
+    schemes = schemes_by_layer(scheme, layout.shapes)
     rng = np.random.default_rng(random_state.randint(2**31 - 1))
     monitor = make_monitor(lambda network: network)
     if monitor.score is None and loss == "squared" and start is None:
@@ -137,14 +142,14 @@ def train_minibatch(
         scaling = Scaling.of(np.asarray(y), weight, by_column=schemes[-1] is None)
     if settings is None:
         # A compressed network has no capacity to spare for noise.
-        noise = 0.0 if any(schemes) else noise_for(n, sum(m * k for m, k in pairwise(widths)))
+        noise = 0.0 if any(schemes) else noise_for(n, sum(k * m for k, m in layout.shapes))
         settings = Settings(noise=noise)
     size = min(batch_size or batch_size_for(n), n)
     epochs = min(monitor.max_iter, epochs_for(n))
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
     problem = MiniBatchProblem(
         Rows(x, y, None if unit else sample_weight, n_out, kind, scaling),
-        widths,
+        layout,
         LOSSES[loss],
         ACTIVATIONS[activation],
         schemes,
@@ -165,7 +170,7 @@ def start_stream(
     y: NDArray[Any],
     *,
     n_out: int,
-    hidden_layer_sizes: tuple[int, ...],
+    hidden_layer_sizes: tuple[LayerSize, ...],
     random_state: np.random.RandomState,
     activation: str = "relu",
     loss: str = "cross_entropy",
@@ -173,6 +178,7 @@ def start_stream(
     scheme: SchemeChoice = None,
     start: Network | None = None,
     settings: Settings | None = None,
+    input_shape: Shape3 | None = None,
 ) -> Stream:
     """Return a fit that is fed batch by batch; nothing is learnt yet.
 
@@ -181,7 +187,7 @@ def start_stream(
     x, y : arrays
         The first rows, as for :func:`train_minibatch`. They tell the type and, with
         ``scale_targets``, shift and scale of the targets from then on.
-    n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings
+    n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings, input_shape
         As for :func:`train_minibatch`. With a scheme the network that comes out is exactly
         compressed at any time, and what the steps are taken at is drawn to that more and more;
         pruned weights may come back for ever.
@@ -191,17 +197,17 @@ def start_stream(
     Stream
         Its ``learn(x, y, sample_weight)`` takes the same ``y``.
     """
-    widths = (int(x.shape[1]), *hidden_layer_sizes, n_out)
-    schemes = schemes_by_layer(scheme, list(pairwise(widths)))
+    layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
+    schemes = schemes_by_layer(scheme, layout.shapes)
     scaling = None
     if scale_targets:
         scaling = Scaling.of(np.asarray(y), np.ones(len(y)), by_column=schemes[-1] is None)
     kind = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     # No rows, but weights: those of a stream are not known to be all one.
-    rows = Rows(np.empty((0, widths[0]), kind), y[:0], np.ones(1), n_out, kind, scaling)
+    rows = Rows(np.empty((0, int(x.shape[1])), kind), y[:0], np.ones(1), n_out, kind, scaling)
     problem = MiniBatchProblem(
         rows,
-        widths,
+        layout,
         LOSSES[loss],
         ACTIVATIONS[activation],
         schemes,

@@ -58,15 +58,19 @@ def remove_dead(network: Network) -> tuple[Network, list[int]]:
 
 def count_dead(network: Network) -> list[int]:
     """Return how many neurons of each hidden layer have no input or no output."""
-    weights = [layer.weight.to_dense() for layer in network.layers]
-    return [
-        int(np.count_nonzero(~(before.any(axis=0) & after.any(axis=1))))
-        for before, after in pairwise(weights)
-    ]
+    counts = []
+    for layer, following in pairwise(network.layers):
+        alive = layer.weight.to_dense().any(axis=0)
+        if layer.is_plain and following.is_plain:
+            alive &= following.weight.to_dense().any(axis=1)
+        counts.append(int(np.count_nonzero(~alive)))
+    return counts
 
 
 def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
-    """Remove what is dead between two layers; None if nothing is."""
+    """Remove what is dead between two layers; None if nothing is, or one sees images."""
+    if not (layer.is_plain and following.is_plain):
+        return None
     incoming, outgoing = layer.weight.to_dense(), following.weight.to_dense()
     has_input, has_output = incoming.any(axis=0), outgoing.any(axis=1)
     kept = np.flatnonzero(has_input & has_output)

@@ -13,7 +13,7 @@ No labels are needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,14 +21,17 @@ import numpy as np
 
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float, Float64
-from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.schemes._base import Level, Scheme
 from fastbcd.schemes._metric import Metric
 from fastbcd.solvers.reconstruct.neurons import remove_inputs
-from fastbcd.solvers.reconstruct.statistics import Moments, pre_activations, sensitivities
+from fastbcd.solvers.reconstruct.statistics import Moments, sensitivities
+
+MOST_PATCHES = 1 << 25
+"""Numbers in the patches, or the activations, of a layer that are formed at once, about."""
 
 Schemes = Sequence[Scheme | None]
+Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class Calibration:
                 for layer in network.layers
             ]
         )
+        if not network.is_plain:
+            # An image holds many patches, so that fewer rows say as much.
+            widest = max(layer.view.positions * max(layer.weight.shape) for layer in network.layers)
+            x = x[: max(200, MOST_PATCHES // widest)]
+            sample_weight = None if sample_weight is None else sample_weight[: len(x)]
         self.x = np.ascontiguousarray(x)
         self.sample_weight = sample_weight
         self.centre = centre
@@ -82,8 +90,8 @@ class Calibration:
 
     @cached_property
     def _first_moments(self) -> Moments:
-        u = pre_activations(self.network.layers[0], self.x)
-        return Moments.of(self.x, u, self.sample_weight)
+        u = self.network.layers[0].linear(self.x)
+        return Moments.seen(self.network.layers[0], self.x, u, self.sample_weight)
 
     @cached_property
     def _first_metric(self) -> Metric:
@@ -97,6 +105,7 @@ class Calibration:
         self,
         families: Sequence[Sequence[Scheme]],
         spans: Sequence[tuple[float, float]] | None = None,
+        tell: Tell | None = None,
     ) -> list[list[Level]]:
         """Measure the error of each layer by itself over a range of sizes.
 
@@ -106,6 +115,8 @@ class Calibration:
             Kinds of schemes to measure for each layer; none for a layer that stays dense.
         spans : sequence of (float, float), optional
             Least and largest share of the weights of each layer that matters.
+        tell : callable, optional
+            Is told after each layer: the layers done, and all layers.
 
         Returns
         -------
@@ -120,8 +131,8 @@ class Calibration:
                 target = layer.weight.to_dense().astype(np.float64)
                 metric = self._first_metric
                 if index > 0:
-                    u = pre_activations(layer, v)
-                    metric = self._metric(index, Moments.of(v, u, self.sample_weight))
+                    u = layer.linear(v)
+                    metric = self._metric(index, Moments.seen(layer, v, u, self.sample_weight))
                 span = None if spans is None else spans[index]
                 scale = float(np.mean(self.sensitivities[index]))
                 for scheme in schemes:
@@ -130,17 +141,21 @@ class Calibration:
                         for level in scheme.curve(target, metric, layer.weight.dtype, span)
                     ]
             found.append(levels)
+            if tell is not None:
+                tell(index + 1, len(families))
             if index + 1 < len(families) and any(families[index + 1 :]):
                 v = layer.forward(v)
         return found
 
-    def reconstruct(self, schemes: Schemes) -> Reconstruction:
+    def reconstruct(self, schemes: Schemes, tell: Tell | None = None) -> Reconstruction:
         """Compress layer after layer.
 
         Parameters
         ----------
         schemes : sequence of Scheme or None
             One per layer; None keeps the layer dense, and refits it if its inputs changed.
+        tell : callable, optional
+            Is told after each layer: the layers done, and all layers.
         """
         dense = self.network.layers
         layers: list[Layer] = []
@@ -148,17 +163,19 @@ class Calibration:
         v = v_dense = self.x
         old: Float = dense[0].weight.to_dense()
         for index, (layer, scheme) in enumerate(zip(dense, schemes, strict=True)):
-            u = pre_activations(layer, v_dense)
+            u = layer.linear(v_dense)
             done, error = self._compress(index, layer, scheme, old, v, u)
             v = done.forward(v)
             if index + 1 < len(dense):
                 old = dense[index + 1].weight.to_dense()
-                v_dense = ALL_ACTIVATIONS[layer.activation].value(u)
+                v_dense = layer.activate(u)
                 kept = scheme.neurons_kept(old.shape[0]) if scheme is not None else None
                 if kept is not None and kept < old.shape[0]:
                     done, v, old = self._drop(index, done, v, old, v_dense, kept)
             layers.append(done)
             errors.append(error)
+            if tell is not None:
+                tell(index + 1, len(dense))
         return Reconstruction(Network(layers), errors)
 
     def _compress(
@@ -172,7 +189,7 @@ class Calibration:
             moments, metric = self._first_moments, self._first_metric
             target = old.astype(np.float64)
         else:
-            moments = Moments.of(v, u, self.sample_weight)
+            moments = Moments.seen(layer, v, u, self.sample_weight)
             target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
             metric = self._metric(index, moments)
         dtype = layer.intercept.dtype
@@ -182,18 +199,25 @@ class Calibration:
             weight = scheme.project_in_metric(target, metric, dtype)
         stored = weight.to_dense()
         intercept = moments.best_intercept(stored).astype(dtype)
-        return Layer(weight, intercept, layer.activation), moments.relative_error(stored)
+        done = replace(layer, weight=weight, intercept=intercept)
+        return done, moments.relative_error(stored)
 
     def _drop(
         self, index: int, layer: Layer, v: Float, old: Float, v_dense: Float, n_kept: int
     ) -> tuple[Layer, Float, Float]:
         """Remove neurons of ``layer``; return it, its outputs and the next layer's weights."""
         following = self.network.layers[index + 1]
-        u = pre_activations(following, v_dense)
+        if not (layer.is_plain and following.is_plain):
+            raise ValueError(
+                f'scheme[{index}]: structure="neuron" removes units of dense layers; layer {index} '
+                "is a convolution or feeds one. Prune its weights without a structure, or take "
+                "fewer filters."
+            )
+        u = following.linear(v_dense)
         moments = Moments.of(v, u, self.sample_weight)
         target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
         metric = self._metric(index + 1, moments)
         kept, weight = remove_inputs(target, metric, n_kept)
         columns = np.ascontiguousarray(layer.weight.to_dense()[:, kept])
-        smaller = Layer(DenseMatrix(columns), layer.intercept[kept], layer.activation)
+        smaller = replace(layer, weight=DenseMatrix(columns), intercept=layer.intercept[kept])
         return smaller, np.ascontiguousarray(v[:, kept]), weight.astype(old.dtype)

@@ -17,6 +17,9 @@ CHUNK = 4096
 SENSITIVITY_ROWS = 2000
 """Rows from which the sensitivities are estimated, fewer where there are many outputs."""
 
+SENSITIVITY_SIZE = 1 << 25
+"""Numbers in the derivatives of a layer that are kept at once, about."""
+
 DAMPING = 1e-3
 """Ridge towards the old weights, relative to the variance of each input."""
 
@@ -45,6 +48,17 @@ class Moments:
     covariance: Float64
     cross: Float64
     variance_out: Float64
+
+    @classmethod
+    def seen(
+        cls, layer: Layer, v: Float, u: Float, sample_weight: Float64 | None = None
+    ) -> Moments:
+        """Measure what ``layer`` sees of ``v`` (n, d), against ``u`` (n * p, m); as :meth:`of`."""
+        positions = layer.view.positions
+        weight = sample_weight
+        if sample_weight is not None and positions > 1:
+            weight = np.repeat(sample_weight, positions)
+        return cls.of(layer.view.rows(v), u, weight)
 
     @classmethod
     def of(cls, v: Float, u: Float, sample_weight: Float64 | None = None) -> Moments:
@@ -112,13 +126,6 @@ class Moments:
         return float(np.sqrt(max(squares + total, 0.0) / max(total, np.finfo(float).tiny)))
 
 
-def pre_activations(layer: Layer, v: Float) -> Float:
-    """Return ``v @ weight + intercept``."""
-    z = np.ascontiguousarray(layer.weight.matmul(v))
-    z += layer.intercept
-    return z
-
-
 def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
     r"""Return how much the outputs depend on each pre-activation of each layer.
 
@@ -137,27 +144,35 @@ def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
     Returns
     -------
     list of (n_out,) float64 arrays
-        One per layer. Cost: 2 n k d m flops per layer for k outputs.
+        One per layer; of a convolution the mean over its positions. Cost: 2 n k d m flops per
+        layer for k outputs.
     """
     n_outputs = network.layers[-1].weight.shape[1]
-    x = x[: max(100, SENSITIVITY_ROWS * 10 // max(n_outputs, 10))]
+    n = max(100, SENSITIVITY_ROWS * 10 // max(n_outputs, 10))
+    widest = max(layer.view.positions * max(layer.weight.shape) for layer in network.layers)
+    x = x[: min(n, max(20, SENSITIVITY_SIZE // (n_outputs * widest)))]
     n = len(x)
-    slopes, v = [], x
+    before: list[Float] = []
+    v = x
     for layer in network.layers:
-        u = pre_activations(layer, v)
-        left, right = ALL_ACTIVATIONS[layer.activation].slopes(u)
-        slopes.append((left + right) / 2)
-        v = layer.forward(v)
+        before.append(layer.linear(v))
+        v = layer.activate(before[-1])
     projection = np.eye(n_outputs, dtype=x.dtype)
     if centre and n_outputs > 1:
         projection -= x.dtype.type(1 / n_outputs)
-    jacobian = projection * slopes[-1][:, None, :]
-    found = [np.einsum("nki,nki->i", jacobian, jacobian, dtype=np.float64) / n]
-    for layer, slope in zip(network.layers[:0:-1], slopes[-2::-1], strict=True):
-        weight = layer.weight.to_dense()
-        backward = jacobian.reshape(n * n_outputs, -1) @ weight.T
-        jacobian = backward.reshape(n, n_outputs, -1) * slope[:, None, :]
-        found.append(np.einsum("nki,nki->i", jacobian, jacobian, dtype=np.float64) / n)
+    # One row for each sample and output, sample by sample.
+    jacobian = np.tile(projection, (n, 1))
+    found = []
+    for layer, u in zip(network.layers[::-1], before[::-1], strict=True):
+        each = u.reshape(n, -1)
+        if layer.pool is not None:
+            jacobian = layer.pool.back(jacobian, np.repeat(each, n_outputs, axis=0))
+        left, right = ALL_ACTIVATIONS[layer.activation].slopes(each)
+        jacobian = jacobian.reshape(n, n_outputs, -1) * ((left + right) / 2)[:, None, :]
+        by_unit = jacobian.reshape(-1, layer.weight.shape[1])
+        found.append(np.einsum("ij,ij->j", by_unit, by_unit, dtype=np.float64) / len(u))
+        if layer is not network.layers[0]:
+            jacobian = layer.view.fold(by_unit @ layer.weight.to_dense().T)
     return found[::-1]
 
 

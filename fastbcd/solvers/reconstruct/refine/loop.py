@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,8 @@ GRAM_ROWS = 8000
 
 MOVE_EVERY = 100
 """Steps between two chances of the supports to move."""
+
+Tell = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def refine(
     targets: Targets,
     course: Course,
     random_state: np.random.RandomState,
-    verbose: int = 0,
+    tell: Tell | None = None,
 ) -> Network:
     """Return a network of the same formats that is nearer to the targets.
 
@@ -126,8 +128,8 @@ def refine(
         Length and steps.
     random_state : RandomState
         Order of the rows, and which inputs are dropped.
-    verbose : int
-        Positive prints a line per epoch to stderr.
+    tell : callable, optional
+        Is told after each step: the steps done, all steps, and the least held-out loss so far.
 
     Raises
     ------
@@ -139,7 +141,7 @@ def refine(
         unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
     targets = targets.changed(1 / unit, np.dtype(np.float32))
     try:
-        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, verbose)
+        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, tell)
     except Interrupted as interruption:
         raise Interrupted(_scaled(interruption.best, unit)) from None
     return _scaled(found, unit)
@@ -161,7 +163,7 @@ def _refine(
     targets: Targets,
     course: Course,
     random_state: np.random.RandomState,
-    verbose: int,
+    tell: Tell | None,
 ) -> Network:
     n = targets.n_rows
     order = random_state.permutation(n)
@@ -205,15 +207,13 @@ def _refine(
                         chain.average()
                     if sound and done in (look, epoch_end):
                         loss = judge.see(chain.network())
-                        if verbose:
-                            sys.stderr.write(
-                                f"step {done} of {n_steps}: held-out loss {loss:.5f}\n"
-                            )
                         sound = not judge.diverged(loss)
                 if not sound:
                     course = _shortened(course, chain, judge)
                     n_halved += 1
                     epoch_end, begin, look = done, done, done + EARLY
+                if tell is not None:
+                    tell(done, n_steps, judge.least)
     except KeyboardInterrupt:
         raise Interrupted(judge.best) from None
     return judge.best

@@ -1,0 +1,144 @@
+"""Progress of long work: a bar on a terminal or in a notebook, now and then a line in a log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+BAR = 24
+"""Characters of the bar."""
+
+DRAW_SECONDS = 0.1
+"""Time between two drawings of a bar."""
+
+LOG_SECONDS = 2.0, 15.0
+"""A log has a line at each quarter of a stage, but no two within the first time; and one whenever
+the second time has gone by."""
+
+
+class Progress:
+    """Tells how far a piece of work has come.
+
+    The work is done in stages, one after another. On a terminal and in a notebook, a bar shows the
+    present stage and gives way to what comes after it; elsewhere single lines do.
+
+    Parameters
+    ----------
+    verbose : int, default=1
+        0 says nothing; 1 shows stages and results, 2 all that is said.
+    stream : file, default=sys.stderr
+        Where to write.
+    """
+
+    def __init__(self, verbose: int = 1, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._verbose = verbose if self._stream is not None else 0  # pythonw has no stderr
+        self._rewrites = _rewrites(self._stream)
+        self._marks = _marks(self._stream)
+        self._shown = 0
+        self.stage("", 1)
+
+    def stage(self, title: str, total: float) -> None:
+        """Begin a stage of ``total`` steps."""
+        self._title, self._total = title, max(total, 1)
+        self._start = self._written = time.perf_counter()
+        self._drawn = -DRAW_SECONDS
+        self._quarter = 0
+
+    def update(self, done: float, text: str = "") -> None:
+        """Show that ``done`` steps of the stage are done; ``text`` is the news, if any."""
+        if not self._verbose:
+            return
+        now = time.perf_counter()
+        share = min(done / self._total, 1.0)
+        if self._rewrites:
+            if share < 1 and now - self._drawn < DRAW_SECONDS:
+                return
+            self._drawn = now
+            full, empty = self._marks
+            filled = round(BAR * share)
+            bar = full * filled + empty * (BAR - filled)
+            self._rewrite(f"{self._title} {bar} {self._state(share, now)}  {text}".rstrip())
+            return
+        silence = now - self._written
+        quarter = int(4 * share) > self._quarter
+        if (quarter and silence > LOG_SECONDS[0]) or silence > LOG_SECONDS[1]:
+            self._quarter, self._written = int(4 * share), now
+            line = f"{self._title}: {self._state(share, now)}  {text}"
+            self._write(line.rstrip() + "\n")
+
+    def say(self, text: str, *, level: int = 1) -> None:
+        """Write a line that stays, if ``verbose`` is at least ``level``."""
+        if self._verbose >= level:
+            self._erase()
+            self._write(text + "\n")
+            self._written = time.perf_counter()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._erase()
+
+    def __enter__(self) -> Self:
+        """Return the progress itself, which takes its bar away in the end, come what may."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self.close()
+
+    def _state(self, share: float, now: float) -> str:
+        elapsed = now - self._start
+        state = f"{100 * share:3.0f} %  {duration(elapsed)}"
+        if 0 < share < 1:
+            state += f", about {duration(elapsed / share * (1 - share))} left"
+        return state
+
+    def _rewrite(self, line: str) -> None:
+        """Put ``line`` in the place of the bar; a line that wraps could not be taken back."""
+        line = line[: shutil.get_terminal_size().columns - 1]
+        self._write("\r" + line.ljust(self._shown))
+        self._shown = len(line)
+
+    def _erase(self) -> None:
+        if self._shown:
+            self._write("\r" + " " * self._shown + "\r")
+            self._shown = 0
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """Return a time as one would say it: "4.2 s", "130 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _rewrites(stream: TextIO | None) -> bool:
+    """Whether a carriage return takes a line of ``stream`` back."""
+    if stream is None:
+        return False
+    notebook = type(stream).__module__.partition(".")[0] == "ipykernel"
+    return notebook or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def _marks(stream: TextIO | None) -> tuple[str, str]:
+    """Return the signs for what is done and what is not, such as ``stream`` can write."""
+    try:
+        "█░".encode(getattr(stream, "encoding", None) or "utf-8")
+    except (LookupError, UnicodeEncodeError):
+        return "#", "."
+    return "█", "░"

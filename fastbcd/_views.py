@@ -1,0 +1,332 @@
+r"""How a layer sees its input: as it is, pooled, or patch by patch.
+
+A view is a linear map A from a row v of activations to p rows of a matrix that the weights
+multiply, Z = A(v) W + b, with p = 1 for a dense layer. All that a solver does with the inputs of a
+layer goes through it: the products, the Gram matrix and the cross product of the W-step, and
+the V-step, which minimises
+
+.. math:: \frac{\gamma}{2} \|V - s\|^2 + \frac{\rho}{2} \|A(V) W + b - U\|^2
+
+with s = sigma(U) of the layer before. Patches are formed some images at a time, so that the patch
+matrix of all images never exists.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd import _linalg as la
+from fastbcd._types import Float, Float64
+from fastbcd_kernels import patches as kernel
+from fastbcd_kernels import pooling
+
+CHUNK = 1 << 21
+"""Numbers in the patches that are formed at once, about."""
+
+MOST_STEPS = 40
+"""Steps of conjugate gradients in a V-step, at most."""
+
+ACCURACY = 0.05
+"""The V-step of a convolution ends when its subgradient is this share of gamma times its step."""
+
+Shape3 = tuple[int, int, int]
+Pair = tuple[int, int]
+
+
+class View(ABC):
+    """What the solvers need of it."""
+
+    positions: int
+    """Rows p that the weights see of one row."""
+
+    @abstractmethod
+    def rows(self, v: Float) -> Float:
+        """Return A(v), (n * p, k), for activations (n, d)."""
+
+    @abstractmethod
+    def fold(self, rows: Float) -> Float:
+        """Return A'(rows), (n, d): the adjoint."""
+
+    @abstractmethod
+    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
+        """Write A(v) W + b into ``out`` (n, p * m) and return it."""
+
+    @abstractmethod
+    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [A(v) 1]' S [A(v) 1]; see :func:`fastbcd._linalg.gram`."""
+
+    @abstractmethod
+    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [A(v) 1]' S u, (k + 1, m), for ``u`` (n, p * m)."""
+
+    @abstractmethod
+    def pull_back(self, u: Float, weight: Float) -> Float:
+        """Return A'(u W'), (n, d), for ``u`` (n, p * m)."""
+
+    @abstractmethod
+    def solve_activation(
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+    ) -> None:
+        """Take the V-step: ``new`` holds s and becomes V.
+
+        Parameters
+        ----------
+        new : (n, d) array
+            Overwritten.
+        miss : (n, p * m) array
+            U - b of the layer that this is the view of; used up.
+        old : (n, d) array
+            V before.
+        weight : (k, m) array
+            Of that layer.
+        ratio : float
+            gamma / rho.
+        """
+
+
+class WholeRow(View):
+    """The view of a dense layer: the row itself."""
+
+    positions = 1
+
+    def rows(self, v: Float) -> Float:
+        """Return ``v``."""
+        return v
+
+    def fold(self, rows: Float) -> Float:
+        """Return ``rows``."""
+        return rows
+
+    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
+        """Write ``v @ weight + bias`` into ``out``."""
+        return la.linear(v, weight, bias, out)
+
+    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [v 1]' S [v 1]."""
+        return la.gram(v, sample_weight, wide) if wide else la.gram(v, sample_weight, wide=False)
+
+    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [v 1]' S u."""
+        if wide:
+            return la.cross(v, u, sample_weight)
+        return la.cross(v, u, sample_weight, wide=False)
+
+    def pull_back(self, u: Float, weight: Float) -> Float:
+        """Return ``u @ weight.T``."""
+        return la.product(u, weight, transposed=True)
+
+    def solve_activation(
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+    ) -> None:
+        """Take the V-step: V = s + (U - b - s W) K; see :func:`fastbcd._linalg.activation_gain`."""
+        la.add_product(miss, new, weight, -1.0)
+        la.add_product(new, miss, la.activation_gain(weight, ratio))
+
+    def __repr__(self) -> str:
+        return "WHOLE_ROW"
+
+
+WHOLE_ROW = WholeRow()
+
+
+@dataclass(frozen=True)
+class Patches(View):
+    """The view of a convolution, or of any layer after average pooling.
+
+    Parameters
+    ----------
+    shape : (h, w, c)
+        Shape of the images that come in.
+    kernel : (k_h, k_w)
+        Size of a patch, after the pooling. A patch as large as the image makes the layer dense.
+    stride, padding : pairs of int
+        Distance of patches, zeros around the image.
+    window : (q_h, q_w), default=(1, 1)
+        Average pooling that comes first.
+    """
+
+    shape: Shape3
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    window: Pair = (1, 1)
+
+    @property
+    def pooled_shape(self) -> Shape3:
+        """Shape of the images after the pooling."""
+        h, w, c = self.shape
+        return h // self.window[0], w // self.window[1], c
+
+    @property
+    def grid(self) -> Pair:
+        """Rows and columns of positions: height and width of what the layer gives."""
+        size = zip(self.pooled_shape, self.kernel, self.stride, self.padding, strict=False)
+        height, width = ((n + 2 * pad - k) // step + 1 for n, k, step, pad in size)
+        return height, width
+
+    @property
+    def positions(self) -> int:  # type: ignore[override]
+        """Number of patches p of an image."""
+        return math.prod(self.grid)
+
+    @property
+    def width(self) -> int:
+        """Numbers k in a patch."""
+        return self.kernel[0] * self.kernel[1] * self.shape[2]
+
+    def rows(self, v: Float) -> Float:
+        """Return the patches (n * p, k) of images (n, h * w * c)."""
+        return self._gather(self._pooled(v))
+
+    def fold(self, rows: Float) -> Float:
+        """Add up patches where they overlap."""
+        pixels = self._scatter(rows)
+        return pixels if self.window == (1, 1) else self._spread(pixels, 1 / self._window_size)
+
+    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
+        """Write the convolution of ``v`` plus bias into ``out``."""
+        for part in self._parts(len(v)):
+            la.linear(self.rows(v[part]), weight, bias, self._by_patch(out[part]))
+        return out
+
+    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return the Gram matrix of all patches and a column of ones, in float64."""
+        total = np.zeros((self.width + 1, self.width + 1))
+        for part in self._parts(len(v)):
+            total += la.gram(self.rows(v[part]), self._repeat(sample_weight, part))
+        return total
+
+    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [A(v) 1]' S u, in float64."""
+        total = np.zeros((self.width + 1, u.shape[1] // self.positions))
+        for part in self._parts(len(v)):
+            weight = self._repeat(sample_weight, part)
+            total += la.cross(self.rows(v[part]), self._by_patch(u[part]), weight)
+        return total
+
+    def pull_back(self, u: Float, weight: Float) -> Float:
+        """Return the transposed convolution of ``u``."""
+        out = np.empty((len(u), math.prod(self.shape)), u.dtype)
+        for part in self._parts(len(u)):
+            out[part] = self.fold(la.product(self._by_patch(u[part]), weight, transposed=True))
+        return out
+
+    def solve_activation(
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+    ) -> None:
+        r"""Take the V-step by conjugate gradients on each image.
+
+        With average pooling over windows of q pixels, V = s + a step that is the same in all
+        pixels of a window: it solves the problem of the pooled images with gamma q for gamma.
+        Started at the old V, each step of conjugate gradients minimises over a space around it;
+        so F falls by at least gamma/2 times the squared step however early they end.
+        """
+        ratio *= self._window_size
+        gain = None
+        if self.positions == 1 and self.kernel == self.pooled_shape[:2] and not any(self.padding):
+            gain = la.activation_gain(weight, ratio)
+        for part in self._parts(len(new)):
+            start = self._pooled(new[part])
+            residual = self._by_patch(miss[part])
+            la.add_product(residual, self._gather(start), weight, -1.0)
+            if gain is not None:
+                step = la.product(residual, gain)
+            else:
+                step = self._least_squares(residual, self._pooled(old[part]) - start, weight, ratio)
+            if self.window == (1, 1):
+                new[part] += step
+            else:
+                self._spread(step, 1.0, new[part])
+
+    def _least_squares(self, residual: Float, start: Float, weight: Float, ratio: float) -> Float:
+        """Minimise ratio ||E||^2 + ||A(E) W - residual||^2 over pooled images E, each by itself."""
+        m, c = weight.shape[1], self.shape[2]
+        n = len(start)
+        square = la.product(weight, weight, transposed=True) if len(weight) <= 2 * m else None
+        # A pixel is covered by every stride-th position of the kernel in each direction.
+        block = np.zeros((c, c))
+        for part in weight.astype(np.float64).reshape(-1, c, m):
+            block += part @ part.T / math.prod(self.stride)
+        block[np.diag_indices(c)] += ratio
+        scale = np.linalg.inv(block).astype(start.dtype)
+
+        def system(e: Float) -> Float:
+            rows = self._gather(e)
+            if square is not None:
+                image = la.product(rows, square)
+            else:
+                image = la.product(la.product(rows, weight), weight, transposed=True)
+            result = self._scatter(image)
+            result += start.dtype.type(ratio) * e
+            return result
+
+        def dots(a: Float, b: Float) -> Float:
+            result: Float = np.einsum("ij,ij->i", a, b)[:, None]
+            return result
+
+        x = start.copy()
+        right = self._scatter(la.product(residual, weight, transposed=True))
+        r = right - system(x)
+        z = la.product(r.reshape(-1, c), scale).reshape(n, -1)
+        direction, slope = z.copy(), dots(r, z)
+        tiny = np.finfo(start.dtype).tiny
+        floor = (np.finfo(start.dtype).eps ** 2) * dots(right, right)
+        for _ in range(MOST_STEPS):
+            moved = x - start
+            wanted = (ACCURACY * ratio) ** 2 * dots(moved, moved)
+            if np.all(dots(r, r) <= np.maximum(wanted, floor)):
+                break
+            image = system(direction)
+            length = slope / np.maximum(dots(direction, image), tiny)
+            x += length * direction
+            r -= length * image
+            z = la.product(r.reshape(-1, c), scale).reshape(n, -1)
+            slope, before = dots(r, z), slope
+            direction *= slope / np.maximum(before, tiny)
+            direction += z
+        return x
+
+    @property
+    def _window_size(self) -> int:
+        return self.window[0] * self.window[1]
+
+    def _parts(self, n: int) -> Iterator[slice]:
+        size = max(1, CHUNK // (self.positions * self.width))
+        for lo in range(0, n, size):
+            yield slice(lo, min(lo + size, n))
+
+    def _by_patch(self, u: Float) -> Float:
+        return u.reshape(len(u) * self.positions, -1)
+
+    def _repeat(self, sample_weight: Float64 | None, part: slice) -> Float64 | None:
+        return None if sample_weight is None else np.repeat(sample_weight[part], self.positions)
+
+    def _pooled(self, v: Float) -> Float:
+        v = np.ascontiguousarray(v)
+        if self.window == (1, 1):
+            return v
+        out = np.empty((len(v), math.prod(self.pooled_shape)), v.dtype)
+        pooling.average_pool(v, self.shape, self.window, out)
+        return out
+
+    def _spread(self, e: Float, factor: float, out: Float | None = None) -> Float:
+        if out is None:
+            out = np.zeros((len(e), math.prod(self.shape)), e.dtype)
+        pooling.add_to_windows(e, self.shape, self.window, factor, out)
+        return out
+
+    def _gather(self, v: Float) -> Float:
+        out = np.empty((len(v) * self.positions, self.width), v.dtype)
+        kernel.gather_patches(v, self.pooled_shape, self.kernel, self.stride, self.padding, out)
+        return out
+
+    def _scatter(self, rows: Float) -> Float:
+        out = np.empty((len(rows) // self.positions, math.prod(self.pooled_shape)), rows.dtype)
+        rows = np.ascontiguousarray(rows)
+        kernel.scatter_patches(rows, self.pooled_shape, self.kernel, self.stride, self.padding, out)
+        return out
