@@ -319,13 +319,13 @@ def test_no_sweep_raises_the_objective_of_its_own_penalties_while_they_grow(name
     for seed in range(20):
         start = random_problem(seed, loss, SCHEMES[name])
         ramp = TauRamp(0.1, 1.0, 6, relative=True)
-        state = sweep(*start, 15, ramp=ramp, growth=Growth(0.1, 0.01, 8))
+        state = sweep(*start, 15, ramp=ramp, growth=Growth(0.1, 8))
         record = state.record
         assert np.all(record.decreases >= -1e-11 * record.objective[0]), seed
         assert state.settled
         first, last = record.penalties[0], record.penalties[-1]
         given = start[0].penalties
-        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1, 0.1, 0.01))
+        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1,) * 3)
         assert (last.rho, last.gamma, last.alpha) == (given.rho, given.gamma, given.alpha)
         assert record.penalties[-1].tau == record.penalties[9].tau
 
@@ -364,7 +364,7 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
     scores = []
     for ramp, growth in (
         (TauRamp(50.0, 500.0, 30), None),
-        (TauRamp(0.1, 1.0, 30, relative=True), Growth(0.1, 0.01, 15)),
+        (TauRamp(0.1, 10.0, 30, relative=True), Growth(1.0, 15)),
     ):
         solver = FullSolver(ramp, growth=growth)
         state = solver.init(problem, weights, [np.zeros(w.shape[1]) for w in weights])

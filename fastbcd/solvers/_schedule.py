@@ -39,7 +39,7 @@ class TauRamp(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Penalties rho, gamma and alpha that grow from gentle, balanced ones to the given ones.
+    """Penalties rho, gamma and alpha that grow from balanced ones to the given ones.
 
     What the loss asks of the outputs reaches the first layer through one step of V and one of U
     per layer. Each passes on a share that rho/gamma and alpha/gamma decide, so a deep network with
@@ -49,15 +49,12 @@ class Growth(NamedTuple):
     Parameters
     ----------
     start : float
-        First rho and gamma.
-    alpha : float
-        First alpha.
+        First rho, gamma and alpha.
     n_sweeps : int
         Sweeps after which the given penalties are reached.
     """
 
     start: float
-    alpha: float
     n_sweeps: int
 
     def at(self, sweep: int, given: Penalties) -> Penalties:
@@ -68,7 +65,7 @@ class Growth(NamedTuple):
             given,
             rho=_between(self.start, given.rho, done, wanted),
             gamma=_between(self.start, given.gamma, done, wanted),
-            alpha=_between(self.alpha, given.alpha, done, wanted),
+            alpha=_between(self.start, given.alpha, done, wanted),
         )
 
 
