@@ -37,8 +37,8 @@ RAMP_SWEEPS = 200
 GROWTH = Growth(start=1.0, n_sweeps=30)
 """Balanced penalties of the first sweeps of an accelerated fit from a random start."""
 
-RAMP_START, RAMP_END = 0.1, 10.0
-"""First and last value of an automatic tau, in units of the curvature that the data give."""
+RAMP_START = 0.1
+"""First value of an automatic tau, in units of the curvature that the data give to a weight."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def train(
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, monitor.max_iter) if any(schemes) else None,
+        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
         _growth(settings, monitor.max_iter) if settings.accelerate and start is None else None,
@@ -196,13 +196,15 @@ def _growth(settings: Settings, max_iter: int) -> Growth | None:
     return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
 
 
-def _ramp(settings: Settings, max_iter: int) -> TauRamp:
+def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
     """Return the course of tau: constant if it is a number.
 
-    "auto" is counted in rho times the mean diagonal entry of the Gram matrix of each layer's
-    inputs: the curvature that the data give to a weight. So the weights and their copies agree in
-    the end without the copies ever standing still.
+    "auto" starts from a share of rho times the mean diagonal entry of the Gram matrix of each
+    layer's inputs: the curvature that the data give to a weight. It ends at rho times the total
+    sample weight, which is that curvature for inputs of unit mean square, so that the weights and
+    their copies agree in the end without the copies ever standing still.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
-    return TauRamp(RAMP_START, RAMP_END, min(RAMP_SWEEPS, max_iter // 2), relative=True)
+    end = settings.rho * n_weighted
+    return TauRamp(RAMP_START, end, min(RAMP_SWEEPS, max_iter // 2), relative=True)

@@ -363,12 +363,12 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
     weights = orthogonal(widths, np.random.RandomState(0))
     scores = []
     for ramp, growth in (
-        (TauRamp(50.0, 500.0, 30), None),
-        (TauRamp(0.1, 10.0, 30, relative=True), Growth(1.0, 15)),
+        (TauRamp(50.0, 500.0, 100), None),
+        (TauRamp(0.1, 500.0, 100, relative=True), Growth(1.0, 15)),
     ):
         solver = FullSolver(ramp, growth=growth)
         state = solver.init(problem, weights, [np.zeros(w.shape[1]) for w in weights])
-        for _ in range(30):
+        for _ in range(40):
             solver.step(problem, state)
         outputs = solver.network(problem, state).forward(x)
         scores.append(np.mean(outputs.argmax(axis=1) == y))

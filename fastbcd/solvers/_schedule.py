@@ -22,10 +22,10 @@ class TauRamp(NamedTuple):
     n_sweeps : int
         Sweeps after which ``end`` is reached.
     relative : bool, default=False
-        Count in units of rho times the mean diagonal entry of the Gram matrix of each layer's
-        inputs, as it is at the start of a sweep; after the ramp, tau stays. At a small start
-        the activations of deep layers are tiny, and so is what the data say about a weight: a
-        tau that did not know would hold the weights where they are.
+        Count ``start`` in units of rho times the mean diagonal entry of the Gram matrix of each
+        layer's inputs, as it is at the start of a sweep. At first the activations of deep layers
+        are tiny, and so is what the data say about a weight: a tau that did not know would hold
+        the weights where they are.
     """
 
     start: float
@@ -92,11 +92,12 @@ class Schedule(NamedTuple):
             tau = tuple(p.tau_of(index) for index in layers)
         elif not self.ramp.relative:
             tau = (self.ramp.at(n_done),) * len(blocks)
-        elif n_done > self.settles and record.penalties:
-            tau = tuple(record.penalties[-1].tau_of(index) for index in layers)
         else:
-            unit = self.ramp.at(n_done) * p.rho
-            tau = tuple(unit * input_scale(problem, blocks, index) for index in layers)
+            starts = (
+                self.ramp.start * p.rho * input_scale(problem, blocks, index) for index in layers
+            )
+            _, end, n_sweeps, _ = self.ramp
+            tau = tuple(_between(start, end, n_done, n_sweeps) for start in starts)
         return replace(problem, penalties=replace(p, tau=tau))
 
     @property
