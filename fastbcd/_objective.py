@@ -178,9 +178,7 @@ def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
     A convolution sees the patches of V. Each of their pixels is taken for an average one.
     """
     v = layer_input(problem, blocks, index)
-    rows: Float64 = np.sum(np.square(v), axis=1, dtype=np.float64)
-    positions = problem.views[index].positions
-    return positions * float(problem.sample_weight @ rows) / int(v.shape[1])
+    return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
 
 def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:

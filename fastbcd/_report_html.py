@@ -84,6 +84,7 @@ COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("parameters", "", lambda row: f"{row.n_params:,}"),
     ("non-zero weights", "", lambda row: f"{row.n_nonzero:,}"),
     ("bytes", "", lambda row: f"{row.n_bytes:,}"),
+    ("bytes in a file", "", lambda row: "" if row.file_bytes is None else f"{row.file_bytes:,}"),
     ("dense bytes", "", lambda row: f"{row.dense_bytes:,}"),
     ("operations", "", lambda row: f"{row.flops:,}"),
     ("weight error", "", lambda row: percent(row.error)),

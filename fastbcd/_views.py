@@ -21,18 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._conjugate_gradients import Operator, least_squares
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import patches as kernel
 from fastbcd_kernels import pooling
 
 CHUNK = 1 << 21
 """Numbers in the patches that are formed at once, about."""
-
-MOST_STEPS = 40
-"""Steps of conjugate gradients in a V-step, at most."""
-
-ACCURACY = 0.05
-"""The V-step of a convolution ends when its subgradient is this share of gamma times its step."""
 
 Shape3 = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -59,6 +54,10 @@ class View(ABC):
     @abstractmethod
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [A(v) 1]' S [A(v) 1]; see :func:`fastbcd._linalg.gram`."""
+
+    @abstractmethod
+    def square_sum(self, v: Float, sample_weight: Float64) -> float:
+        """Return the weighted sum of squares of A(v)."""
 
     @abstractmethod
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
@@ -109,6 +108,10 @@ class WholeRow(View):
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S [v 1]."""
         return la.gram(v, sample_weight, wide) if wide else la.gram(v, sample_weight, wide=False)
+
+    def square_sum(self, v: Float, sample_weight: Float64) -> float:
+        """Return the weighted sum of squares of ``v``."""
+        return float(sample_weight @ np.sum(np.square(v), axis=1, dtype=np.float64))
 
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S u."""
@@ -201,6 +204,13 @@ class Patches(View):
             total += la.gram(self.rows(v[part]), self._repeat(sample_weight, part))
         return total
 
+    def square_sum(self, v: Float, sample_weight: Float64) -> float:
+        """Return the weighted sum of squares of all patches."""
+        return sum(
+            WHOLE_ROW.square_sum(self.rows(v[part]), np.repeat(sample_weight[part], self.positions))
+            for part in self._parts(len(v))
+        )
+
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [A(v) 1]' S u, in float64."""
         total = np.zeros((self.width + 1, u.shape[1] // self.positions))
@@ -237,59 +247,16 @@ class Patches(View):
             if gain is not None:
                 step = la.product(residual, gain)
             else:
-                step = self._least_squares(residual, self._pooled(old[part]) - start, weight, ratio)
+                step = least_squares(
+                    Operator(self._gather, self._scatter, weight, self.shape[2], self.stride),
+                    residual,
+                    self._pooled(old[part]) - start,
+                    ratio,
+                )
             if self.window == (1, 1):
                 new[part] += step
             else:
                 self._spread(step, 1.0, new[part])
-
-    def _least_squares(self, residual: Float, start: Float, weight: Float, ratio: float) -> Float:
-        """Minimise ratio ||E||^2 + ||A(E) W - residual||^2 over pooled images E, each by itself."""
-        m, c = weight.shape[1], self.shape[2]
-        n = len(start)
-        square = la.product(weight, weight, transposed=True) if len(weight) <= 2 * m else None
-        # A pixel is covered by every stride-th position of the kernel in each direction.
-        block = np.zeros((c, c))
-        for part in weight.astype(np.float64).reshape(-1, c, m):
-            block += part @ part.T / math.prod(self.stride)
-        block[np.diag_indices(c)] += ratio
-        scale = np.linalg.inv(block).astype(start.dtype)
-
-        def system(e: Float) -> Float:
-            rows = self._gather(e)
-            if square is not None:
-                image = la.product(rows, square)
-            else:
-                image = la.product(la.product(rows, weight), weight, transposed=True)
-            result = self._scatter(image)
-            result += start.dtype.type(ratio) * e
-            return result
-
-        def dots(a: Float, b: Float) -> Float:
-            result: Float = np.einsum("ij,ij->i", a, b)[:, None]
-            return result
-
-        x = start.copy()
-        right = self._scatter(la.product(residual, weight, transposed=True))
-        r = right - system(x)
-        z = la.product(r.reshape(-1, c), scale).reshape(n, -1)
-        direction, slope = z.copy(), dots(r, z)
-        tiny = np.finfo(start.dtype).tiny
-        floor = (np.finfo(start.dtype).eps ** 2) * dots(right, right)
-        for _ in range(MOST_STEPS):
-            moved = x - start
-            wanted = (ACCURACY * ratio) ** 2 * dots(moved, moved)
-            if np.all(dots(r, r) <= np.maximum(wanted, floor)):
-                break
-            image = system(direction)
-            length = slope / np.maximum(dots(direction, image), tiny)
-            x += length * direction
-            r -= length * image
-            z = la.product(r.reshape(-1, c), scale).reshape(n, -1)
-            slope, before = dots(r, z), slope
-            direction *= slope / np.maximum(before, tiny)
-            direction += z
-        return x
 
     @property
     def _window_size(self) -> int:

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 
 import fastbcd
 from fastbcd import BCDClassifier, BCDRegressor, compress
+from fastbcd import _conjugate_gradients as cg
 from fastbcd import _views as views
 from fastbcd._architecture import Architecture, check_layers
 from fastbcd._objective import Penalties, Problem, objective, subgradient
@@ -129,8 +130,8 @@ def test_the_activation_step_minimises_its_block(view, ratio):
     weight = rng.standard_normal((view.width, m))
     goal = rng.standard_normal((n, view.positions * m))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "ACCURACY", 1e-9)
-        patch.setattr(views, "MOST_STEPS", 500)
+        patch.setattr(cg, "ACCURACY", 1e-9)
+        patch.setattr(cg, "MOST_STEPS", 500)
         new = s.copy()
         view.solve_activation(new, goal.copy(), old, weight, ratio)
     # ratio (V - s) + A'((A(V) W - goal) W') = 0
@@ -348,14 +349,8 @@ def test_a_layer_of_many_inputs_is_solved_against_the_batch(monkeypatch):
     layer.mean[...] = v.mean(axis=0)
     assert layer.wide
 
-    class Buffers:
-        layers = (layer,)
-
-        def buffer(self, name, index, rows, columns):
-            return np.empty((rows, columns))
-
-    step, size = _step._wide_step(Buffers(), 0, v, change, 0.5, np.empty((6, 4)))
     centred = v - v.mean(axis=0)
+    step, size = _step._wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
     gram = centred.T @ centred / 20
     ridge = 0.5 * np.sum(gram**2) / np.trace(gram) + 1e-6 * np.trace(gram) + 1e-12
     expected = np.linalg.solve(gram + ridge * np.eye(6), centred.T @ change / 20)

@@ -154,6 +154,22 @@ def test_a_fit_that_diverges_again_and_again_ends_with_advice(digits):
     assert np.isfinite(fitted.network.forward(x_test)).all()
 
 
+def test_statistics_that_are_not_finite_are_taken_back(digits):
+    x, y, x_test, y_test = digits
+    clf = stream(x, y, 100, 3)
+    before, state = clf.score(x_test, y_test), clf._stream.state
+    state.layers[1].gram[0, 0] = np.nan
+    state.step -= state.step % 20  # the step that inverts them
+    taken, found = state.take_snapshot, state.step
+    state.take_snapshot = lambda: None
+    with np.errstate(all="ignore"):
+        clf.partial_fit(x[:100], y[:100])
+    state.take_snapshot = taken
+    assert state.n_step_backs > 0
+    assert state.step > found
+    assert clf.score(x_test, y_test) > before - 0.03
+
+
 def test_a_stream_that_diverges_is_taken_back(digits, monkeypatch):
     x, y, x_test, y_test = digits
     clf = stream(x, y, 100, 3)

@@ -52,12 +52,13 @@ def weights_of(state):
     ]
 
 
+@pytest.mark.parametrize("hidden", [(6, 5), (70, 80)], ids=["many rows", "many units"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh", "identity"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared", "hinge", "logistic"])
-def test_full_batch_step_equals_slow_twin(loss, activation, weighted):
+def test_full_batch_step_equals_slow_twin(loss, activation, weighted, hidden):
     x, y, weight = data(loss)
-    problem = problem_of(x, y, weight if weighted else None, loss, activation)
+    problem = problem_of(x, y, weight if weighted else None, loss, activation, hidden)
     solver = MiniBatchSolver()
     state = solver.init(problem, np.random.default_rng(0))
     before = weights_of(state)

@@ -147,10 +147,10 @@ class Job:
         return OneShot(network, schemes, result.errors)
 
     def refined(self, network: Network) -> Network:
-        """Return the network after refinement; if that is interrupted, the best so far.
+        """Return the network after refinement, ``network`` itself if nothing better was found.
 
-        Convolutions stay as the layer-by-layer pass left them; the dense layers after them are
-        refined on what they give.
+        If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
+        them; the dense layers after them are refined on what they give.
         """
         if self._epochs == 0 or self.interrupted:
             return network
@@ -171,11 +171,11 @@ class Job:
             self.progress.update(done / total, f"best held-out loss {loss:.4g}")
 
         try:
-            tail = refine(tail, x, targets, course, self._random_state, tell)
+            better = refine(tail, x, targets, course, self._random_state, tell)
         except Interrupted as interruption:
             self.interrupted = True
-            tail = interruption.best
-        return remove_dead(Network([*front, *tail.layers]))[0]
+            better = interruption.best
+        return network if better is tail else remove_dead(Network([*front, *better.layers]))[0]
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -225,7 +225,8 @@ class Job:
             *(scores or (None, None)),
             schemes=found.schemes,
             output_errors=found.errors,
-            warnings=self._notes(network),
+            warnings=self._notes(network, found),
+            encoded=True,
         )
         return small
 
@@ -259,7 +260,7 @@ class Job:
             )
         return encoded
 
-    def _notes(self, network: Network) -> list[str]:
+    def _notes(self, network: Network, found: OneShot) -> list[str]:
         """Return what a reader of the report should know."""
         notes = [
             f"layer {index} keeps {count} dead neurons"
@@ -283,4 +284,9 @@ class Job:
             )
         if self.interrupted:
             notes.append("interrupted: the best network until then")
+        elif network is found.network and self._epochs > 0:
+            notes.append(
+                "refinement found nothing better on rows held out; this is the network of the "
+                "layer-by-layer pass"
+            )
         return notes

@@ -21,7 +21,7 @@ STRIDE = 2.0
 """Factor between sizes until one is good enough and one is not."""
 
 PRECISE = 1.25
-"""The search ends when it knows the smallest size up to this factor."""
+"""The search ends when it knows up to this factor what must be spent."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def smallest_within(
 ) -> tuple[Judged, float]:
     """Return the smallest network found whose score is near enough, and the dense network's score.
 
-    Sizes are tried in strides, then between the largest that failed and the smallest that did not.
+    What is spent is tried in strides, then between the most that failed and the least that did
+    not. What dead neurons give back is not spent again: it makes the network smaller.
 
     Warns
     -----
@@ -134,7 +135,7 @@ def tries_left(low: float, high: float, passed: bool, failed: bool) -> int:
 
 
 def _judge(job: Job, sizes: Sizes, size: float, score: Callable[[Network], float]) -> Judged:
-    found = sizes.one_shot(math.ceil(size), fills=2)
-    assert found is not None
+    found = sizes.spending(math.ceil(size))
+    assert found is not None  # nothing below sizes.smallest is asked for
     network = job.refined(found.network)
     return Judged(found, network, score(network))

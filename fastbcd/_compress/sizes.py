@@ -91,26 +91,44 @@ class Sizes:
         OneShot or None
             None if that is not possible.
         """
-        asked, best = limit, None
+        best: OneShot | None = None
+        asked, enough, too_much = limit, 0, None
         for _ in range(fills):
-            schemes = self._allocated(asked)
-            if schemes is None:
-                break
             try:
-                found = self._job.one_shot(schemes)
+                found = self.spending(asked)
             except KeyboardInterrupt:
                 if best is None:
                     raise
                 self._job.interrupted = True
                 break
-            size = found.network.n_bytes
-            if size <= limit and (best is None or size > best.network.n_bytes):
-                best = found
-            if FULL * limit <= size <= limit:
+            if found is None:
                 break
-            # Too much was asked for, or neurons died and left room.
-            asked = max(limit, round(asked * limit / size))
+            size = found.network.n_bytes
+            if size <= limit:
+                enough = asked
+                if best is None or size > best.network.n_bytes:
+                    best = found
+                if size >= FULL * limit:
+                    break
+            else:
+                too_much = asked
+            # Too much was asked for, or neurons died and left room. Where that makes indices
+            # shorter the size jumps: then the middle of what was enough and what was too much.
+            asked = round(asked * limit / size)
+            if too_much is not None and not enough < asked < too_much:
+                asked = (enough + too_much) // 2
         return best
+
+    def spending(self, n_bytes: int) -> OneShot | None:
+        """Compress by the schemes that ``n_bytes`` buy before dead neurons are removed.
+
+        Returns
+        -------
+        OneShot or None
+            About so large, or smaller; None if even the smallest choice costs more.
+        """
+        schemes = self._allocated(n_bytes)
+        return None if schemes is None else self._job.one_shot(schemes)
 
     def _allocated(self, n_bytes: int) -> list[Scheme | None] | None:
         chosen = allocate(self._curves, n_bytes - self._intercepts, lambda level: level.n_bytes)

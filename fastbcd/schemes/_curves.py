@@ -55,7 +55,7 @@ class Quantizing(Protocol):
         ...
 
 
-SAMPLE = 48
+SAMPLE = 24
 """Outputs on which the error of quantising is measured."""
 
 TINY = np.finfo(np.float64).tiny
@@ -131,6 +131,7 @@ def pruned_and_quantised(
     path = pruning.path(target, metric, counts)
     missed = interpolated(grid, counts, [metric.error(weight - target) for weight in path])
     shape = (target.shape[0], target.shape[1])
+    filled = [_filled(k, shape, dtype) for k in grid.tolist()]
     for quantizer in quantizers:
         rounding = []
         for weight in path:
@@ -138,8 +139,9 @@ def pruned_and_quantised(
             made = quantizer.nonzeros_in_metric(some, part, np.dtype(float))
             rounding.append(times * part.error(made.to_dense() - some))
         rounded = interpolated(grid, counts, rounding)
-        for k, first, second in zip(grid.tolist(), missed, rounded, strict=True):
-            yield quantizer, k, coded_bytes(k, quantizer.n_levels, shape, dtype), first + second
+        for places, first, second in zip(filled, missed, rounded, strict=True):
+            size = _coded_bytes(places, quantizer.n_levels)
+            yield quantizer, places.values.size, size, first + second
 
 
 def rounding_errors(
@@ -163,14 +165,12 @@ def sparse_bytes(n_nonzero: int, shape: tuple[int, int], dtype: np.dtype[Any]) -
     return _filled(n_nonzero, shape, dtype).n_bits // 8
 
 
-def coded_bytes(n_nonzero: int, levels: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
-    """Return the same with ``levels`` different values."""
-    places = _filled(n_nonzero, shape, dtype)
-    codes = np.zeros(n_nonzero, np.uint16)
-    coded = CodebookSparseMatrix(
-        codes, np.zeros(levels, dtype), places.columns, places.row_lengths, shape[1]
-    )
-    return coded.n_bits // 8
+def _coded_bytes(places: SparseMatrix, levels: int) -> int:
+    """Return the bytes of ``places`` with ``levels`` different values."""
+    codes = np.zeros(places.values.size, np.uint16)
+    numbers = np.zeros(levels, places.values.dtype)
+    columns, row_lengths, width = places.columns, places.row_lengths, places.shape[1]
+    return CodebookSparseMatrix(codes, numbers, columns, row_lengths, width).n_bits // 8
 
 
 def _filled(n_nonzero: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> SparseMatrix:

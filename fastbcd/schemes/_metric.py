@@ -22,6 +22,9 @@ from fastbcd._types import Float, Float64
 FLOOR = 1e-7
 """An input whose variance is below this share of the largest says nothing; it counts as this."""
 
+REACH = 4.0
+"""Weights beyond this multiple of their root mean square, as the data see it, are outliers."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -111,6 +114,23 @@ class Metric:
         """Return the squared norm of ``difference`` (n_in, n_out)."""
         e = np.asarray(difference, np.float64)
         return float(np.einsum("ij,ij,j->", e, self.gram @ e, self.sensitivity))
+
+    def bounded(self, weight: Float64) -> Float64:
+        """Return ``weight`` (n_in, n_out), its entries clipped to what the data see.
+
+        Least squares may give an input that hardly varies a weight a hundred times as large as all
+        others. Codebooks and scales that are fitted to it would miss all others. The bound is
+        ``REACH`` times the root mean square of the non-zeros, each weighted with the variance of
+        its input and the sensitivity of its output.
+        """
+        squares = np.square(weight)
+        present = (weight != 0).astype(np.float64)
+        variance = np.diag(self.gram)
+        mean = (variance @ squares @ self.sensitivity) / max(
+            float(variance @ present @ self.sensitivity), np.finfo(np.float64).tiny
+        )
+        bound = REACH * np.sqrt(mean)
+        return np.clip(weight, -bound, bound)
 
     def whiten(self, weight: Float) -> Float64:
         """Return R W H^{1/2}, whose plain squared norm is that of W in this metric."""

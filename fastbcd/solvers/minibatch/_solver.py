@@ -25,6 +25,7 @@ from fastbcd.solvers.minibatch._blocks import (
 )
 from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
+from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
 from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
@@ -154,7 +155,7 @@ class MiniBatchSolver:
     def observe(self, problem: MiniBatchProblem, state: State, block: Block) -> None:
         """Start the statistics of the hidden layers and the record from some rows."""
         first, _, y, weight = prepare(problem, state, block, noisy=False)
-        done = _step.forward(state, problem.layout, problem.activation, first)
+        done = forward(state, problem.layout, problem.activation, first)
         outputs = done.outputs[-1]
         for index in range(1, len(state.layers)):
             share = 1 / max(float(weight.mean()), 1e-12)
@@ -233,7 +234,11 @@ class MiniBatchSolver:
             if any(fixed):
                 state.take_snapshot()
         if step % settings.refresh == 0:
-            _step.refresh(state, settings)
+            try:
+                _step.refresh(state, settings)
+            except np.linalg.LinAlgError:  # the statistics of the last steps are not finite
+                state.step += 1
+                return self._taken_back(problem, state, batch)
         loss = _step.take_step(
             state,
             problem.layout,
@@ -250,15 +255,19 @@ class MiniBatchSolver:
         if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
             loss = float("nan")  # no single step was off limits, yet it leads nowhere
         if not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3):
-            check_finite(batch[0], batch[2])
-            state.step_back()
-            _step.refresh(state, settings)
-            return float("nan")
+            return self._taken_back(problem, state, batch)
         if len(state.losses) == WATCHED:
             state.losses.clear()
             if step % SNAPSHOT_EVERY < WATCHED and self._sound(state):
                 state.take_snapshot()
         return loss
+
+    def _taken_back(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:
+        """Return to the snapshot, unless the batch itself was at fault: ValueError."""
+        check_finite(batch[0], batch[2])
+        state.step_back()
+        _step.refresh(state, problem.settings)
+        return float("nan")
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:
         """Return the averaged network on raw data, compressed where it shall be."""

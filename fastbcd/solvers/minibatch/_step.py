@@ -17,8 +17,6 @@ running Gram matrix, which has seen many more rows than the batch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from fastbcd import _linalg as la
@@ -27,6 +25,7 @@ from fastbcd._types import Float
 from fastbcd.activations import Activation
 from fastbcd.losses import Loss
 from fastbcd.solvers.minibatch import _products as blas
+from fastbcd.solvers.minibatch._passes import backward, forward
 from fastbcd.solvers.minibatch._schedule import Settings
 from fastbcd.solvers.minibatch._state import LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
@@ -42,69 +41,6 @@ GRAM_EVERY = 2
 
 GRAM_ROWS = 5000
 """Rows over which the Gram matrices remember."""
-
-
-class Pass(NamedTuple):
-    """What a forward pass leaves behind, layer by layer.
-
-    Parameters
-    ----------
-    inputs : list of (B * p, k) arrays
-        V as the weights see it: rows, or patches.
-    outputs : list of (B * p, m) arrays
-        Activations before any pooling; of the last layer the products without bias.
-    """
-
-    inputs: list[Float]
-    outputs: list[Float]
-
-
-def forward(state: State, layout: Architecture, activation: Activation, first: Float) -> Pass:
-    """Run the inputs of the first layer through the network."""
-    done = Pass([first], [])
-    n = len(first) // layout.views[0].positions
-    last = len(state.layers) - 1
-    for index, layer in enumerate(state.layers):
-        seen = done.inputs[-1]
-        out = state.buffer("value", index, len(seen), layer.weight.shape[1])
-        blas.product(seen, layer.used, out)
-        done.outputs.append(out)
-        if index == last:
-            break
-        activation.add_bias(out, layer.bias)
-        pool = layout.pools[index]
-        v = out.reshape(n, -1)
-        if pool is not None:
-            v = pool.forward(v, state.buffer("pooled", index, n, pool.n_out))
-        done.inputs.append(layout.views[index + 1].rows(v))
-    return done
-
-
-def backward(
-    state: State, layout: Architecture, activation: Activation, done: Pass
-) -> tuple[list[Float], list[Float]]:
-    """Return D_1 .. D_L and their column means; D_L stands in the last output already."""
-    last = len(state.layers) - 1
-    changes, means = (
-        [done.outputs[-1]],
-        [state.buffer("mean", last, 1, done.outputs[-1].shape[1])[0]],
-    )
-    n = len(done.outputs[-1])
-    for index in range(last - 1, -1, -1):
-        width = state.layers[index].weight.shape[1]
-        gain = state.layers[index + 1].gain
-        d = state.buffer("change", index, len(changes[0]), gain.shape[1])
-        mean = state.buffer("mean", index, 1, width)[0]
-        blas.product(changes[0], gain, d)
-        d = layout.views[index + 1].fold(d)
-        pool, out = layout.pools[index], done.outputs[index]
-        if pool is not None:
-            d = pool.back(d, out.reshape(n, -1), state.buffer("spread", index, n, pool.n_in))
-        d = d.reshape(out.shape)
-        activation.mask(d, out, mean)
-        changes.insert(0, d)
-        means.insert(0, mean)
-    return changes, means
 
 
 def take_step(
@@ -195,15 +131,24 @@ def _first_step(
 def _ridge_step(
     state: State, index: int, v: Float, change: Float, mean: Float, damping: float
 ) -> tuple[Float, float]:
-    """Return the step of a layer above the first, and its relative norm."""
+    r"""Return the step of a layer above the first, and its relative norm.
+
+    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
+    first way is the cheaper one for a batch of fewer rows than the layer has outputs.
+    """
     layer = state.layers[index]
     step = state.buffer("step", index, *layer.weight.shape)
-    if layer.wide:
-        return _wide_step(state, index, v, change, damping, step)
+    support = layer.support if layer.fixed else None
+    if layer.wide or (support is None and len(v) < layer.bias.size):
+        centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+        if layer.wide:
+            return _wide_step(state, layer, centred, change, damping, step)
+        ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
+        blas.cross_product(ahead, change, 1 / len(v), step)
+        return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
     gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, layer.mean, mean)
-    support = layer.support if layer.fixed else None
     if support is not None:
         kernel.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
@@ -213,20 +158,19 @@ def _ridge_step(
 
 
 def _wide_step(
-    state: State, index: int, v: Float, change: Float, damping: float, step: Float
+    state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
 ) -> tuple[Float, float]:
     r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
 
-    With X the centred inputs, :math:`(X^T X / B + \lambda I)^{-1} X^T D
-    = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the size of the batch.
+    :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
+    size of the batch.
     """
-    layer, n = state.layers[index], len(v)
-    centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+    n = len(centred)
     gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
     trace = float(np.trace(gram))
     ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
     system = la.SPDSystem(gram, np.full(n, ridge))
-    blas.cross_product(centred, system.solve(change).astype(v.dtype), 1 / n, step)
+    blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
     if layer.fixed and layer.support is not None:
         kernel.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
@@ -297,7 +241,13 @@ def observe(
 
 
 def refresh(state: State, settings: Settings) -> None:
-    """Renew what is derived from the statistics and weights: the small inverses and gains."""
+    """Renew what is derived from the statistics and weights: the small inverses and gains.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the statistics are not finite.
+    """
     dtype = state.layers[0].weight.dtype
     for index, layer in enumerate(state.layers):
         if index == 0:
@@ -312,5 +262,7 @@ def refresh(state: State, settings: Settings) -> None:
         covariance -= np.outer(mean, mean)
         trace = float(np.trace(covariance))
         ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
+        if not np.isfinite(ridge):  # LAPACK would not notice
+            raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)

@@ -13,9 +13,10 @@ DIVERGED = 1.5
 class Judge:
     """Rows held out of the steps, and the best network on them.
 
-    With labels the last network that did not diverge counts as the best: the dense network may
-    have been trained on these rows, and who imitates its overfitting would win. Against the
-    dense network's own outputs the rows judge fairly.
+    Against the dense network's own outputs the rows judge fairly. With labels they do not: the
+    dense network may have been trained on these rows, and who imitates its overfitting would
+    win. The more the labels count, the more a later network may lose against the best one
+    and still take its place.
 
     Parameters
     ----------
@@ -31,12 +32,12 @@ class Judge:
 
     def __init__(self, targets: Targets, x: Float, rows: Rows, start: Network) -> None:
         self._targets, self._x, self._rows = targets, x, rows
-        self._slack = 1.0 if targets.labels is None else DIVERGED
+        self._slack = 1.0 + (DIVERGED - 1.0) * (1.0 - targets.alpha)
         # What even the dense network would lose.
         self._floor = 0.0
         if targets.labels is None:
             self._floor = targets.loss(targets.dense[rows], rows)
-        self.best = start
+        self.best = self._safe = start
         self.least = self._loss(start)
 
     def _loss(self, network: Network) -> float:
@@ -46,13 +47,15 @@ class Judge:
         """Judge ``network``, keep it if it is the best, and return its loss."""
         loss = self._loss(network)
         if loss <= self._slack * self.least:
-            self.best, self.least = network, min(loss, self.least)
+            self.best = network
+        if loss < self.least:
+            self._safe, self.least = network, loss
         return loss
 
     def diverged(self, loss: float) -> bool:
         """Tell whether ``loss`` is no number or far above the least."""
         diverged = not loss <= DIVERGED * self.least
         if diverged:
-            # From now on only what is better counts.
-            self._slack = 1.0
+            # What came last was on the way there.
+            self.best = self._safe
         return diverged

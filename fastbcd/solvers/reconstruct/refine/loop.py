@@ -58,14 +58,14 @@ class Course:
     momentum, decay : float
         mu, and the pull of the weights towards zero relative to m.
     drop : float
-        Share of the inputs that are set to zero in each batch, in a classification with labels;
-        the dense network still answers for the whole row. Where inputs cannot be told from
+        Share of the inputs that are set to zero in each batch, in a classification; the dense
+        network still answers for the whole row. Where inputs cannot be told from
         each other less is dropped, and nothing where they are independent; ``decay`` follows.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
         Share of the steps, the first ones, during which the supports of pruned layers may move, in
-        a classification with labels. There the squared pulls tell the curvature of the loss.
+        a classification. There the squared pulls tell the curvature of the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
     """
@@ -82,7 +82,7 @@ class Course:
 
     def suited_to(self, targets: Targets, x: Float) -> Course:
         """Return the course with what suits rows ``x`` and the targets of dropping and moving."""
-        if targets.labels is None or not targets.classify:
+        if not targets.classify:
             return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
@@ -111,7 +111,7 @@ def refine(
     random_state: np.random.RandomState,
     tell: Tell | None = None,
 ) -> Network:
-    """Return a network of the same formats that is nearer to the targets.
+    """Return a network of the same formats that is nearer to the targets, or ``network`` itself.
 
     Outputs of a regression are measured in units of their standard deviation, so that the steps do
     not depend on the units of the targets. The work is done in float32.
@@ -140,11 +140,13 @@ def refine(
     if not targets.classify:
         unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
     targets = targets.changed(1 / unit, np.dtype(np.float32))
+    start = _scaled(network, 1 / unit)
     try:
-        found = _refine(_scaled(network, 1 / unit), x, targets, course, random_state, tell)
+        found = _refine(start, x, targets, course, random_state, tell)
     except Interrupted as interruption:
-        raise Interrupted(_scaled(interruption.best, unit)) from None
-    return _scaled(found, unit)
+        best = interruption.best
+        raise Interrupted(network if best is start else _scaled(best, unit)) from None
+    return network if found is start else _scaled(found, unit)
 
 
 def _scaled(network: Network, factor: float) -> Network:
@@ -176,9 +178,8 @@ def _refine(
     batch = min(course.batch_size, train.size)
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
-    network = balanced(network)
     judge = Judge(targets, x[held], held, network)
-    chain = Chain(network.layers, x[some], targets, some)
+    chain = Chain(balanced(network).layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
@@ -221,5 +222,5 @@ def _refine(
 
 def _shortened(course: Course, chain: Chain, judge: Judge) -> Course:
     """Go back to the best network: the steps are too long for it. Return a course of half steps."""
-    chain.restart(judge.best.layers)
+    chain.restart(balanced(judge.best).layers)
     return replace(course, rate=course.rate / 2)

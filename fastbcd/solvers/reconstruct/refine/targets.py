@@ -13,6 +13,13 @@ from fastbcd._types import Float
 
 Rows = NDArray[np.intp]
 
+TRUST = 0.3
+"""Share of the dense network in a regression."""
+
+ERRORS, ENOUGH, LEAST_TRUST = 500.0, 10_000, 0.1
+"""In a classification the share falls as 1 / (1 + ``ERRORS`` e) with the share e of rows on which
+the dense network is wrong, but with fewer than so many rows not to the least one."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -28,20 +35,33 @@ class Targets:
         Cross-entropy of a softmax, or squared error.
     temperature : float
         Flattens the dense network's probabilities, which tells more about the other classes.
-    trust : float
-        alpha, the share of the dense network where there are labels.
+    trust : float, optional
+        alpha, the share of the dense network where there are labels; by default as in
+        :attr:`alpha`.
     """
 
     dense: Float
     labels: Float | None
     classify: bool
     temperature: float = 2.0
-    trust: float = 0.3
+    trust: float | None = None
 
-    @property
+    @cached_property
     def alpha(self) -> float:
-        """Share of the dense network."""
-        return 1.0 if self.labels is None else self.trust
+        """Share of the dense network.
+
+        In a classification labels count the more, the more often the dense network is wrong on
+        them: there is more to learn. It knows more than labels of few rows.
+        """
+        if self.labels is None:
+            return 1.0
+        if self.trust is not None:
+            return self.trust
+        if not self.classify:
+            return TRUST
+        wrong = np.mean(self.dense.argmax(axis=1) != self.labels.argmax(axis=1))
+        by_errors = 1.0 / (1.0 + ERRORS * float(wrong))
+        return float(np.clip(max(by_errors, 1.0 - self.n_rows / ENOUGH), LEAST_TRUST, 1.0))
 
     @property
     def n_rows(self) -> int:
