@@ -173,10 +173,7 @@ def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
 
 
 def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight.
-
-    A convolution sees the patches of V. Each of their pixels is taken for an average one.
-    """
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
     v = layer_input(problem, blocks, index)
     return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
