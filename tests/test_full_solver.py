@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from sklearn.datasets import load_digits
 
-from fastbcd import _linalg
+from fastbcd import BCDClassifier, _linalg
 from fastbcd._objective import (
     Penalties,
     Problem,
@@ -374,3 +374,20 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
         scores.append(np.mean(outputs.argmax(axis=1) == y))
     assert scores[0] < 0.2  # a tau that does not know how small the activations are
     assert scores[1] > 0.6
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_estimator_starts_from_balanced_penalties_unless_it_is_not_accelerated():
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:80], y[:80]
+    fit = {"solver": "full", "rho": 0.5, "gamma": 20.0, "max_iter": 12, "random_state": 0}
+    quick = BCDClassifier((8,), **fit).fit(x, y).convergence_.penalties
+    assert [(p.rho, p.gamma, p.alpha) for p in quick[:4]] == [(1.0, 1.0, 1.0)] * 4
+    assert (quick[-1].rho, quick[-1].gamma) == (0.5, 20.0)
+    plain = BCDClassifier((8,), accelerate=False, **fit).fit(x, y).convergence_.penalties
+    assert {(p.rho, p.gamma, p.alpha) for p in plain} == {(0.5, 20.0, 1.0)}
+    fixed = BCDClassifier((8,), scheme=Prune(sparsity=0.5), tau=3.0, **fit).fit(x, y)
+    assert {p.tau for p in fixed.convergence_.penalties} == {(3.0, 3.0)}
+    grown = BCDClassifier((8,), scheme=Prune(sparsity=0.5), **fit).fit(x, y).convergence_
+    assert grown.penalties[-1].tau == (0.5 * 80, 0.5 * 80)
+    assert grown.n_rises == 0
