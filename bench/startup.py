@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 IMPORT = """
@@ -43,16 +45,8 @@ steady = sorted(taken[1:])[1]
 print(json.dumps({"import": imported, "first": taken[0], "steady": steady}))
 """
 
-EVERY_KERNEL = """
-import json, sys
-import fastbcd
-done = fastbcd.warmup(sys.argv[1])
-print(json.dumps({"seconds": done.seconds, "kernels": done.n_kernels, "missed": done.missed,
-                  "compiled": done.n_compiled}))
-"""
 
-
-def fresh_process(arguments: list[str], cache: Path) -> dict[str, Any]:
+def run_python(arguments: list[str], cache: Path) -> str:
     """Run Python in a new process, away from the checkout, and return what it printed."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     for name in ("NUMBA_DISABLE_JIT", "PYTHONDONTWRITEBYTECODE"):
@@ -67,7 +61,12 @@ def fresh_process(arguments: list[str], cache: Path) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"The measured process failed:\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def fresh_process(arguments: list[str], cache: Path) -> dict[str, Any]:
+    """Run Python in a new process and return the JSON of its last line."""
+    result: dict[str, Any] = json.loads(run_python(arguments, cache).splitlines()[-1])
     return result
 
 
@@ -91,32 +90,29 @@ def first_fit(rounds: int) -> dict[str, float]:
     return {name: float(median(run[name] for run in runs)) for name in runs[0]}
 
 
-def all_kernels_cold(rounds: int, dtype: str) -> dict[str, Any]:
-    """Compile all kernels into an empty cache: median seconds, number of kernels.
+def all_kernels_cold(dtype: str) -> dict[str, Any]:
+    """Run ``fastbcd warmup`` with an empty cache, as a user does: seconds by number of processes.
 
-    A fresh process fits tiny networks in every way that has kernels of its own, as
-    :func:`fastbcd.warmup` does, to data of one type. A second process, which finds the cache
-    full, is subtracted: what is left is the compilation, as a user waits for it.
+    The wall time of the whole command, the start of the interpreter and imports included, with one
+    process and with one per core.
 
     Raises
     ------
     RuntimeError
-        If a kernel was not reached: the warm-up has to be extended to it.
+        If a kernel was not reached.
     """
-    taken = []
-    for _ in range(rounds):
+    found: dict[str, Any] = {}
+    for name, jobs in (("one", "1"), ("all", "-1")):
+        options = ["--dtype", dtype, "--jobs", jobs, "--quiet"]
         with tempfile.TemporaryDirectory() as cache:
-            cold, warm = (
-                fresh_process(["-c", EVERY_KERNEL, dtype], Path(cache)) for _ in ("cold", "warm")
-            )
-        if cold["missed"]:
-            raise RuntimeError(f"The warm-up does not reach {', '.join(cold['missed'])}.")
-        taken.append(cold["seconds"] - warm["seconds"])
-    return {
-        "seconds": float(median(taken)),
-        "kernels": cold["kernels"],
-        "compiled": cold["compiled"],
-    }
+            start = perf_counter()
+            said = run_python(["-m", "fastbcd", "warmup", *options], Path(cache))
+            found[name] = perf_counter() - start
+        if "Not reached" in said:
+            raise RuntimeError(said)
+        numbers = re.findall(r"(\d+) (kernels|functions|processes)", said)
+        found |= {what: int(number) for number, what in numbers}
+    return found
 
 
 def main() -> None:
@@ -126,8 +122,11 @@ def main() -> None:
     print(f"import of the estimators: {fit['import']:.2f} s")
     print(f"first fit with a warm cache: {fit['first']:.2f} s, later fits {fit['steady']:.2f} s")
     for dtype in ("float32", "float64"):
-        cold = all_kernels_cold(1, dtype)
-        print(f"all {cold['kernels']} kernels compiled, {dtype}: {cold['seconds']:.1f} s")
+        cold = all_kernels_cold(dtype)
+        print(
+            f"all {cold['kernels']} kernels compiled, {dtype}: {cold['one']:.1f} s in one process, "
+            f"{cold['all']:.1f} s in {cold.get('processes', 1)}"
+        )
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
         Penalty of the activation residuals, ||V - sigma(U)||^2 / 2.
     tau : float or "auto", default="auto"
         Penalty that ties the weights to their compressed copies. A number keeps it constant, as
-        published. "auto" measures it, layer by layer, in what the data weigh a weight (rho times
-        the mean square of the layer's inputs, summed over the samples), and lets it grow from a
-        tenth of that to all of it, so that pruned weights can come back early on.
+        published. "auto" lets it grow to rho times the number of samples, so that pruned
+        weights can come back early on. It starts, layer by layer, from a tenth of what the data
+        weigh a weight: rho times the mean square of the layer's inputs, summed over the samples.
     alpha : float, default=1.0
         Weight of the proximal terms: larger takes shorter, safer steps.
     init : {"orthogonal", "xavier_normal", "xavier_uniform", "lecun_normal", "lecun_uniform", \
@@ -55,7 +55,8 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
     warm_start : bool, default=False
         Start from the weights of the previous fit.
     accelerate : bool, default=True
-        Extrapolate after each sweep where that lowers the objective.
+        Extrapolate after each sweep where that lowers the objective, and start from balanced
+        penalties, rho = gamma = alpha = 1, which become the given ones from sweep 15 to 30.
     certificate : bool, default=False
         Record the decrease of each block and the subgradient of each sweep in
         ``convergence_``. About doubles the time.

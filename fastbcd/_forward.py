@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fastbcd._types import Float
 from fastbcd.activations import ALL_ACTIVATIONS, Activation
-from fastbcd.formats._products import BLOCK, Product, Workspace
+from fastbcd.formats._chain import Chain, Link, Workspace
+from fastbcd.formats._products import BLOCK, Product
 from fastbcd_kernels.sparse_product import transpose_block
 
 if TYPE_CHECKING:
@@ -23,11 +24,27 @@ IMAGE_BLOCK = 1 << 18
 """Numbers in the patches or activations that images are predicted with at once, about."""
 
 
+MERGED = 1 << 16
+"""Dense matrices of at most so many entries are copied, to be one call with what is beside them."""
+
+
 class _Step(NamedTuple):
     product: Product
     bias: Float
     slope: float
     curve: Activation | None  # what a slope cannot express
+    width: int
+
+    def row(self, x: Float, out: Float, space: Workspace) -> None:
+        """Take one row through the layer, but for the curve."""
+        self.product.row(x, self.bias, self.slope, out, space)
+
+
+class _Stage(NamedTuple):
+    """What one row goes through in one call: some layers, the last of which may have a curve."""
+
+    run: Callable[[Float, Float, Workspace], None]
+    curve: Activation | None
     width: int
 
 
@@ -49,11 +66,44 @@ def _steps(layers: Sequence[Layer], batch: bool) -> list[_Step]:
     return steps
 
 
+def _stages(steps: Sequence[_Step]) -> list[_Stage]:
+    """Merge neighbouring layers, where they are chains of matrices and small enough to copy."""
+    stages: list[_Stage] = []
+    run: list[_Step] = []
+    for step in steps:
+        links = step.product.links()
+        small = bool(links) and all(link.size <= MERGED for link in links)
+        if run and not small:
+            stages.append(_merged(run))
+            run = []
+        if not links:
+            stages.append(_Stage(step.row, step.curve, step.width))
+            continue
+        run.append(step)
+        if step.curve or not small:
+            stages.append(_merged(run))
+            run = []
+    return [*stages, _merged(run)] if run else stages
+
+
+def _merged(steps: Sequence[_Step]) -> _Stage:
+    links: list[Link] = []
+    biases: list[Float | None] = []
+    slopes: list[float] = []
+    for step in steps:
+        own = step.product.links()
+        links += own
+        biases += [*[None] * (len(own) - 1), step.bias]
+        slopes += [*[1.0] * (len(own) - 1), step.slope]
+    return _Stage(Chain(links, biases, slopes), steps[-1].curve, steps[-1].width)
+
+
 class Forward:
     """The function that a network computes, with memory of its own for every thread.
 
-    One row goes through the layers as a vector. Many rows go through them at once if all layers
-    multiply by dense matrices, else in transposed blocks, in which sparse matrices are fastest.
+    One row goes through the layers as a vector, in one call if it can. Many rows go through them
+    at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
+    matrices are fastest.
 
     Parameters
     ----------
@@ -65,7 +115,7 @@ class Forward:
         self.dtype = layers[0].weight.dtype
         self.n_out = layers[-1].weight.shape[1]
         self._layers = layers
-        self._single = _steps(layers, batch=False)
+        self._single = _stages(_steps(layers, batch=False))
         self._batch: list[_Step] | None = None
         self._threads = threading.local()
 
@@ -79,7 +129,7 @@ class Forward:
         if space is None:
             space = self._threads.space = Workspace()
         if n == 1:
-            self._row(x[0], out[0], space)
+            self._row(x[0] if x.flags.writeable else x[0].copy(), out[0], space)
             return out
         if self._batch is None:
             self._batch = _steps(self._layers, batch=True)
@@ -94,9 +144,9 @@ class Forward:
 
     def _row(self, x: Float, out: Float, space: Workspace) -> None:
         last = len(self._single) - 1
-        for k, (product, bias, slope, curve, width) in enumerate(self._single):
+        for k, (run, curve, width) in enumerate(self._single):
             to = out if k == last else space.get(k, (width,), self.dtype)
-            product.row(x, bias, slope, to, space)
+            run(x, to, space)
             if curve is not None:
                 curve.value(to, out=to)
             x = to
@@ -115,7 +165,8 @@ class Forward:
         assert self._batch is not None
         for lo in range(0, len(x), BLOCK):
             v = space.get("block", (x.shape[1], BLOCK), self.dtype)
-            transpose_block(x[lo : lo + BLOCK], v)
+            rows = x[lo : lo + BLOCK]
+            transpose_block(rows if rows.flags.writeable else rows.copy(), v)
             for k, (product, bias, slope, curve, width) in enumerate(self._batch):
                 to = space.get((k, "block"), (width, BLOCK), self.dtype)
                 product.block(v, bias, slope, to, space)

@@ -43,6 +43,13 @@ class Layer:
     pool: MaxPool | None = None
 
     @property
+    def n_inputs(self) -> int:
+        """Numbers in a row of inputs."""
+        if isinstance(self.view, Patches):
+            return math.prod(self.view.shape)
+        return self.weight.shape[0]
+
+    @property
     def is_plain(self) -> bool:
         """Whether the layer is a dense one: no patches, no pooling."""
         return self.view is WHOLE_ROW and self.pool is None
@@ -110,10 +117,7 @@ class Network:
     @property
     def n_inputs(self) -> int:
         """Numbers in a row of inputs."""
-        first = self.layers[0]
-        if isinstance(first.view, Patches):
-            return math.prod(first.view.shape)
-        return first.weight.shape[0]
+        return self.layers[0].n_inputs
 
     @cached_property
     def _forward(self) -> Forward | ImageForward:

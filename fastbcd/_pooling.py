@@ -28,10 +28,15 @@ class MaxPool:
     window: tuple[int, int]
 
     @property
+    def shape_out(self) -> tuple[int, int, int]:
+        """Shape of the images of maxima."""
+        h, w, c = self.shape
+        return h // self.window[0], w // self.window[1], c
+
+    @property
     def n_out(self) -> int:
         """Numbers that an image leaves behind."""
-        h, w, c = self.shape
-        return (h // self.window[0]) * (w // self.window[1]) * c
+        return math.prod(self.shape_out)
 
     @property
     def n_in(self) -> int:

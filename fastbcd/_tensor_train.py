@@ -14,11 +14,15 @@ Squaring the matrix halves the digits that are trusted. The energy cut off, whic
 the result is judged by, is exact as long as it is not itself lost in rounding; where less
 than ``EXACT_BELOW`` of the energy is cut, an SVD of the unfolding decides instead.
 
+A sweep that starts from cores may run in float32, in less time: a basis that is off by a rounding
+error cuts off more by the square of that. Where float32 would not show how much is cut, or the
+start does not serve, an unfolding is dealt with in float64.
+
 All of it is BLAS and LAPACK. A compiled version of this sweep was tried: it ran no faster and
 took longer to compile than all the kernels together, so there is none.
 
 Layout: modes m_1 .. m_d, ranks r_0 = 1, r_1, .., r_d = 1; core k is the C-contiguous
-array (r_{k-1}, m_k, r_k), and all cores lie one after another in one float64 buffer.
+array (r_{k-1}, m_k, r_k), and all cores lie one after another in one buffer.
 """
 
 from __future__ import annotations
@@ -30,27 +34,30 @@ import numpy as np
 from scipy.linalg import eigh, qr, svd
 
 from fastbcd._blas_threads import one_blas_thread
-from fastbcd._types import Float64
+from fastbcd._types import Float
 
 EXACT_BELOW = 1e-9
+SINGLE_ABOVE = 1e-2
+"""Share of the energy that must be cut, for float32 to tell how much it is."""
+
 WARM_STEPS = 2
 STILL_GAINING = 1e-3
 
 
 def tt_sweep(
-    tensor: Float64, modes: Sequence[int], ranks: Sequence[int], cores: Float64, warm: bool
+    tensor: Float, modes: Sequence[int], ranks: Sequence[int], cores: Float, warm: bool
 ) -> tuple[float, int]:
     """Decompose ``tensor`` into the train ``cores``, one mode after another.
 
     Parameters
     ----------
-    tensor : (prod(modes),) float64 array
-        Entries in row-major order.
+    tensor : (prod(modes),) array
+        Entries in row-major order; in float32 only if ``warm``.
     modes : sequence of d int
         Mode sizes.
     ranks : sequence of d + 1 int
         Ranks, ``ranks[k] <= min(ranks[k-1] * modes[k-1], prod(modes[k:]))``.
-    cores : (sum r_{k-1} m_k r_k,) float64 array
+    cores : (sum r_{k-1} m_k r_k,) array of the type of ``tensor``
         Result; on entry the cores of an earlier sweep if ``warm``.
     warm : bool
         Start from ``cores``.
@@ -67,7 +74,7 @@ def tt_sweep(
 
 
 def _sweep(
-    tensor: Float64, modes: Sequence[int], ranks: Sequence[int], cores: Float64, warm: bool
+    tensor: Float, modes: Sequence[int], ranks: Sequence[int], cores: Float, warm: bool
 ) -> tuple[float, int]:
     """Do the work of :func:`tt_sweep`."""
     rest = tensor
@@ -80,11 +87,11 @@ def _sweep(
         core = cores[offset : offset + rows * rank].reshape(rows, rank)
         offset += rows * rank
         if rank == rows:
-            core[:] = np.eye(rows)
+            core[:] = np.eye(rows, dtype=core.dtype)
             continue
         if rank == unfolding.shape[1]:
             core[:] = unfolding
-            rest = np.eye(rank)
+            rest = np.eye(rank, dtype=core.dtype)
             continue
         basis, cut, exact = _left_basis(unfolding, core if warm else None, rank)
         if warm:
@@ -100,9 +107,7 @@ def _sweep(
     return cut_energy, n_exact
 
 
-def _left_basis(
-    unfolding: Float64, start: Float64 | None, rank: int
-) -> tuple[Float64, float, bool]:
+def _left_basis(unfolding: Float, start: Float | None, rank: int) -> tuple[Float, float, bool]:
     """Return an orthonormal basis (rows, rank) of the leading left singular subspace.
 
     Also the energy outside it, and whether an eigenproblem was solved. The Gram matrix is
@@ -114,6 +119,10 @@ def _left_basis(
     if start is not None:
         guess = start if rows <= columns else _orthonormal(unfolding.T @ start)
         basis, cut, settled = _orthogonal_iteration(gram, guess)
+        if not settled and gram.dtype == np.float32:
+            double = np.float64
+            basis, cut, exact = _left_basis(unfolding.astype(double), start.astype(double), rank)
+            return basis.astype(np.float32), cut, exact
     else:
         settled = False
     if not settled:
@@ -123,13 +132,13 @@ def _left_basis(
     return basis, cut, not settled
 
 
-def _orthonormal(matrix: Float64) -> Float64:
+def _orthonormal(matrix: Float) -> Float:
     factors: Any = qr(matrix, mode="economic", check_finite=False)
-    q: Float64 = factors[0]
+    q: Float = factors[0]
     return q
 
 
-def _leading_subspace(short: Float64, gram: Float64, rank: int) -> tuple[Float64, float]:
+def _leading_subspace(short: Float, gram: Float, rank: int) -> tuple[Float, float]:
     """Return a basis of the leading subspace of the rows' side, and the energy outside it."""
     n = gram.shape[0]
     # All eigenvectors by divide and conquer come sooner than a third of them by the others.
@@ -143,27 +152,28 @@ def _leading_subspace(short: Float64, gram: Float64, rank: int) -> tuple[Float64
     return u[:, :rank], float(np.sum(np.square(s[rank:])))
 
 
-def _orthogonal_iteration(gram: Float64, basis: Float64) -> tuple[Float64, float, bool]:
+def _orthogonal_iteration(gram: Float, basis: Float) -> tuple[Float, float, bool]:
     """Improve ``basis``; return it, the energy outside it, and whether it has settled."""
-    total = float(np.trace(gram))
+    total = float(np.trace(gram, dtype=np.float64))
+    least = SINGLE_ABOVE if gram.dtype == np.float32 else EXACT_BELOW
     image = gram @ basis
-    before = float(np.sum(basis * image))
+    before = float(np.sum(basis * image, dtype=np.float64))
     for _ in range(WARM_STEPS):
         basis = _orthonormal(image)
         image = gram @ basis
-    inside = np.sum(basis * image, axis=0)
+    inside = np.sum(basis * image, axis=0, dtype=np.float64)
     cut = max(total - float(inside.sum()), 0.0)
     gained = float(inside.sum()) - before
-    settled = gained <= STILL_GAINING * cut and cut >= EXACT_BELOW * total
+    settled = gained <= STILL_GAINING * cut and cut >= least * total
     return basis, cut, settled and _holds_most(gram, basis, float(inside.min()))
 
 
-def _holds_most(gram: Float64, basis: Float64, weakest: float) -> bool:
+def _holds_most(gram: Float, basis: Float, weakest: float) -> bool:
     """Whether a few power steps outside ``basis`` find nothing stronger than its weakest vector.
 
     An invariant subspace that is not the leading one does not move either.
     """
-    outside: Any = np.ones(gram.shape[0])
+    outside: Any = np.ones(gram.shape[0], gram.dtype)
     for _ in range(WARM_STEPS + 1):
         outside = outside - basis @ (basis.T @ outside)
         norm = float(np.linalg.norm(outside))

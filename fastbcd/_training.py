@@ -34,11 +34,11 @@ FULL_BELOW = 1000
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
 
-GROWTH = Growth(start=1.0, alpha=0.1, n_sweeps=30)
-"""Gentle penalties of the first sweeps of an accelerated fit from a random start."""
+GROWTH = Growth(start=1.0, n_sweeps=30)
+"""Balanced penalties of the first sweeps of an accelerated fit from a random start."""
 
-RAMP_START, RAMP_END = 0.1, 30.0
-"""First and last value of an automatic tau, in units of the curvature that the data give."""
+RAMP_START = 0.1
+"""First value of an automatic tau, in units of the curvature that the data give to a weight."""
 
 
 @dataclass(frozen=True)
@@ -179,27 +179,32 @@ def train(
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
-        _ramp(settings, monitor.max_iter) if any(schemes) else None,
+        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
         settings.accelerate,
         settings.certificate,
-        _growth(monitor.max_iter) if settings.accelerate and start is None else None,
+        _growth(settings, monitor.max_iter) if settings.accelerate and start is None else None,
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
 
 
-def _growth(max_iter: int) -> Growth:
+def _growth(settings: Settings, max_iter: int) -> Growth | None:
+    """Return the course of the other penalties: None if they are what it would start from."""
+    if settings.rho == settings.gamma == settings.alpha == GROWTH.start:
+        return None
     return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
 
 
-def _ramp(settings: Settings, max_iter: int) -> TauRamp:
+def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
     """Return the course of tau: constant if it is a number.
 
-    "auto" ends at rho times the mean diagonal entry of the Gram matrix of each layer's inputs. That
-    is the curvature that the data give to a weight, so that the weights and their copies agree
-    in the end without the copies ever standing still.
+    "auto" starts from a share of rho times the mean diagonal entry of the Gram matrix of each
+    layer's inputs: the curvature that the data give to a weight. It ends at rho times the total
+    sample weight, which is that curvature for inputs of unit mean square, so that the weights and
+    their copies agree in the end without the copies ever standing still.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
-    return TauRamp(RAMP_START, RAMP_END, min(RAMP_SWEEPS, max_iter // 2), relative=True)
+    end = settings.rho * n_weighted
+    return TauRamp(RAMP_START, end, min(RAMP_SWEEPS, max_iter // 2), relative=True)

@@ -115,9 +115,7 @@ class WholeRow(View):
 
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S u."""
-        if wide:
-            return la.cross(v, u, sample_weight)
-        return la.cross(v, u, sample_weight, wide=False)
+        return la.cross(v, u, sample_weight) if wide else la.cross(v, u, sample_weight, wide=False)
 
     def pull_back(self, u: Float, weight: Float) -> Float:
         """Return ``u @ weight.T``."""
@@ -176,6 +174,11 @@ class Patches(View):
     def positions(self) -> int:  # type: ignore[override]
         """Number of patches p of an image."""
         return math.prod(self.grid)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the only patch is the whole image, as a dense layer sees it."""
+        return self.kernel == self.pooled_shape[:2] and not any(self.padding)
 
     @property
     def width(self) -> int:
@@ -237,9 +240,7 @@ class Patches(View):
         so F falls by at least gamma/2 times the squared step however early they end.
         """
         ratio *= self._window_size
-        gain = None
-        if self.positions == 1 and self.kernel == self.pooled_shape[:2] and not any(self.padding):
-            gain = la.activation_gain(weight, ratio)
+        gain = la.activation_gain(weight, ratio) if self.is_whole else None
         for part in self._parts(len(new)):
             start = self._pooled(new[part])
             residual = self._by_patch(miss[part])
@@ -282,8 +283,7 @@ class Patches(View):
         return out
 
     def _spread(self, e: Float, factor: float, out: Float | None = None) -> Float:
-        if out is None:
-            out = np.zeros((len(e), math.prod(self.shape)), e.dtype)
+        out = np.zeros((len(e), math.prod(self.shape)), e.dtype) if out is None else out
         pooling.add_to_windows(e, self.shape, self.window, factor, out)
         return out
 

@@ -1,24 +1,38 @@
-"""Compile every kernel once, ahead of time: ``fastbcd.warmup()`` and ``fastbcd warmup``."""
+"""Compile every kernel once, ahead of time: ``fastbcd.warmup()`` and ``fastbcd warmup``.
+
+The work is divided by modules of kernels, so that each file of the cache has one writer. The
+modules go, the longest first, to this process and to helpers: interpreters that are told on a pipe
+what to compile next. They are started by their executable and search path alone, so it does not
+matter whether this process runs a script, a notebook or a command line.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import json
+import os
+import subprocess
+import sys
+import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
-from pkgutil import iter_modules
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TextIO
 
-import numpy as np
-
+from fastbcd._kernel_types import TYPES, compile_module, kernels, untyped
 from fastbcd._progress import Progress
+from fastbcd._validation import is_integer
 
 DTYPES = ("float32", "float64")
-NOT_BY_ESTIMATORS = {"minibatch_step.add_spread"}
-"""Kernels that no estimator calls, whatever its parameters: here, noise together with a scheme."""
+READY = "ready\n"
+HELPER = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from fastbcd._warmup import serve
+serve()
+"""
 
 
 @dataclass(frozen=True)
@@ -36,16 +50,21 @@ class Warmup:
         Public kernels that were not reached.
     seconds : float
         Time that it took.
+    n_processes : int
+        Processes that compiled.
     """
 
     n_kernels: int
     n_compiled: int
     missed: tuple[str, ...]
     seconds: float
+    n_processes: int = 1
 
     def __str__(self) -> str:
         if self.n_compiled:
             done = f"{self.n_compiled} functions compiled"
+            if self.n_processes > 1:
+                done += f" by {self.n_processes} processes"
         else:
             done = "nothing had to be compiled"
         line = f"{self.n_kernels} kernels ready in {self.seconds:.1f} s: {done}."
@@ -53,7 +72,11 @@ class Warmup:
 
 
 def warmup(
-    dtypes: str | Sequence[str] = DTYPES, *, verbose: int = 0, stream: TextIO | None = None
+    dtypes: str | Sequence[str] = DTYPES,
+    *,
+    n_jobs: int = -1,
+    verbose: int = 0,
+    stream: TextIO | None = None,
 ) -> Warmup:
     """Compile all kernels and keep the machine code in the cache, so that no fit has to wait.
 
@@ -63,7 +86,10 @@ def warmup(
     Parameters
     ----------
     dtypes : {"float32", "float64"} or sequence of them, default=both
-        Types of the data that will be used. One type takes about half the time.
+        Types of the data that will be used. One type takes somewhat more than half the time.
+    n_jobs : int, default=-1
+        Processes that compile; -1 for one per core. Each takes about 200 MB. Where no further
+        ones can be started, this one does all the work.
     verbose : int, default=0
         1 shows a progress bar, or a line now and then where there is no terminal.
     stream : file, default=sys.stderr
@@ -77,162 +103,148 @@ def warmup(
     Raises
     ------
     ValueError
-        If a type is neither "float32" nor "float64".
+        If a type is neither "float32" nor "float64", or ``n_jobs`` neither positive nor -1.
 
     Notes
     -----
-    It fits tiny networks in every way that has kernels of its own. With a full cache that takes
-    a few seconds, with an empty one about a minute.
+    Nothing is fitted: the types of the arguments of every kernel are known. With an empty cache it
+    takes about half a minute of processor time, with a full one a second.
 
     Examples
     --------
     >>> import fastbcd
     >>> done = fastbcd.warmup("float32")  # doctest: +SKIP
     """
-    chosen = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
+    chosen = [dtypes] if isinstance(dtypes, str) else list(dtypes)
     for name in chosen:
         if name not in DTYPES:
             raise ValueError(f'dtypes={dtypes!r} must be "float32", "float64" or both.')
-    import fastbcd_kernels
-
+    if n_jobs != -1 and not is_integer(n_jobs, 1):
+        raise ValueError(f"n_jobs={n_jobs!r} must be a positive number of processes, or -1.")
     start = time.perf_counter()
-    compiled: list[str] = []
-    hooks = list(fastbcd_kernels.before_compiling)
-    steps = [step for name in chosen for step in _recipes(np.dtype(name))]
-    progress = Progress(verbose, stream)
-    progress.stage("compiling the kernels", len(steps))
-    # The notice that all this takes a while is for those who did not ask for it.
-    fastbcd_kernels.before_compiling[:] = [compiled.append]
-    try:
-        with progress:
-            for number, (text, run) in enumerate(steps):
-                progress.update(number, text)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    run()
-    finally:
-        fastbcd_kernels.before_compiling[:] = hooks
     found = kernels()
-    return Warmup(len(found), len(compiled), missed(found), time.perf_counter() - start)
+    modules = _by_size({name.partition(".")[0] for name in TYPES})
+    job = _Job(modules, chosen, _n_cores() if n_jobs == -1 else n_jobs)
+    progress = Progress(verbose, stream)
+    progress.stage("compiling the kernels", len(modules))
+    # Where the compiler is switched off, kernels are plain functions.
+    if all(hasattr(kernel, "compile") for kernel in found.values()):
+        with progress:
+            job.run(progress.update)
+    taken = time.perf_counter() - start
+    return Warmup(len(found), len(job.compiled), untyped(list(found)), taken, job.n_processes)
 
 
-def missed(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the public kernels that were never called in this process.
-
-    A kernel that another one of its file calls is compiled into that, and counts as called.
-    """
-    inside = {
-        f"{name.partition('.')[0]}.{called}"
-        for name, kernel in found.items()
-        for called in getattr(kernel, "py_func", kernel).__code__.co_names
-    }
-    return tuple(
-        name
-        for name, kernel in found.items()
-        if not getattr(kernel, "signatures", True)
-        and not name.partition(".")[2].startswith("_")
-        and name not in inside | NOT_BY_ESTIMATORS
-    )
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def kernels() -> dict[str, Any]:
-    """Return every kernel by ``module.name``: whatever the modules of the kernels define."""
+def _by_size(modules: set[str]) -> list[str]:
+    """Return modules of kernels, those of the longest source first: they compile the longest."""
+    files = {name: import_module(f"fastbcd_kernels.{name}").__file__ for name in sorted(modules)}
+    return sorted(files, key=lambda name: -Path(files[name] or "").stat().st_size)
+
+
+class _Job:
+    """Modules of kernels that are compiled by this process and, if there is work, by helpers."""
+
+    def __init__(self, modules: list[str], dtypes: list[str], n_jobs: int) -> None:
+        self.dtypes = dtypes
+        self.compiled: list[str] = []
+        self._waiting = deque(modules)
+        self._n_done = 0
+        self._n_jobs = min(n_jobs, len(modules))
+        self._busy: set[int] = set()
+        self._helpers: list[subprocess.Popen[str]] = []
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._show: Callable[[int, str], None] = lambda *_: None
+
+    @property
+    def n_processes(self) -> int:
+        """How many processes compiled: this one, and the helpers that were given something."""
+        return 1 + len(self._busy)
+
+    def run(self, show: Callable[[int, str], None]) -> None:
+        """Compile everything; what a helper fails to do is done here."""
+        import fastbcd_kernels
+
+        self._show = show
+        hooks = list(fastbcd_kernels.before_compiling)
+        # The notice that all this takes a while is for those who did not ask for it.
+        fastbcd_kernels.before_compiling[:] = [self._compiling]
+        try:
+            while self._waiting or self._threads:
+                while (module := self._next()) is not None:
+                    compile_module(module, self.dtypes)
+                    self._done()
+                while self._threads:
+                    self._threads.pop().join()
+        finally:
+            fastbcd_kernels.before_compiling[:] = hooks
+            for helper in self._helpers:
+                helper.kill()
+            for thread in self._threads:
+                thread.join()
+
+    def _compiling(self, name: str) -> None:
+        """Note that this process compiles; the first time, helpers are worth their start."""
+        self.compiled.append(name)
+        while len(self._threads) < self._n_jobs - 1 and len(self.compiled) == 1:
+            self._threads.append(threading.Thread(target=self._help, daemon=True))
+            self._threads[-1].start()
+
+    def _next(self) -> str | None:
+        try:
+            module = self._waiting.popleft()
+        except IndexError:
+            return None
+        with self._lock:
+            self._show(self._n_done, module)
+        return module
+
+    def _done(self, by_helper: list[str] | None = None) -> None:
+        with self._lock:
+            if by_helper is not None:
+                self.compiled += by_helper
+                self._busy.add(threading.get_ident())
+            self._n_done += 1
+            self._show(self._n_done, "")
+
+    def _help(self) -> None:
+        """Have another process compile, one module after another, as long as it answers."""
+        module = None
+        command = [sys.executable, "-c", HELPER, json.dumps(sys.path)]
+        pipe = subprocess.PIPE
+        try:
+            with subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+            ) as helper:
+                self._helpers.append(helper)
+                assert helper.stdin
+                assert helper.stdout
+                # No module waits for the start of an interpreter.
+                ready = helper.stdout.readline() == READY
+                while ready and (module := self._next()) is not None:
+                    print(json.dumps([module, self.dtypes]), file=helper.stdin, flush=True)
+                    self._done(json.loads(helper.stdout.readline()))
+        except (OSError, ValueError, TypeError):  # no executable, or it died
+            if module is not None:
+                self._waiting.appendleft(module)
+
+
+def serve() -> None:
+    """Compile what the lines of the standard input ask for, and answer what was compiled."""
     import fastbcd_kernels
 
-    found = {}
-    for module in iter_modules(fastbcd_kernels.__path__):
-        name = f"fastbcd_kernels.{module.name}"
-        for key, value in vars(import_module(name)).items():
-            function = getattr(value, "py_func", value)
-            ours = callable(value) and getattr(function, "__module__", "") == name
-            if ours and not isinstance(value, type):
-                found[f"{module.name}.{key}"] = value
-    return found
-
-
-def _recipes(dtype: np.dtype[Any]) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield what to run, with a name: together it reaches every kernel for data of ``dtype``."""
-    from scipy.sparse import csr_array
-
-    from fastbcd.activations import ACTIVATIONS
-    from fastbcd.estimators import BCDClassifier, BCDRegressor
-    from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
-    from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
-
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((60, 8)).astype(dtype)
-    three = (x[:, 0] > 0.4).astype(int) + (x[:, 1] > 0)
-    labels = (x[:, :3] > 0).astype(int)
-    weight = rng.uniform(0.5, 1.5, len(x))
-    pixels = rng.standard_normal((60, 16)).astype(dtype)
-    convolutions = (Conv2D(3, 2, padding=1), MaxPool2D(2), AveragePool2D(2), Conv2D(3, 1), 8)
-    unwritable = x.copy()
-    unwritable.flags.writeable = False
-    with tempfile.TemporaryFile() as file:
-        mapped = np.memmap(file, dtype, "w+", shape=x.shape)
-        mapped[:] = x
-    schemes = (
-        Prune(sparsity=0.5),
-        Prune(density=0.5, structure="neuron"),
-        Prune(structure="2:4"),
-        LowRank(rank=2),
-        TensorTrain(rank=2),
-        Quantize(bits=2),
-        Quantize(bits=2, per="column"),
-        Quantize(bits=3, method="uniform"),
-        Quantize(method="ternary", per="column"),
-        Prune(sparsity=0.5) + Quantize(bits=2),
-    )
-
-    fit = partial(_fit, x=x)
-    for solver in ("full", "minibatch"):
-        classify = partial(fit, BCDClassifier, three, solver=solver)
-        for name in ACTIVATIONS:
-            yield f"{solver}, {name}", partial(classify, activation=name)
-        for loss in ("squared", "hinge"):
-            yield f"{solver}, {loss}", partial(classify, loss=loss)
-        for scheme in schemes:
-            yield f"{solver}, {scheme!r}", partial(classify, scheme=scheme)
-        yield f"{solver}, weights", partial(classify, weight=weight)
-        yield f"{solver}, read-only", partial(classify, x=unwritable)
-        yield f"{solver}, sparse", partial(classify, x=csr_array(x))
-        yield f"{solver}, memory map", partial(classify, x=mapped)
-        yield f"{solver}, labels", partial(fit, BCDClassifier, labels, solver=solver)
-        yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
-        images = partial(_fit, x=pixels, hidden=convolutions, input_shape=(4, 4))
-        yield f"{solver}, images", partial(images, BCDClassifier, three, solver=solver)
-        yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
-    yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
-    stream = BCDClassifier((8, 8), random_state=0)
-    yield "stream", partial(stream.partial_fit, x, three, classes=[0, 1, 2])
-    for scheme in schemes:
-        yield f"compress, {scheme!r}", partial(_compress, stream, x, three, scheme=scheme)
-    # Wide and sparse enough for products of the non-zeros alone.
-    wide = BCDClassifier((48, 48), random_state=0)
-    yield "stream, wide", partial(wide.partial_fit, x, three, classes=[0, 1, 2])
-    yield "compress, sparse", partial(_compress, wide, x, three, scheme=Prune(sparsity=0.85))
-    many = Quantize(bits=16, method="uniform")  # too many levels for the exact grid
-    yield "many levels", partial(many.project, np.ascontiguousarray(x[:8]))
-    yield "compress, budget", partial(_compress, stream, x, None, ratio=1.5)
-
-
-def _fit(
-    kind: Any, y: Any, x: Any, weight: Any = None, hidden: Any = (8, 8), **options: Any
-) -> None:
-    """Fit and predict. 15 epochs are enough for mini-batches to fix the form of their copies."""
-    max_iter = 15 if options.get("solver") == "minibatch" else 3
-    model = kind(hidden, max_iter=max_iter, random_state=0, **options)
-    model.fit(x, y, weight).predict(x)
-    _predict_one(model, x)
-
-
-def _compress(model: Any, x: Any, y: Any, **budget: Any) -> None:
-    small = model.compress(x, y, epochs=2, **budget)
-    small.predict(x)
-    _predict_one(small, x)
-
-
-def _predict_one(model: Any, x: Any) -> None:
-    """Predict one row: it has kernels of its own, some of them for rows of many zeros."""
-    model.predict(x[:1])
-    model.predict(0 * x[:1])
+    channel, sys.stdout = sys.stdout, sys.stderr
+    channel.write(READY)
+    channel.flush()
+    for line in sys.stdin:
+        compiled: list[str] = []
+        fastbcd_kernels.before_compiling[:] = [compiled.append]
+        compile_module(*json.loads(line))
+        channel.write(json.dumps(compiled) + "\n")
+        channel.flush()

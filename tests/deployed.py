@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
+from fastbcd._architecture import Architecture, check_layers
 from fastbcd._network import Layer, Network
 from fastbcd._report import report
 from fastbcd.estimators import BCDClassifier, BCDRegressor
@@ -17,6 +20,7 @@ from fastbcd.formats import (
     SumMatrix,
     TensorTrainMatrix,
 )
+from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
 
 N_IN, HIDDEN = 24, 18
 
@@ -159,3 +163,91 @@ def regressor(first=None, n_out=1, activation="relu", flat=True, **params):
 
 def rows(n=64, dtype=np.float32, n_in=N_IN, seed=1):
     return np.random.default_rng(seed).standard_normal((n, n_in)).astype(dtype)
+
+
+SHAPE = (9, 8, 2)
+"""Of the images that the networks of :func:`image_networks` see."""
+
+ARCHITECTURES = {
+    "one": (Conv2D(6, 3),),
+    "a single channel out": (Conv2D(1, 2), 4),
+    "padded": (Conv2D(5, (3, 2), padding=(2, 1)), 6),
+    "same": (Conv2D(5, 3, padding="same"), MaxPool2D((2, 1)), 6),
+    "strided": (Conv2D(5, (2, 3), stride=(2, 3)), 6),
+    "padded, strided": (Conv2D(5, 3, stride=(3, 2), padding=(1, 2)), Conv2D(4, 2, padding=1)),
+    "maxima that lose pixels": (Conv2D(5, 2), MaxPool2D(3), 6),
+    "means that lose pixels": (AveragePool2D((2, 3)), Conv2D(5, 2, padding=1), 6),
+    "means first and last": (AveragePool2D((2, 1)), Conv2D(5, 3), AveragePool2D(2)),
+    "means, then dense": (AveragePool2D(4), 6),
+    "both": (Conv2D(5, 2), MaxPool2D((1, 2)), AveragePool2D((3, 1)), Conv2D(4, 2), MaxPool2D(1)),
+    "all of the image": (Conv2D(5, SHAPE[:2]), Conv2D(4, 1), 6),
+}
+
+
+def image_network(hidden, weight_of=None, dtype=np.float32, activation="relu", n_out=3, seed=0):
+    """Return a network with random weights; ``weight_of(rng, shape, dtype)`` makes matrices."""
+    rng = np.random.default_rng(seed)
+    layout = Architecture.of(check_layers(hidden), int(np.prod(SHAPE)), n_out, SHAPE)
+    layers = []
+    for shape, view, pool in zip(layout.shapes, layout.views, layout.pools, strict=True):
+        matrix = DenseMatrix(weight(rng, shape).astype(dtype))
+        if weight_of is not None and len(layers) < len(layout.shapes) - 1:
+            matrix = weight_of(rng, shape, dtype)
+        intercept = (rng.standard_normal(shape[1]) / 2).astype(dtype)
+        layers.append(Layer(matrix, intercept, activation, view, pool))
+    layers[-1] = dataclasses.replace(layers[-1], activation="identity")
+    return Network(layers)
+
+
+def image_classifier(hidden, weight_of=None, **options):
+    """Return a fitted classifier of images."""
+    clf = fitted(BCDClassifier(), image_network(hidden, weight_of, **options))
+    clf.set_params(hidden_layer_sizes=hidden, input_shape=SHAPE)
+    clf.n_features_in_ = int(np.prod(SHAPE))
+    clf.classes_ = np.arange(clf.network_.layers[-1].weight.shape[1])
+    return clf
+
+
+def image_weights():
+    """Return makers of matrices of every format, for :func:`image_network`."""
+
+    def low_rank(rng, shape, dtype):
+        left, right = rng.standard_normal((shape[0], 2)), rng.standard_normal((2, shape[1]))
+        return LowRankMatrix((left / np.sqrt(2 * shape[0])).astype(dtype), right.astype(dtype))
+
+    def train(rng, shape, dtype):
+        modes = (shape[0], shape[1])
+        if shape[0] % 2 == 0:
+            modes = (shape[0] // 2, 2, shape[1])
+        ranks = (1, *(2 for _ in modes[1:]), 1)
+        cores = [
+            (rng.standard_normal((ranks[k], mode, ranks[k + 1])) / 2).astype(dtype)
+            for k, mode in enumerate(modes)
+        ]
+        return TensorTrainMatrix(cores, shape)
+
+    def of_codes(rng, shape, dtype):
+        return codebook(rng, shape, dtype, 5, scaled=True)
+
+    def of_coded_non_zeros(rng, shape, dtype):
+        return codebook_sparse(rng, shape, dtype, 7, 0.4, scaled=True)
+
+    def sparse_parts(rng, shape, dtype):
+        return sparse(rng, shape, dtype, 0.4)
+
+    def total(rng, shape, dtype):
+        makers = (low_rank, of_coded_non_zeros, of_codes, sparse_parts)
+        return SumMatrix([make(rng, shape, dtype) for make in makers])
+
+    return {
+        "sparse": sparse_parts,
+        "low rank": low_rank,
+        "train": train,
+        "codebook": of_codes,
+        "codebook sparse": of_coded_non_zeros,
+        "sum": total,
+    }
+
+
+def images(n=40, dtype=np.float32, seed=1):
+    return rows(n, dtype, int(np.prod(SHAPE)), seed)

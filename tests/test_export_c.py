@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference_int8
+from deployed import ARCHITECTURES, image_classifier, image_weights, images
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -38,6 +39,7 @@ from fastbcd.formats import (
     TensorTrainMatrix,
 )
 from fastbcd.importing import Source
+from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.schemes import Prune, Quantize, TensorTrain
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
@@ -494,6 +496,70 @@ def test_int8_keeps_a_codebook_and_needs_a_quarter_of_the_floats(tmp_path):
     coded = affine_layers(network(codebook, "relu"), cores=False, allow_dense=False)
     for layer in quantise(coded, inputs().astype(np.float64)).layers:
         assert np.unique(layer.parts[0][0].weight).size <= 16
+
+
+# Images
+
+
+def outputs_of_images(networks, folder, x):
+    for net, outputs in outputs_of_all([clf.network_ for clf in networks], folder, x):
+        expected = net.forward(x.astype(net.layers[0].weight.dtype))
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@needs_gcc
+def test_convolutions_and_poolings_compute_what_python_computes(tmp_path):
+    networks = [
+        image_classifier(hidden, dtype=dtype)
+        for hidden in ARCHITECTURES.values()
+        for dtype in (np.float32, np.float64)
+    ]
+    outputs_of_images(networks, tmp_path, images(300))
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", ["both", "padded, strided", "maxima that lose pixels"])
+def test_convolutions_of_every_format_compute_what_python_computes(name, tmp_path):
+    networks = [
+        image_classifier(ARCHITECTURES[name], weight, dtype=np.float64, activation=activation)
+        for weight in image_weights().values()
+        for activation in ("leaky_relu", "tanh")
+    ]
+    outputs_of_images(networks, tmp_path, images(200))
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_images_are_classified_as_python_does_and_the_sanitizers_find_nothing(name, tmp_path):
+    clf = image_classifier(ARCHITECTURES[name], image_weights()["sum"], dtype=np.float64)
+    flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    compare(clf, tmp_path, "classes", images(100), flags=[*STRICT, *flags])
+
+
+@needs_gxx
+def test_the_header_of_images_is_also_cpp(tmp_path):
+    to_c(image_classifier(ARCHITECTURES["both"], image_weights()["sum"]), tmp_path / "net.h")
+    build(tmp_path, DRIVER.replace("PREDICT", PREDICT["classes"]), STRICT, "g++", "-std=c++98")
+
+
+def test_weights_of_convolutions_stay_compressed_and_few_numbers_are_kept(tmp_path):
+    to_c(image_classifier((Conv2D(20, 3), MaxPool2D(2))), tmp_path / "net.h")
+    dense = macro(tmp_path, "TABLE_BYTES")
+    to_c(
+        image_classifier((Conv2D(20, 3), MaxPool2D(2)), image_weights()["codebook"]),
+        tmp_path / "net.h",
+    )
+    # 360 weights: 4 bytes each, or 3 bits, 5 levels and 20 scales.
+    assert dense - macro(tmp_path, "TABLE_BYTES") == 1440 - (360 * 3 / 8 + 3 + 20 + 80)
+    # A row of 6 pixels, the maxima of 3 x 3 windows, and outputs.
+    assert macro(tmp_path, "RAM_BYTES") == 4 * 20 * (6 + 9) + 4 * 3
+
+
+def test_integers_for_images_are_refused_with_a_way_out(tmp_path):
+    clf = image_classifier(ARCHITECTURES["means, then dense"])
+    with pytest.raises(ValueError, match=r'layer 0, which is a convolution.*arithmetic="float"'):
+        to_c(clf, tmp_path / "net.h", arithmetic="int8", X=images())
+    assert not list(tmp_path.iterdir())
 
 
 # What compilers and users see

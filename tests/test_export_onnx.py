@@ -7,7 +7,16 @@ import warnings
 
 import numpy as np
 import pytest
-from deployed import classifier, matrices, regressor, rows
+from deployed import (
+    ARCHITECTURES,
+    classifier,
+    image_classifier,
+    image_weights,
+    images,
+    matrices,
+    regressor,
+    rows,
+)
 from sklearn.datasets import make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -155,6 +164,62 @@ def test_a_sparse_net_on_a_codebook_is_small():
     assert size < 0.08 * 4 * 784 * 300
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_convolutions_and_poolings(name, dtype):
+    check_classifier(image_classifier(ARCHITECTURES[name], dtype=dtype), images(dtype=dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["leaky_relu", "hard_tanh", "tanh", "identity"])
+def test_convolutions_with_other_activations(activation, dtype):
+    # All activations rise, so a maximum after them is one before them; negative ones matter.
+    clf = image_classifier(ARCHITECTURES["both"], dtype=dtype, activation=activation)
+    check_classifier(clf, 3 * images(dtype=dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", image_weights())
+def test_convolutions_stay_compressed_in_the_file_and_are_decoded_once(name, dtype, tmp_path):
+    clf = image_classifier(ARCHITECTURES["both"], image_weights()[name], dtype=dtype)
+    check_classifier(clf, images(dtype=dtype), dtype)
+    dense = [layer.weight.to_dense() for layer in clf.network_.layers[:-1]]
+    model = clf.to_onnx()
+    stored = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    assert not any(s.size == d.size and s.dtype == d.dtype for s in stored for d in dense)
+    run(model, images(dtype=dtype), tmp_path / "optimised.onnx")
+    used = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    assert not used & {"Cast", "CumSum", "ScatterElements", "Div", "Mod", "Where"}
+
+
+def test_low_rank_convolutions_are_two_thin_ones():
+    clf = image_classifier(ARCHITECTURES["strided"], image_weights()["low rank"])
+    convolutions = [node for node in clf.to_onnx().graph.node if node.op_type == "Conv"]
+    kernels = [
+        list(attribute.ints)
+        for node in convolutions
+        for attribute in node.attribute
+        if attribute.name == "kernel_shape"
+    ]
+    assert kernels == [[2, 3], [1, 1]]
+
+
+def test_images_are_turned_around_once():
+    ops = [node.op_type for node in image_classifier(ARCHITECTURES["both"]).to_onnx().graph.node]
+    between = ops[ops.index("AveragePool") : len(ops) - ops[::-1].index("Conv")]
+    assert ops.count("Conv") == 2
+    assert between.count("Transpose") == 1  # of the weights
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_convolutions_with_old_and_new_operators(opset, dtype):
+    clf = image_classifier(ARCHITECTURES["both"], dtype=dtype)
+    x = images(dtype=dtype)
+    found = run(clf.to_onnx(target_opset=opset), x)["probabilities"]
+    np.testing.assert_allclose(found, clf.predict_proba(x), **tolerance(dtype))
+
+
 def test_other_objects_are_refused():
     with pytest.raises(TypeError, match="not StandardScaler"):
         to_onnx(StandardScaler())
@@ -201,6 +266,14 @@ def test_a_pipeline_in_double_precision(problem):
     pipe.fit(X, y.astype(int))
     found = run(skl(to_onnx, pipe), X)
     np.testing.assert_allclose(found["probabilities"], pipe.predict_proba(X), atol=1e-11)
+
+
+def test_a_pipeline_of_convolutions():
+    clf = image_classifier(ARCHITECTURES["same"])
+    x = 2 * images() + 1
+    pipe = make_pipeline(StandardScaler().fit(x), clf)
+    found = run(skl(to_onnx, pipe), x)
+    np.testing.assert_allclose(found["probabilities"], pipe.predict_proba(x), atol=1e-5)
 
 
 def test_skl2onnx_converts_once_registered(problem):

@@ -14,7 +14,8 @@ import pytest
 from fastbcd._network import Layer, Network
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import DenseMatrix, SparseMatrix, _products, _sparse_format
-from fastbcd.formats._products import FactorProduct, SparseProduct, SumProduct, Workspace
+from fastbcd.formats._chain import Workspace
+from fastbcd.formats._products import FactorProduct, SparseProduct, SumProduct
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd_kernels import sparse_product as kernel
 
@@ -197,6 +198,74 @@ def test_a_row_with_few_zeros_is_left_to_the_dense_product():
         product.row(x, bias, 1.0, out, space)
         np.testing.assert_allclose(out, x @ made.to_dense(), rtol=1e-4, atol=1e-5)
         assert ("_dense_product" in vars(made)) == (n_zeros < 30)
+
+
+def layers_of(*weights, bias=0.1, activation="relu"):
+    return Network(
+        [
+            Layer(weight, np.full(weight.shape[1], bias, weight.dtype), activation)
+            for weight in weights
+        ]
+    )
+
+
+def sparse_of(rng, shape, density):
+    return SparseMatrix.from_dense(rng.normal(size=shape) * (rng.random(shape) < density))
+
+
+def test_small_and_sparse_layers_are_one_call_for_a_row_and_large_dense_ones_are_not_copied():
+    rng = np.random.default_rng(0)
+    large = DenseMatrix(rng.normal(size=(300, 300)))
+    small = DenseMatrix(rng.normal(size=(300, 10)))
+    sparse = sparse_of(rng, (300, 300), 0.02)
+    x = rng.normal(size=(1, 300)) * (rng.random(300) < 0.3)
+    for weights, n_calls in (
+        ((sparse, sparse, small), 1),
+        ((large, sparse, small), 2),
+        ((sparse, large, small), 3),
+    ):
+        network = layers_of(*weights)
+        out = network.forward(x)
+        arrays = [(w.to_dense(), np.full(w.shape[1], 0.1), "relu") for w in weights]
+        np.testing.assert_allclose(out, slow_forward(arrays, x), rtol=1e-10, atol=1e-10)
+        stages = network._forward._single
+        assert len(stages) == n_calls
+        values = [stage.run._arrays[2] for stage in stages]
+        shared = sum(np.shares_memory(one, large.weight) for one in values)
+        assert shared == (large in weights)
+
+
+@pytest.mark.parametrize("bias", [0.1, 5.0])
+def test_a_layer_in_the_middle_may_be_left_to_the_dense_product(bias):
+    rng = np.random.default_rng(1)
+    weights = [sparse_of(rng, shape, 0.33) for shape in ((60, 80), (80, 70), (70, 5))]
+    network = layers_of(*weights, bias=bias)
+    x = rng.normal(size=(1, 60)) * (rng.random(60) < 0.5)
+    arrays = [(w.to_dense(), np.full(w.shape[1], bias), "relu") for w in weights]
+    out = network.forward(x)
+    np.testing.assert_allclose(out, slow_forward(arrays, x), rtol=1e-10, atol=1e-10)
+    # With large biases all units are active.
+    assert ("_dense_product" in vars(weights[1])) == (bias == 5.0)
+
+
+@each_scheme
+@pytest.mark.parametrize("n", [1, 70])
+def test_inputs_that_cannot_be_written_are_taken(scheme, n):
+    network, arrays = network_of(scheme)
+    x = rows_of(n)
+    x.flags.writeable = False
+    np.testing.assert_allclose(network.forward(x), slow_forward(arrays, x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["relu", "identity", "leaky_relu"])
+def test_what_is_not_finite_passes_a_row(activation):
+    values = np.array([np.nan, np.inf, -np.inf, 2.0, -2.0])
+    for value in values:
+        x = np.array([[value]])
+        sparse = SparseMatrix.from_dense(np.ones((1, 1)))
+        for weight in (DenseMatrix(np.ones((1, 1))), sparse):
+            out = layers_of(weight, bias=0.0, activation=activation).forward(x)
+            np.testing.assert_array_equal(out, ALL_ACTIVATIONS[activation].value(x.copy()))
 
 
 def test_a_matrix_of_zeros_gives_the_bias():

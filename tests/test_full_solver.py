@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from sklearn.datasets import load_digits
 
-from fastbcd import _linalg
+from fastbcd import BCDClassifier, _linalg
 from fastbcd._objective import (
     Penalties,
     Problem,
@@ -319,13 +319,13 @@ def test_no_sweep_raises_the_objective_of_its_own_penalties_while_they_grow(name
     for seed in range(20):
         start = random_problem(seed, loss, SCHEMES[name])
         ramp = TauRamp(0.1, 1.0, 6, relative=True)
-        state = sweep(*start, 15, ramp=ramp, growth=Growth(0.1, 0.01, 8))
+        state = sweep(*start, 15, ramp=ramp, growth=Growth(0.1, 8))
         record = state.record
         assert np.all(record.decreases >= -1e-11 * record.objective[0]), seed
         assert state.settled
         first, last = record.penalties[0], record.penalties[-1]
         given = start[0].penalties
-        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1, 0.1, 0.01))
+        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1,) * 3)
         assert (last.rho, last.gamma, last.alpha) == (given.rho, given.gamma, given.alpha)
         assert record.penalties[-1].tau == record.penalties[9].tau
 
@@ -363,14 +363,31 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
     weights = orthogonal(widths, np.random.RandomState(0))
     scores = []
     for ramp, growth in (
-        (TauRamp(50.0, 500.0, 30), None),
-        (TauRamp(0.1, 1.0, 30, relative=True), Growth(0.1, 0.01, 15)),
+        (TauRamp(50.0, 500.0, 100), None),
+        (TauRamp(0.1, 500.0, 100, relative=True), Growth(1.0, 15)),
     ):
         solver = FullSolver(ramp, growth=growth)
         state = solver.init(problem, weights, [np.zeros(w.shape[1]) for w in weights])
-        for _ in range(30):
+        for _ in range(40):
             solver.step(problem, state)
         outputs = solver.network(problem, state).forward(x)
         scores.append(np.mean(outputs.argmax(axis=1) == y))
     assert scores[0] < 0.2  # a tau that does not know how small the activations are
     assert scores[1] > 0.6
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_estimator_starts_from_balanced_penalties_unless_it_is_not_accelerated():
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:80], y[:80]
+    fit = {"solver": "full", "rho": 0.5, "gamma": 20.0, "max_iter": 12, "random_state": 0}
+    quick = BCDClassifier((8,), **fit).fit(x, y).convergence_.penalties
+    assert [(p.rho, p.gamma, p.alpha) for p in quick[:4]] == [(1.0, 1.0, 1.0)] * 4
+    assert (quick[-1].rho, quick[-1].gamma) == (0.5, 20.0)
+    plain = BCDClassifier((8,), accelerate=False, **fit).fit(x, y).convergence_.penalties
+    assert {(p.rho, p.gamma, p.alpha) for p in plain} == {(0.5, 20.0, 1.0)}
+    fixed = BCDClassifier((8,), scheme=Prune(sparsity=0.5), tau=3.0, **fit).fit(x, y)
+    assert {p.tau for p in fixed.convergence_.penalties} == {(3.0, 3.0)}
+    grown = BCDClassifier((8,), scheme=Prune(sparsity=0.5), **fit).fit(x, y).convergence_
+    assert grown.penalties[-1].tau == (0.5 * 80, 0.5 * 80)
+    assert grown.n_rises == 0

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbcd import BCDClassifier, BCDRegressor, importing
+from fastbcd import BCDClassifier, BCDRegressor, importing, storage
 from fastbcd.compression import compress
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
@@ -275,7 +275,7 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
 
     def interrupt(job, schemes):
         calls.append(1)
-        if len(calls) > 2:
+        if len(calls) > 3:
             raise KeyboardInterrupt
         return original(job, schemes)
 
@@ -283,7 +283,7 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
     options = {"max_score_drop": 0.05, "epochs": 2, "random_state": 0}
     with pytest.warns(ConvergenceWarning, match="best network until then is returned, of [0-9,]+"):
         small = compress(mlp, X, y, **options)
-    assert len(calls) == 3
+    assert len(calls) == 4
     assert small.score(X, y) > 0.8
     assert any("interrupted" in note for note in small.compression_report_.warnings)
     with pytest.raises(KeyboardInterrupt):
@@ -379,6 +379,55 @@ def test_report(digits, mlp):
     assert "&lt;" not in page
     assert report.layers[0].output_error > 0
     assert report.total.dense_bytes == sum(w.nbytes for w in (*mlp.coefs_, *mlp.intercepts_))
+    stored = storage.to_bytes(small)
+    streams = report.total.file_bytes
+    assert streams == sum(row.file_bytes for row in report.layers)
+    assert storage.encoded_size(small.layers_[0]) < report.layers[0].file_bytes
+    assert streams < len(stored) < streams + 2500
+
+
+def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
+    from fastbcd._compress import job
+
+    X, y = digits
+    options = {"scheme": Prune(sparsity=0.8), "epochs": 1, "random_state": 0}
+    better = compress(mlp, X, y, **options)
+    assert not any("nothing better" in note for note in better.compression_report_.warnings)
+    monkeypatch.setattr(job, "refine", lambda network, *args, **kwargs: network)
+    same = compress(mlp, X, y, **options)
+    assert any("nothing better" in note for note in same.compression_report_.warnings)
+    alone = compress(mlp, X, y, **(options | {"epochs": 0}))
+    assert not any("nothing better" in note for note in alone.compression_report_.warnings)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        # Neurons die, but what is asked for may not be exceeded.
+        (lambda asked: asked // 2, 98),
+        # Indices of two bytes from a size on: nothing lies between 50 and 130.
+        (lambda asked: asked // 2 if asked <= 120 else asked + 10, 60),
+        # More than was asked for.
+        (lambda asked: asked + 5, 100),
+    ],
+)
+def test_bytes_that_are_left_over_are_spent(made, expected):
+    from types import SimpleNamespace
+
+    from fastbcd._compress.sizes import Sizes
+
+    class Tried(Sizes):
+        def __init__(self):
+            self.sizes = []
+
+        def spending(self, n_bytes):
+            self.sizes.append(made(n_bytes))
+            return SimpleNamespace(network=SimpleNamespace(n_bytes=self.sizes[-1]))
+
+    tried = Tried()
+    found = tried.one_shot(100, fills=8).network.n_bytes
+    assert found == max(size for size in tried.sizes if size <= 100)
+    assert abs(found - expected) <= 5
 
 
 # ------------------------------------------------------------------ bad input

@@ -128,7 +128,7 @@ def test_the_key_is_the_kth_largest_magnitude_and_its_neighbours_are_counted(dty
     values = data.draw(st.lists(st.sampled_from(SPECIAL[dtype]), min_size=1, max_size=30))
     x = np.array(values, dtype)
     k = data.draw(st.integers(1, x.size))
-    key, above, equal = top_k.kth_largest_key(x, x.view(word), n_bits, k)
+    key, above, equal = top_k.kth_largest_key(x.view(word), n_bits, k)
     magnitude = np.sort(np.abs(x))[::-1]
     kth = magnitude[k - 1]
     assert np.array([key]).astype(word).view(dtype)[0] == kth

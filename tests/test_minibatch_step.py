@@ -15,6 +15,7 @@ from fastbcd.solvers.minibatch import _products as products
 from fastbcd.solvers.minibatch._rows import Rows
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
 from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
 
 EXACT = Settings(noise=0.0, momentum=0.5, weight_decay=0.01, smoothing=0.1)
 
@@ -148,19 +149,21 @@ def test_updates():
     w_new = 0.9 * w + 0.2 * m_new
     c_new = c + (w_new - w) * support
     w2, m2, w3, m3 = w.copy(), m.copy(), w.copy(), m.copy()
-    assert_allclose(kernel.momentum_update(w2, m2, s, 0.2, 0.5, 0.9), np.sum(w_new**2))
-    square = kernel.momentum_update_copy(w3, c, m3, s, support, 0.2, 0.5, 0.9)
+    nothing, nowhere = w2[:0], np.empty((0, 0), bool)
+    square = minibatch_weights.momentum_update(w2, nothing, m2, s, nowhere, 0.2, 0.5, 0.9)
+    assert_allclose(square, np.sum(w_new**2))
+    square = minibatch_weights.momentum_update(w3, c, m3, s, support, 0.2, 0.5, 0.9)
     assert_allclose(square, np.sum(w_new**2))
     for found, wanted in ((w2, w_new), (w3, w_new), (m2, m_new), (m3, m_new), (c, c_new)):
         assert_allclose(found, wanted)
     scale = rng.random(5) + 0.5
     masked = np.where(support, s, 0)
-    square = kernel.scale_on_support(s, scale, support)
+    square = minibatch_weights.scale_on_support(s, scale, support)
     assert_allclose(s, scale[:, None] * masked)
     assert_allclose(square, np.sum(s**2 / scale[:, None]))
-    assert_allclose(kernel.squared_norm_by_row(w, scale), np.sum(w**2 / scale[:, None]))
+    assert_allclose(minibatch_weights.squared_norm_by_row(w, scale), np.sum(w**2 / scale[:, None]))
     mean = w.ravel().copy()
-    kernel.average(mean, m.ravel(), 0.25)
+    minibatch_weights.average(mean, m.ravel(), 0.25)
     assert_allclose(mean, (0.75 * w + 0.25 * m).ravel())
 
 

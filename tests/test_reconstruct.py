@@ -8,7 +8,7 @@ import pytest
 from fastbcd._network import Layer, Network
 from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.formats import DenseMatrix, SparseMatrix
-from fastbcd.schemes import LowRank, Prune, TensorTrain
+from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes import _support as support
 from fastbcd.schemes._base import Level
 from fastbcd.schemes._metric import Metric
@@ -175,6 +175,41 @@ def test_prune_curve_counts_bytes_exactly_and_falls(rng):
     for level in levels[:: len(levels) // 4]:
         stored = level.scheme.project_in_metric(weight, metric, np.dtype(np.float32))
         assert stored.n_bits // 8 == level.n_bytes
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Quantize(bits=2),
+        Quantize(bits=2, per="column"),
+        Quantize(bits=3, method="uniform"),
+        Prune(density=0.5) + Quantize(bits=2),
+    ],
+    ids=str,
+)
+def test_huge_weights_of_nearly_dead_inputs_do_not_spoil_a_codebook(rng, scheme):
+    d, m = 40, 12
+    variance = np.ones(d)
+    variance[:2] = 1e-6
+    metric = Metric.of(np.diag(variance), 1e-3, None, m)
+    weight = rng.standard_normal((d, m))
+    weight[:2] = 0
+    total = metric.error(weight)
+    usual = metric.error(
+        scheme.project_in_metric(weight, metric, np.dtype(float)).to_dense() - weight
+    )
+    weight[:2] = [[60.0], [-40.0]]
+    error = metric.error(
+        scheme.project_in_metric(weight, metric, np.dtype(float)).to_dense() - weight
+    )
+    lost = metric.error(np.where(np.arange(d)[:, None] < 2, weight, 0))
+    assert error < usual + 2 * lost + 0.05 * total
+    seen = metric.seen(weight)
+    np.testing.assert_array_equal(seen[2:], weight[2:])
+    assert np.abs(seen[:2]).max() < 2
+    # The same entries on inputs that vary are no artefact.
+    alive = Metric.of(np.eye(d), 1e-3, None, m)
+    np.testing.assert_array_equal(alive.seen(weight), weight)
 
 
 @pytest.mark.parametrize("shape", [(16, 12), (24, 30)])

@@ -14,6 +14,7 @@ from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, ref
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
 from fastbcd_kernels import masked_refit, sparse_batch
@@ -200,6 +201,72 @@ def test_a_support_that_is_good_stays(rng):
     noise = 0.01 * rng.standard_normal((800, 1)).astype(np.float32)
     block.move_support(x, noise, Moments.of(x, noise[:, :0]), 1.0)
     np.testing.assert_array_equal(block.weight(), weight)
+
+
+def test_labels_count_where_the_dense_network_errs_and_rows_are_many(rng):
+    def alpha(n, n_wrong, labels=True, classify=True, **given):
+        dense = np.zeros((n, 2))
+        dense[:, 0] = 1
+        truth = np.zeros((n, 2))
+        truth[:, 0] = 1
+        truth[:n_wrong] = [0, 1]
+        return Targets(dense, truth if labels else None, classify, **given).alpha
+
+    assert alpha(20_000, 0) == 0.9
+    assert alpha(20_000, 40) == pytest.approx(0.5)
+    assert alpha(20_000, 20_000) == 0.1
+    assert alpha(1000, 500) == pytest.approx(0.9)
+    assert alpha(1000, 500, labels=False) == 1
+    assert alpha(1000, 500, trust=0.2) == 0.2
+    assert alpha(1000, 500, classify=False) == 0.3
+
+
+class Losses(Targets):
+    """Targets whose losses are those of a list."""
+
+    def loss(self, u, rows):
+        return u
+
+
+class Stub:
+    """A network whose loss is known."""
+
+    def __init__(self, loss):
+        self._loss = loss
+
+    def forward(self, x):
+        return self._loss
+
+
+def test_the_judge_goes_back_to_the_least_loss(rng):
+    x, rows = np.zeros((2, 1)), np.arange(2)
+    nets = {loss: Stub(loss) for loss in (1.0, 0.8, 1.1, 1.3, 0.9)}
+    labelled = Judge(Losses(x, x, False, trust=0.0), x, rows, nets[1.0])
+    for loss in (0.8, 1.1):
+        assert not labelled.diverged(labelled.see(nets[loss]))
+        assert labelled.best is nets[loss]
+    assert labelled.diverged(labelled.see(nets[1.3]))
+    assert labelled.best is nets[0.8]
+    labelled.see(nets[0.9])
+    assert labelled.best is nets[0.9]
+    assert labelled.diverged(np.nan)
+    strict = Judge(Losses(x, x, False, trust=1.0), x, rows, nets[1.0])
+    for loss in (1.1, 0.8, 0.9):
+        strict.see(nets[loss])
+    assert strict.best is nets[0.8]
+    dropping = Judge(Losses(x, None, False), x, rows, nets[1.0], dropping=1.0)
+    for loss in (0.8, 1.1):
+        dropping.see(nets[loss])
+    assert dropping.best is nets[1.1]
+
+
+@pytest.mark.parametrize("classify", [True, False])
+def test_the_start_itself_is_returned_where_nothing_is_better(rng, classify):
+    net = network(rng)
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    targets = Targets(7 * net.forward(x), None, classify)
+    far = Course(epochs=1, rate=1e9)
+    assert refine(net, x, targets, far, np.random.RandomState(0)) is net
 
 
 SCHEMES = [

@@ -1,4 +1,4 @@
-"""Start-up: the warm-up reaches every kernel, the notice comes once, info says what is there."""
+"""Start-up: the notice comes once, nothing is compiled twice, info says what is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 import fastbcd
 import fastbcd_kernels
-from fastbcd import _warmup
 from fastbcd.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,30 +66,7 @@ def test_who_reads_the_notice(monkeypatch, wish, terminal, lines):
     assert stream.getvalue().startswith("\r") == terminal * lines  # it takes the place of a bar
 
 
-# The warm-up
-
-
-def test_kernels_are_discovered():
-    found = _warmup.kernels()
-    files = {path.stem for path in Path(fastbcd_kernels.__file__).parent.glob("*.py")}
-    assert {name.split(".")[0] for name in found} == files - {"__init__"}
-    assert "top_k.hard_threshold" in found
-
-
-@pytest.mark.slow
-def test_the_warm_up_reaches_every_public_kernel(monkeypatch):
-    before = list(fastbcd_kernels.before_compiling)
-    done = fastbcd.warmup()
-    assert done.missed == (), (
-        "No recipe of fastbcd/_warmup.py runs these kernels: add one that does, so that the first "
-        "fit that needs them does not wait."
-    )
-    assert done.n_kernels == len(_warmup.kernels())
-    assert fastbcd_kernels.before_compiling == before
-    assert "kernels ready" in str(done)
-    again = fastbcd.warmup("float64")
-    assert again.n_compiled == 0
-    assert "nothing had to be compiled" in str(again)
+# After a warm-up
 
 
 AFTER = """
@@ -121,11 +97,6 @@ def test_after_a_warm_up_ordinary_work_compiles_nothing(tmp_path):
     assert run_python(AFTER, tmp_path).stdout.strip() == "[]"
 
 
-def test_the_warm_up_refuses_other_types():
-    with pytest.raises(ValueError, match='"float32", "float64" or both'):
-        fastbcd.warmup("float16")
-
-
 # Info
 
 
@@ -148,13 +119,3 @@ def test_info_holds_what_a_report_of_a_bug_needs(capsys):
 def test_info_says_which_settings_matter(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert fastbcd.info()["settings"]["OMP_NUM_THREADS"] == "3"
-
-
-def test_the_command_warms_up(monkeypatch, capsys):
-    def warmup(dtypes, *, verbose):
-        return f"{dtypes} {verbose}"
-
-    monkeypatch.setattr(_warmup, "warmup", warmup)
-    assert main(["warmup", "--dtype", "float32", "--quiet"]) == 0
-    assert main(["warmup"]) == 0
-    assert capsys.readouterr().out == "float32 False\n('float32', 'float64') True\n"

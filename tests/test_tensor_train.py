@@ -258,3 +258,21 @@ def test_a_start_that_has_nothing_to_do_with_the_tensor_is_recognised(modes):
     _, cold, _ = sweep(tensor, modes, ranks)
     assert n_exact > 0
     assert warm <= cold * 1.01
+
+
+@pytest.mark.parametrize("modes", [(30, 30), (4, 4, 4, 4), (60, 9), (9, 60)], ids=str)
+@pytest.mark.parametrize("noise", [0.3, 1e-2, 1e-5])
+def test_a_warm_sweep_in_float32_is_as_near_as_one_in_float64(modes, noise):
+    rng = np.random.default_rng(5)
+    ranks = train_ranks(modes, 3)
+    tensor = low_rank_tensor(modes, 3)
+    tensor += noise * np.linalg.norm(tensor) * rng.normal(size=tensor.size) / tensor.size**0.5
+    start, _, _ = sweep(tensor + 1e-3 * noise * rng.normal(size=tensor.size), modes, ranks)
+    single = tensor.astype(np.float32)
+    cores, cut, _ = sweep(single, modes, ranks, [core.astype(np.float32) for core in start])
+    best, _, _ = sweep(tensor, modes, ranks)
+    assert cores[0].dtype == np.float32
+    floor = (1e-6 * np.linalg.norm(tensor)) ** 2  # what rounding the cores costs
+    error = squared_error(tensor, [core.astype(float) for core in cores])
+    assert error == pytest.approx(squared_error(tensor, best), rel=1e-5, abs=floor)
+    assert cut == pytest.approx(error, rel=1e-3, abs=floor)

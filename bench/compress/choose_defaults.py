@@ -47,6 +47,10 @@ VARIANTS = {
     "supports fixed": {"moving": 0.0},
     "momentum 0.9": {"momentum": 0.9, "rate": 0.7},
     "batches of 100": {"batch_size": 100},
+    "labels count 0.7": {"trust": 0.3},
+    "labels count 0.9": {"trust": 0.1},
+    "no labels": {"labels": False},
+    "no labels, no dropping": {"labels": False, "drop": 0.0, "decay": 0.0},
 }
 
 
@@ -65,7 +69,7 @@ def main() -> None:
         dense = network(name, x, y, args.cache)
         print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
         source = importing.read(dense).network
-        targets = Targets(source.forward(x), np.eye(y.max() + 1, dtype="f4")[y], True)
+        outputs, labels = source.forward(x), np.eye(y.max() + 1, dtype="f4")[y]
         starts = [
             compress(dense, x, scheme=Prune(sparsity=s), epochs=0, random_state=0).network_
             for s in SPARSITIES[name]
@@ -73,6 +77,12 @@ def main() -> None:
         show("one-shot", starts, split, held, 0.0)
         for variant in args.only or VARIANTS:
             settings = {"epochs": args.steps * 200 / len(x), **VARIANTS[variant]}
+            targets = Targets(
+                outputs,
+                labels if settings.pop("labels", True) else None,
+                True,
+                trust=settings.pop("trust", None),
+            )
             start = process_time()
             refined = [
                 refine(s, x, targets, Course(**settings), np.random.RandomState(0)) for s in starts

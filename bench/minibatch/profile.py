@@ -18,7 +18,7 @@ from typing import Any
 from bench.minibatch.problems import HIDDEN, fit_fastbcd, load
 from fastbcd import _linalg
 from fastbcd.solvers.minibatch import MiniBatchSolver, _products
-from fastbcd_kernels import loss_descent, minibatch_step
+from fastbcd_kernels import loss_descent, minibatch_step, minibatch_weights
 
 GROUPS: dict[str, list[tuple[ModuleType, list[str]]]] = {
     "products and solves": [
@@ -28,6 +28,7 @@ GROUPS: dict[str, list[tuple[ModuleType, list[str]]]] = {
     ],
     "elementwise": [
         (minibatch_step, [n for n in vars(minibatch_step) if not n.startswith("gather")]),
+        (minibatch_weights, list(vars(minibatch_weights))),
         (loss_descent, list(vars(loss_descent))),
     ],
     "gathering rows": [(minibatch_step, ["gather_rows"])],

@@ -132,7 +132,7 @@ def draw(figure: Any, name: str, courses: Courses) -> None:
     left.set_ylim(bottom=max(-0.05, left.get_ylim()[0]))
     right.set(
         xscale="log", yscale="log", xlabel="sweeps", ylabel="F",
-        title="objective, each in units of its own",
+        title="objective; of fastbcd while tau grows",
     )  # fmt: skip
     for ax in (left, right):
         ax.grid(color="0.9")

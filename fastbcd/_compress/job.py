@@ -28,8 +28,9 @@ from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, ref
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
 
-STEPS = {True: 1500, False: 600}
-"""Steps of an automatic refinement, with and without labels."""
+STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
+"""Steps of an automatic refinement. Networks of fewer weights than ``LARGE`` get more, with the
+root of the ratio, up to so many times as many: their steps are cheap."""
 
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
@@ -125,10 +126,9 @@ class Job:
         self._x = x if whole else x[used]
         self._labels = labels if whole or labels is None else labels[used]
         self._weight = None if sample_weight is None else weight[used]
-        automatic = float(np.clip(STEPS[y is not None] * 200 / used.size, 1, MAX_EPOCHS))
-        self._epochs = (
-            automatic if epochs == "auto" else check.check_number("epochs", epochs, 0, strict=False)
-        )
+        if epochs == "auto":
+            epochs = _automatic_epochs(source.network, used.size)
+        self._epochs = check.check_number("epochs", epochs, 0, strict=False)
         self.use(source.network)
 
     def use(self, network: Network) -> None:
@@ -295,3 +295,10 @@ class Job:
                 "layer-by-layer pass"
             )
         return notes
+
+
+def _automatic_epochs(network: Network, n_rows: int) -> float:
+    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
+    n_weights = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in network.layers)
+    steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
+    return float(np.clip(steps * Course.batch_size / n_rows, 1, MAX_EPOCHS))

@@ -64,7 +64,7 @@ def _run(options: Any) -> None:
     if options.command == "warmup":
         from fastbcd._warmup import DTYPES, warmup
 
-        print(warmup(options.dtype or DTYPES, verbose=not options.quiet))
+        print(warmup(options.dtype or DTYPES, n_jobs=options.jobs, verbose=not options.quiet))
         return
     from fastbcd.cli import _commands
 

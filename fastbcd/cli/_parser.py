@@ -163,6 +163,9 @@ def _add_warmup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--dtype", choices=("float32", "float64"), help="for data of this type only (default both)"
     )
+    command.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes (default one per core)"
+    )
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
 

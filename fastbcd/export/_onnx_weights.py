@@ -30,19 +30,26 @@ from fastbcd.formats import (
 
 
 def affine(graph: Graph, x: str, matrix: Format, intercept: Float) -> str:
-    """Add ``x @ W + intercept`` and return its name.
-
-    Two thin factors are multiplied by one after the other; all other forms become dense.
-    """
-    factors = None
-    if isinstance(matrix, LowRankMatrix | TensorTrainMatrix | CodebookTrainMatrix):
-        factors = _factors(graph, matrix)
-    if factors is None:
-        weight = _weight(graph, matrix)
-    else:
-        left, weight = factors
+    """Add ``x @ W + intercept`` and return its name."""
+    *thin, (weight, _) = factors(graph, matrix)
+    for left, _ in thin:
         x = graph.node("MatMul", x, left)
     return graph.node("Gemm", x, weight, graph.constant(intercept))
+
+
+def factors(graph: Graph, matrix: Format) -> list[tuple[str, int]]:
+    """Add the matrices to multiply by one after the other; return their names and columns.
+
+    These are two thin factors where they take less than their product, or the dense W.
+    """
+    thin = None
+    if isinstance(matrix, LowRankMatrix | TensorTrainMatrix | CodebookTrainMatrix):
+        thin = _factors(graph, matrix)
+    n_out = matrix.shape[1]
+    if thin is None:
+        return [(_weight(graph, matrix), n_out)]
+    left, rank, right = thin
+    return [(left, rank), (right, n_out)]
 
 
 def _weight(graph: Graph, matrix: Format) -> str:
@@ -172,13 +179,13 @@ def _chain(graph: Graph, cores: list[Core]) -> str:
 
 def _factors(
     graph: Graph, matrix: LowRankMatrix | TensorTrainMatrix | CodebookTrainMatrix
-) -> tuple[str, str] | None:
-    """Add two thin factors of W, if multiplying by both takes less than multiplying by W."""
+) -> tuple[str, int, str] | None:
+    """Add two thin factors of W and tell their rank, if they take less products than W."""
     n_in, n_out = matrix.shape
     if isinstance(matrix, LowRankMatrix):
         if matrix.rank * (n_in + n_out) >= n_in * n_out:
             return None
-        return graph.constant(matrix.left), graph.constant(matrix.right)
+        return graph.constant(matrix.left), matrix.rank, graph.constant(matrix.right)
     cuts = np.flatnonzero(np.cumprod(matrix.modes) == n_in)
     if not cuts.size or int(cuts[0]) + 1 == len(matrix.modes):
         return None
@@ -187,7 +194,8 @@ def _factors(
     if rank * (n_in + n_out) >= n_in * n_out:
         return None
     cores = _cores(graph, matrix)
-    return _chain(graph, cores[:cut]), graph.reshape(_chain(graph, cores[cut:]), rank, n_out)
+    right = graph.reshape(_chain(graph, cores[cut:]), rank, n_out)
+    return _chain(graph, cores[:cut]), rank, right
 
 
 _DECODERS: dict[type[Format], Callable[[Graph, Any], str]] = {

@@ -72,8 +72,7 @@ def comment(estimator: Any, task: Task, file: str, arithmetic: str, rows: Float6
     rows : (n, n_features) array, optional
         The first one makes the example.
     """
-    n_features = estimator.network_.layers[0].weight.shape[0]
-    row = np.zeros((1, n_features), np.float32)
+    row = np.zeros((1, estimator.network_.n_inputs), np.float32)
     if rows is not None:
         row[0, :SHOWN] = rows[0, :SHOWN]
     shown = ", ".join(real(value) for value in row[0, :SHOWN])
@@ -102,8 +101,9 @@ Example, which prints "{_printed(estimator, task, row)}"{about}:
 
 
 def _what(estimator: Any, task: Task) -> str:
-    sizes = [layer.weight.shape[0] for layer in estimator.network_.layers]
-    sizes.append(estimator.network_.layers[-1].weight.shape[1])
+    layers = estimator.network_.layers
+    sizes = [layer.n_inputs for layer in layers]
+    sizes.append(layers[-1].weight.shape[1])
     kinds = {"classes": "a classifier", "labels": "a classifier of several labels per row"}
     return f"{kinds.get(task.kind, 'a regressor')}, {'-'.join(map(str, sizes))}"
 

@@ -15,6 +15,7 @@ from fastbcd._files import write_atomic
 from fastbcd._training import as_dense
 from fastbcd._types import Float64
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.export._images import refuse_images
 from fastbcd.export.c_example import comment
 from fastbcd.export.c_float import FloatWriter
 from fastbcd.export.c_int8 import Int8Writer
@@ -53,7 +54,8 @@ def to_c(
         File to write. An existing one is replaced in one step, and stays if anything fails.
     arithmetic : {"float", "int8"}, default="float"
         "float" computes in single precision. "int8" rounds weights and activations to 8 bits and
-        adds in 32, for processors without a floating-point unit; it needs ``X``.
+        adds in 32, for processors without a floating-point unit; it needs ``X``, and layers
+        that see no images.
     name : str, optional
         What all names in the header begin with: a C identifier. Made of the file's name by
         default.
@@ -104,6 +106,10 @@ def header(
     allow_dense: bool,
 ) -> str:
     """Return the text of the header; see :func:`to_c`."""
+    if arithmetic == "int8":
+        refuse_images(
+            estimator.network_, 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"'
+        )
     layers = affine_layers(estimator.network_, cores=arithmetic == "float", allow_dense=allow_dense)
     tables = Tables()
     if arithmetic == "float":
@@ -115,7 +121,7 @@ def header(
     task = task_of(estimator, n_outputs)
     code = f"{forward.text}\n{task.text}"
     scratch = forward.ram + (4 * n_outputs if "float outputs[" in task.text else 0)
-    sizes = {"N_FEATURES": layers[0].shape[0], "N_OUTPUTS": n_outputs}
+    sizes = {"N_FEATURES": estimator.network_.n_inputs, "N_OUTPUTS": n_outputs}
     if task.classes is not None:
         sizes["N_CLASSES"] = n_outputs
     sizes |= {"TABLE_BYTES": tables.n_bytes, "RAM_BYTES": scratch}

@@ -182,7 +182,7 @@ class Int8Writer:
         table = self._tables.add(values, f"values_{index}")
         stream = self._tables.add(storage.stream, f"stream_{index}") if storage.stream.size else "0"
         self._lines.append(
-            f"    {self._kernels.call(storage, batched=False)}({source}, {step.zero}, sums,\n"
+            f"    {self._kernels.call(storage)}({source}, {step.zero}, sums,\n"
             f"        {arguments(storage, table, stream)});"
         )
 

@@ -44,7 +44,7 @@ static inline uint32_t @next(const uint8_t *stream, uint32_t *at, uint32_t k, ui
 """
 
 SPREAD = """\
-/* Multiply one entry of a core by all vectors of a batch. */
+/* Multiply one entry of a matrix by all vectors of a batch. */
 static inline void @spread(const float *x, float *y, float w, uint32_t batch, uint32_t x_next,
                            uint32_t y_next)
 {
@@ -136,21 +136,25 @@ class Kernels:
         """All of them, helpers first."""
         return "\n".join(self._written.values())
 
-    def call(self, storage: Storage, batched: bool) -> str:
-        """Return the name of the function for a form, and see to it that it is written."""
+    def call(self, storage: Storage, batch: str = "") -> str:
+        """Return the name of the function for a form, and see to it that it is written.
+
+        ``batch`` is "" for one vector, "cores" for a batch that a core of a train is multiplied
+        by, and "patches" for the patches along a row of pixels.
+        """
         form = storage.form
-        name = f"@{form}_cores" if batched else f"@{form}"
+        name = f"@{form}_{batch}" if batch else f"@{form}"
         if name not in self._written:
             if form != "dense":
                 self._written["peek"] = PEEK
             if form.startswith("sparse"):
                 self._written["next"] = NEXT
-            if batched:
+            if batch:
                 self._written["spread"] = SPREAD
-            self._written[name] = self._write(name, form, batched)
+            self._written[name] = self._write(name, form, batch)
         return name
 
-    def _write(self, name: str, form: str, batched: bool) -> str:
+    def _write(self, name: str, form: str, batch: str) -> str:
         by_row = not form.startswith("sparse")
         weight = "float"
         if self._integer:
@@ -161,13 +165,18 @@ class Kernels:
         else:
             vectors = "const float *x, float *y"
             factor, loaded = "x[i]", "        const float a = x[i];"
-        if batched:
+        if batch == "cores":
             vectors += ", uint32_t batch,\n    uint32_t step, uint32_t x_next, uint32_t y_next"
             update = "@spread(x + i * step, y + j * step, {entry}, batch, x_next, y_next);"
+        elif batch == "patches":
+            vectors += ", uint32_t batch,\n    uint32_t x_next, uint32_t y_next"
+            vectors += ", uint32_t together, uint32_t skip"
+            place = "x + i + i / together * skip, y + j"
+            update = f"@spread({place}, {{entry}}, batch, x_next, y_next);"
         else:
             update = f"y[j] += {'a' if by_row else factor} * {{entry}};"
         seek = _CODES_ROW if form == "codes" else _DENSE_ROW.format(type=weight)
-        row = seek if batched else "\n".join([loaded, _SKIP_ZEROS, seek])
+        row = seek if batch else "\n".join([loaded, _SKIP_ZEROS, seek])
         return (_ROWS if by_row else _NON_ZEROS).format(
             comment=_COMMENTS[form],
             name=name,

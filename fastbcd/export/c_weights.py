@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 
 from fastbcd._network import Layer, Network
+from fastbcd._pooling import MaxPool
 from fastbcd._types import Float
-from fastbcd.export._images import refuse_images
+from fastbcd._views import WHOLE_ROW, Patches, View
 from fastbcd.export.c_storage import Storage, smallest
 from fastbcd.formats import (
     CodebookMatrix,
@@ -95,15 +96,21 @@ class Affine:
         Intercepts.
     activation : str
         A key of :data:`fastbcd.activations.ALL_ACTIVATIONS`.
+    view : View
+        How it sees its input.
+    pool : MaxPool, optional
+        The maximum that follows.
     """
 
     parts: list[Part]
     intercept: Float
     activation: str
+    view: View = WHOLE_ROW
+    pool: MaxPool | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_in, n_out)."""
+        """(n_in, n_out) of the weights."""
         return self.parts[0][0].n_in, self.parts[0][-1].n_out
 
 
@@ -122,11 +129,9 @@ def affine_layers(network: Network, *, cores: bool, allow_dense: bool) -> list[A
     Raises
     ------
     ValueError
-        If a layer is a convolution, if there is such a matrix and it may not be written in full, or
-        if weights are not finite
+        If there is such a matrix and it may not be written in full, or if weights are not finite
         in single precision.
     """
-    refuse_images(network, "to_c")
     return [_affine(layer, index, cores, allow_dense) for index, layer in enumerate(network.layers)]
 
 
@@ -134,6 +139,8 @@ def _affine(layer: Layer, index: int, cores: bool, allow_dense: bool) -> Affine:
     rows, columns = layer.weight.shape
     title = f"Layer {index} ({rows}x{columns}, {layer.weight.kind})"
     try:
+        # The cores of a train need the batch that the pixels of an image are.
+        cores = cores and (not isinstance(layer.view, Patches) or layer.view.is_whole)
         parts = [_part(weight, cores, allow_dense) for weight in _summands(layer.weight)]
     except _UnsupportedError as error:
         raise ValueError(
@@ -150,7 +157,7 @@ def _affine(layer: Layer, index: int, cores: bool, allow_dense: bool) -> Affine:
                 f"{title} holds numbers that are NaN, infinite or too large for single precision. "
                 "Scale features and targets, for example by StandardScaler, and fit again."
             )
-    return Affine(parts, layer.intercept, layer.activation)
+    return Affine(parts, layer.intercept, layer.activation, layer.view, layer.pool)
 
 
 class _UnsupportedError(Exception):

@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from fastbcd import _validation as check
 from fastbcd._files import write_atomic
 from fastbcd._version import __version__
+from fastbcd._views import Patches, Shape3
 from fastbcd.estimators import BCDClassifier, BCDRegressor
-from fastbcd.export._images import refuse_images
 from fastbcd.export._onnx_graph import Graph, import_onnx
+from fastbcd.export._onnx_images import images_of
 from fastbcd.export._onnx_weights import affine
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Its input is ``X``, (n, n_features), of the type of the network's numbers.
+        Its input is ``X``, (n, n_features), of the type of the network's numbers; images are rows
+        as in Python.
 
         A classifier's outputs are ``label``, (n,) or (n, n_labels), and ``probabilities``,
         (n, n_classes), as those of ``predict`` and ``predict_proba``. A regressor's output is
@@ -98,11 +100,28 @@ def to_onnx(
 
 def add_network(graph: Graph, x: str, estimator: Any) -> str:
     """Add all layers to ``graph`` and return the name of their outputs, (n, n_outputs)."""
-    refuse_images(estimator.network_, "to_onnx")
+    images = images_of(graph)
+    shape: Shape3 | None = None  # of the images that x are, or None for rows
     for layer in estimator.network_.layers:
-        x = affine(graph, x, layer.weight, layer.intercept)
+        view = layer.view
+        if isinstance(view, Patches):
+            if shape is None:
+                x = images.from_rows(x, view.shape)
+            x = images.average(x, view)
+            shape = view.pooled_shape
+        if isinstance(view, Patches) and not view.is_whole:
+            x = images.convolution(x, layer, view)
+            shape = (*view.grid, layer.weight.shape[1])
+        else:
+            if shape is not None:
+                x = images.to_rows(x, shape)
+            x = affine(graph, x, layer.weight, layer.intercept)
+            shape = None
         x = _activated(graph, x, layer.activation)
-    return x
+        if layer.pool is not None and shape is not None:
+            x = images.maxima(x, shape, layer.pool.window)
+            shape = layer.pool.shape_out
+    return x if shape is None else images.to_rows(x, shape)
 
 
 def add_classifier(
@@ -175,7 +194,7 @@ def _activated(graph: Graph, x: str, activation: str) -> str:
 def _model(module: Any, estimator: Any, opset: int) -> onnx.ModelProto:
     helper = module.helper
     network = estimator.network_
-    n_in, n_out = network.layers[0].weight.shape[0], network.layers[-1].weight.shape[1]
+    n_in, n_out = network.n_inputs, network.layers[-1].weight.shape[1]
     dtype = network.layers[0].weight.dtype
     graph = Graph(dtype)
     number = helper.np_dtype_to_tensor_dtype(dtype)

@@ -86,7 +86,7 @@ class Format(ABC):
         return 1.0
 
     @cached_property
-    def _dense_product(self) -> Product:
+    def _dense_product(self) -> FactorProduct:
         return FactorProduct([self.to_dense()])
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastbcd._types import Float
+from fastbcd.formats._chain import Chain, Link, SparseArrays, Workspace
 from fastbcd_kernels import sparse_product as kernel
 from fastbcd_kernels.residual import add_bias_piecewise_linear
 
@@ -37,22 +38,6 @@ SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
 """One row is multiplied by a dense matrix with more entries than the first only where a smaller
 share of the row than the second is not zero; else it is left to BLAS."""
 
-PLACES = np.dtype(np.uint64)
-
-
-class Workspace:
-    """Arrays that are kept from call to call, by name."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[Any, NDArray[Any]] = {}
-
-    def get(self, name: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return an array of this shape, the first rows of a larger one of the name if there is."""
-        array = self._arrays.get(name)
-        if array is None or len(array) < shape[0] or array.shape[1:] != shape[1:]:
-            array = self._arrays[name] = np.empty(shape, dtype)
-        return array if len(array) == shape[0] else array[: shape[0]]
-
 
 class Product(ABC):
     """sigma(v W + bias) with sigma(u) = max(u, 0) + slope * min(u, 0).
@@ -64,9 +49,19 @@ class Product(ABC):
     in_blocks = False
     """Whether transposed blocks are the fastest way for many rows."""
 
-    @abstractmethod
+    def links(self) -> list[Link]:
+        """Return the matrices that one row is multiplied by in turn; none if that is not all."""
+        return []
+
+    @cached_property
+    def _chain(self) -> Chain:
+        links = self.links()
+        return Chain(links, [None] * len(links), [1.0] * len(links))
+
     def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n_out,) for one row ``x`` (n_in,)."""
+        self._chain(x, out, space)
+        add_bias_piecewise_linear(out[None], bias, slope)
 
     @abstractmethod
     def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
@@ -91,19 +86,17 @@ class FactorProduct(Product):
         self._transposed = [factor.T for factor in self.factors]
         self._none = np.empty(0, self.factors[0].dtype)
 
-    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
-        """Write the output (n_out,) for one row ``x`` (n_in,)."""
-        for k, factor in enumerate(self.factors):
-            last = k == len(self.factors) - 1
-            to = out if last else space.get((self, k), (factor.shape[1],), factor.dtype)
-            if factor.size > SKIP_ABOVE and np.count_nonzero(x) > SKIP_SHARE * x.size:
-                np.dot(x, factor, out=to)
-                if last:
-                    add_bias_piecewise_linear(to[None], bias, slope)
-            else:
-                places = space.get((self, k, "places"), (x.size + 1,), PLACES)
-                kernel.dense_row(x, factor, bias if last else self._none, slope, places, to)
-            x = to
+    def links(self) -> list[Link]:
+        """Return the matrices that one row is multiplied by in turn."""
+        return [
+            Link(
+                factor,
+                factor.shape,
+                SKIP_SHARE * len(factor) if factor.size > SKIP_ABOVE else np.inf,
+                partial(np.asarray, factor),
+            )
+            for factor in self.factors
+        ]
 
     def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""
@@ -124,41 +117,6 @@ class FactorProduct(Product):
         add_bias_piecewise_linear(out, bias, slope)
 
 
-class SparseArrays(NamedTuple):
-    """A sparse matrix as the kernels take it.
-
-    ``values`` are the non-zeros, or the codebook that ``codes`` refer to; ``places`` are columns,
-    with the non-zeros row by row, or rows, with them column by column; ``starts`` tells where each
-    row or column starts; ``scale`` is a factor per column, or empty.
-    """
-
-    values: Float
-    codes: NDArray[Any]
-    places: NDArray[Any]
-    starts: NDArray[np.uint64]
-    scale: Float
-
-    def by_column(self, n_out: int) -> SparseArrays:
-        """Return the same matrix, stored row by row, column by column."""
-        n_in = self.starts.size - 1
-        order = np.argsort(self.places, kind="stable")
-        lengths = np.diff(self.starts).astype(np.intp)
-        rows = np.repeat(np.arange(n_in), lengths)[order]
-        coded = self.codes.size > 0
-        return SparseArrays(
-            self.values if coded else self.values[order],
-            self.codes[order] if coded else self.codes,
-            rows.astype(np.uint16 if n_in <= 1 << 16 else np.uint32),
-            starts_of(np.bincount(self.places, minlength=n_out)),
-            self.scale,
-        )
-
-
-def starts_of(lengths: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return where each of some runs of these lengths starts, and where the last ends."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.uint64)]).astype(np.uint64)
-
-
 class SparseProduct(Product):
     """The product with non-zeros, or with their codes.
 
@@ -169,13 +127,13 @@ class SparseProduct(Product):
     n_out : int
         Number of columns.
     dense : callable
-        Returns the product with the same matrix written out, to which one row is left that has too
-        many entries that are not zero.
+        Returns the same matrix written out, to which one row is left that has too many entries
+        that are not zero.
     """
 
     in_blocks = True
 
-    def __init__(self, arrays: SparseArrays, n_out: int, dense: Callable[[], Product]) -> None:
+    def __init__(self, arrays: SparseArrays, n_out: int, dense: Callable[[], Float]) -> None:
         self._by_row = arrays
         self._by_column = arrays.by_column(n_out)
         self._dense = dense
@@ -185,12 +143,10 @@ class SparseProduct(Product):
         self._most = SPARSE_ROW[arrays.values.itemsize] * (arrays.starts.size - 1)
         self._most = self._most / density if density > 0 else np.inf
 
-    def row(self, x: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
-        """Write the output (n_out,) for one row ``x`` (n_in,)."""
-        if x.size > self._most and np.count_nonzero(x) > self._most:
-            self._dense().row(x, bias, slope, out, space)
-            return
-        kernel.sparse_row(x, *self._by_row, bias, slope, out)
+    def links(self) -> list[Link]:
+        """Return the matrix."""
+        shape = self._by_row.starts.size - 1, self._by_column.starts.size - 1
+        return [Link(self._by_row, shape, self._most, self._dense)]
 
     def block(self, xt: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n_out, BLOCK) for a transposed block ``xt`` (n_in, BLOCK)."""

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import Format
+from fastbcd.formats._chain import SparseArrays, Workspace
 from fastbcd.formats._products import (
     SPARSE_BATCH,
     SPARSE_ROW,
     Product,
-    SparseArrays,
     SparseProduct,
-    Workspace,
 )
 
 FEW = 8
@@ -36,7 +35,7 @@ class SparseFormat(Format):
 
     @cached_property
     def _sparse_product(self) -> Product:
-        return SparseProduct(self._stored(), self.shape[1], lambda: self._dense_product)
+        return SparseProduct(self._stored(), self.shape[1], lambda: self._dense_product.factors[0])
 
     def product(self, batch: bool) -> Product:
         """Return the product with the non-zeros where they are few enough, else with W."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd._types import Float
 from fastbcd.formats._base import State
+from fastbcd.formats._chain import SparseArrays, starts_of
 from fastbcd.formats._checks import check_codes, check_places, check_scale
-from fastbcd.formats._products import SparseArrays, starts_of
 from fastbcd.formats._sparse_format import SparseFormat
 from fastbcd.formats.sparse import SparseMatrix
 

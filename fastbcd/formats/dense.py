@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastbcd._types import Float
 from fastbcd.formats._base import Format, State
 from fastbcd.formats._checks import check_float
-from fastbcd.formats._products import FactorProduct, Product
+from fastbcd.formats._products import FactorProduct
 
 
 class DenseMatrix(Format):
@@ -73,5 +73,5 @@ class DenseMatrix(Format):
         return type(self)(self.weight * self.dtype.type(factor))
 
     @cached_property
-    def _dense_product(self) -> Product:
+    def _dense_product(self) -> FactorProduct:
         return FactorProduct([self.weight])

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastbcd._types import Float
 from fastbcd.formats._base import State
+from fastbcd.formats._chain import SparseArrays, starts_of
 from fastbcd.formats._checks import check_float, check_places
-from fastbcd.formats._products import SparseArrays, starts_of
 from fastbcd.formats._sparse_format import SparseFormat
 
 

@@ -22,8 +22,8 @@ from fastbcd._types import Float, Float64
 FLOOR = 1e-7
 """An input whose variance is below this share of the largest says nothing; it counts as this."""
 
-REACH = 4.0
-"""Weights beyond this multiple of their root mean square, as the data see it, are outliers."""
+REACH = 5.0
+"""Weights beyond this multiple of their root mean square, as the data see it, are huge."""
 
 
 @dataclass(frozen=True)
@@ -115,22 +115,23 @@ class Metric:
         e = np.asarray(difference, np.float64)
         return float(np.einsum("ij,ij,j->", e, self.gram @ e, self.sensitivity))
 
-    def bounded(self, weight: Float64) -> Float64:
-        """Return ``weight`` (n_in, n_out), its entries clipped to what the data see.
+    def seen(self, weight: Float64) -> Float64:
+        """Return ``weight`` (n_in, n_out) with huge entries that the data hardly see made usual.
 
         Least squares may give an input that hardly varies a weight a hundred times as large as all
-        others. Codebooks and scales that are fitted to it would miss all others. The bound is
-        ``REACH`` times the root mean square of the non-zeros, each weighted with the variance of
-        its input and the sensitivity of its output.
+        others. A codebook or scale that is fitted to it would miss those. Entries beyond ``REACH``
+        times the root mean square of the non-zeros, each weighted with the variance of its input
+        and the sensitivity of its output, become that in size, unless their inputs vary so much
+        that they count as such an entry of a usual input does.
         """
-        squares = np.square(weight)
-        present = (weight != 0).astype(np.float64)
         variance = np.diag(self.gram)
-        mean = (variance @ squares @ self.sensitivity) / max(
-            float(variance @ present @ self.sensitivity), np.finfo(np.float64).tiny
-        )
-        bound = REACH * np.sqrt(mean)
-        return np.clip(weight, -bound, bound)
+        present = (weight != 0).astype(np.float64)
+        mass = max(float(variance @ present @ self.sensitivity), np.finfo(np.float64).tiny)
+        usual = np.sqrt(float(variance @ np.square(weight) @ self.sensitivity) / mass)
+        size = np.abs(weight)
+        effect = size * np.sqrt(variance / variance.mean())[:, None]
+        hidden = (size > REACH * usual) & (effect <= REACH * usual)
+        return np.where(hidden, np.copysign(usual, weight), weight)
 
     def whiten(self, weight: Float) -> Float64:
         """Return R W H^{1/2}, whose plain squared norm is that of W in this metric."""

@@ -161,7 +161,7 @@ class Quantize(Scheme):
 
         See :mod:`fastbcd.schemes._codebook_metric`.
         """
-        start = self.project(metric.bounded(target), warm)
+        start = self.project(metric.seen(target), warm)
         mask = np.ones(target.shape, bool)
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         return CodebookMatrix(
@@ -179,7 +179,7 @@ class Quantize(Scheme):
             As in :meth:`project_in_metric`.
         """
         mask = target != 0
-        start = self.project_nonzeros(metric.bounded(target))
+        start = self.project_nonzeros(metric.seen(target))
         codes, codebook, scale = improved(start, target, mask, metric, grid=self.keeps_values)
         return CodebookSparseMatrix.from_codes(
             codes, codebook.astype(dtype), mask, None if scale is None else scale.astype(dtype)

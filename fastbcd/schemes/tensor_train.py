@@ -50,7 +50,7 @@ def train_ranks(modes: Sequence[int], rank: int) -> tuple[int, ...]:
 def decompose(
     weight: Float, modes: Sequence[int], ranks: Sequence[int], warm: Sequence[Float] | None = None
 ) -> list[Float]:
-    """Cut ``weight`` into a tensor train by Gram matrices in float64.
+    """Cut ``weight`` into a tensor train by Gram matrices, in float64 unless it starts warm.
 
     Parameters
     ----------
@@ -66,10 +66,10 @@ def decompose(
     list of (r_{k-1}, m_k, r_k) arrays of the type of ``weight``
     """
     if warm is not None:
-        buffer = np.concatenate([core.ravel() for core in warm]).astype(np.float64, copy=False)
+        buffer = np.concatenate([core.ravel() for core in warm]).astype(weight.dtype, copy=False)
     else:
         buffer = np.empty(sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes)))
-    flat = np.ascontiguousarray(weight, dtype=np.float64).ravel()
+    flat = np.ascontiguousarray(weight, dtype=buffer.dtype).ravel()
     tt_sweep(flat, modes, ranks, buffer, warm is not None)
     train = TensorTrainMatrix.from_buffer(
         buffer.astype(weight.dtype, copy=False), modes, ranks, (weight.shape[0], weight.shape[1])

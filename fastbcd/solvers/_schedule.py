@@ -22,10 +22,10 @@ class TauRamp(NamedTuple):
     n_sweeps : int
         Sweeps after which ``end`` is reached.
     relative : bool, default=False
-        Count in units of rho times the mean diagonal entry of the Gram matrix of each layer's
-        inputs, as it is at the start of a sweep; after the ramp, tau stays. At a small start
-        the activations of deep layers are tiny, and so is what the data say about a weight: a
-        tau that did not know would hold the weights where they are.
+        Count ``start`` in units of rho times the mean diagonal entry of the Gram matrix of each
+        layer's inputs, as it is at the start of a sweep. At first the activations of deep layers
+        are tiny, and so is what the data say about a weight: a tau that did not know would hold
+        the weights where they are.
     """
 
     start: float
@@ -39,7 +39,7 @@ class TauRamp(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Penalties rho, gamma and alpha that grow from gentle, balanced ones to the given ones.
+    """Penalties rho, gamma and alpha that grow from balanced ones to the given ones.
 
     What the loss asks of the outputs reaches the first layer through one step of V and one of U
     per layer. Each passes on a share that rho/gamma and alpha/gamma decide, so a deep network with
@@ -49,15 +49,12 @@ class Growth(NamedTuple):
     Parameters
     ----------
     start : float
-        First rho and gamma.
-    alpha : float
-        First alpha.
+        First rho, gamma and alpha.
     n_sweeps : int
         Sweeps after which the given penalties are reached.
     """
 
     start: float
-    alpha: float
     n_sweeps: int
 
     def at(self, sweep: int, given: Penalties) -> Penalties:
@@ -68,7 +65,7 @@ class Growth(NamedTuple):
             given,
             rho=_between(self.start, given.rho, done, wanted),
             gamma=_between(self.start, given.gamma, done, wanted),
-            alpha=_between(self.alpha, given.alpha, done, wanted),
+            alpha=_between(self.start, given.alpha, done, wanted),
         )
 
 
@@ -95,11 +92,12 @@ class Schedule(NamedTuple):
             tau = tuple(p.tau_of(index) for index in layers)
         elif not self.ramp.relative:
             tau = (self.ramp.at(n_done),) * len(blocks)
-        elif n_done > self.settles and record.penalties:
-            tau = tuple(record.penalties[-1].tau_of(index) for index in layers)
         else:
-            unit = self.ramp.at(n_done) * p.rho
-            tau = tuple(unit * input_scale(problem, blocks, index) for index in layers)
+            starts = (
+                self.ramp.start * p.rho * input_scale(problem, blocks, index) for index in layers
+            )
+            _, end, n_sweeps, _ = self.ramp
+            tau = tuple(_between(start, end, n_done, n_sweeps) for start in starts)
         return replace(problem, penalties=replace(p, tau=tau))
 
     @property

@@ -41,6 +41,7 @@ def _choose_cache_folder() -> Path:
     wanted = getattr(config, "CACHE_DIR", "") or os.environ.get("NUMBA_CACHE_DIR", "")
     if wanted:
         if _writable(Path(wanted)):
+            os.environ["NUMBA_CACHE_DIR"] = str(wanted)  # inherited by worker processes
             return Path(wanted)
     else:
         in_tree = Path(__file__).parent / "__pycache__"

@@ -57,19 +57,26 @@ def optimal_cuts(
     """
     k = cuts.size - 1
     m = edges.size - 1
-    cost = np.zeros(m + 1)
-    for j in range(1, m + 1):
-        cost[j] = _spread(weight, first, second, 0, edges[j])
+    cost = np.empty(m + 1)
+    for j in range(m + 1):
+        cost[j] = _spread(weight, first, second, edges[0], edges[j])
     better = np.empty(m + 1)
-    back = np.zeros((k + 1, m + 1), np.int32)
+    back = np.empty((k + 1, m + 1), np.int32)
+    # Rows are set entry by entry: assigning a tuple would take longer to compile than all the rest.
     stack = np.empty((64, 4), np.int64)
     for c in range(2, k + 1):
         # The last row is needed at its end only.
-        stack[0] = (m if c == k else c, m, c - 1, m - 1)
+        stack[0, 0] = m if c == k else c
+        stack[0, 1] = m
+        stack[0, 2] = c - 1
+        stack[0, 3] = m - 1
         height = 1
         while height > 0:
             height -= 1
-            j_lo, j_hi, i_lo, i_hi = stack[height]
+            j_lo = stack[height, 0]
+            j_hi = stack[height, 1]
+            i_lo = stack[height, 2]
+            i_hi = stack[height, 3]
             if j_lo > j_hi:
                 continue
             j = (j_lo + j_hi) // 2
@@ -82,8 +89,13 @@ def optimal_cuts(
                     best_i = i
             better[j] = best
             back[c, j] = best_i
-            stack[height] = (j_lo, j - 1, i_lo, best_i)
-            stack[height + 1] = (j + 1, j_hi, best_i, i_hi)
+            # The rows before j, on top of the place that was read, and those behind it.
+            stack[height, 1] = j - 1
+            stack[height, 3] = best_i
+            stack[height + 1, 0] = j + 1
+            stack[height + 1, 1] = j_hi
+            stack[height + 1, 2] = best_i
+            stack[height + 1, 3] = i_hi
             height += 2
         for j in range(c, m + 1):
             cost[j] = better[j]
@@ -125,7 +137,9 @@ def lloyd(
         Iterations after which nothing changed, or ``max_iter``.
     """
     n, k = values.size, centers.size
-    cuts = np.full(k + 1, -1, np.int64)
+    cuts = np.empty(k + 1, np.int64)
+    for c in range(1, k):
+        cuts[c] = -1
     cuts[0] = 0
     cuts[k] = n
     for iteration in range(max_iter):

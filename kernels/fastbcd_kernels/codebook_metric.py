@@ -50,7 +50,8 @@ def _factor(gram: NDArray[np.float64], own: NDArray[np.int64], upper: NDArray[np
         row = upper[j]
         if not row[j] > LOST * gram[own[j], own[j]]:
             # Determined by the inputs before it: alone it decides nothing.
-            row[j:s] = 0.0
+            for k in range(j, s):
+                row[k] = 0.0
             row[j] = np.sqrt(gram[own[j], own[j]]) if gram[own[j], own[j]] > 0 else 1.0
             continue
         pivot = np.sqrt(row[j])
@@ -154,7 +155,8 @@ def descend(
         lo = start[i]
         s = start[i + 1] - lo
         own = index[lo : lo + s]
-        slope[:s] = 0.0
+        for k in range(s):
+            slope[k] = 0.0
         error = 0.0
         for j in range(s):
             miss = scale[i] * levels[codes[lo + j]] - target[lo + j]
@@ -223,11 +225,14 @@ def normal_equations(
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
-        system[i] = 0.0
-        rhs[i] = 0.0
+        for own in range(n_levels):
+            rhs[i, own] = 0.0
+            for c in range(n_levels):
+                system[i, own, c] = 0.0
         for j in range(s):
             row = gram[index[lo + j]]
-            sums[:] = 0.0
+            for c in range(n_levels):
+                sums[c] = 0.0
             wanted = 0.0
             for k in range(s):
                 g = row[index[lo + k]]

@@ -172,7 +172,7 @@ def masked_inverses(
     for i in range(first, last):
         widest = max(widest, start[i + 1] - start[i])
     a = np.empty((widest, widest))
-    inv = np.zeros((widest, widest))
+    inv = np.empty((widest, widest))
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo

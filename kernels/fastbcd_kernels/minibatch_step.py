@@ -1,8 +1,8 @@
-r"""The elementwise work of a mini-batch step, each piece in one pass over its arrays.
+r"""The elementwise work of a mini-batch step on the rows of its batch, each piece in one pass.
 
-The large products of a step are left to BLAS. Between them every array is read once: a bias, a
-residual and its column means are one pass, and so are momentum, decay, update and the norm
-of the result.
+The large products of a step are left to BLAS. Between them every array is read once: the mask of
+an activation and the column means of what is left are one pass. What is done to the weights is in
+:mod:`fastbcd_kernels.minibatch_weights`.
 
 All arrays are C-contiguous and of one type, float32 or float64; results go into arrays of the
 caller.
@@ -184,123 +184,6 @@ def mask_hard_tanh(
             mean[j] += e
     for j in range(m):
         mean[j] /= n
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
-def momentum_update_copy(
-    w: NDArray[np.floating],
-    copy: NDArray[np.floating],
-    m: NDArray[np.floating],
-    step: NDArray[np.floating],
-    support: NDArray[np.bool_],
-    rate: float,
-    momentum: float,
-    keep: float,
-) -> float:
-    """Set ``m = momentum * m + step`` and ``w = keep * w + rate * m``, and let a copy follow.
-
-    Parameters
-    ----------
-    w, m, step : (d, h) arrays
-        Weights and their momentum, overwritten; the new step.
-    copy : (d, h) array
-        Compressed copy of the weights, changed on the support by as much as they; may be empty.
-    support : (d, h) boolean array
-        Where the copy changes.
-    rate, momentum, keep : float
-        Step length, share of the old direction, one minus the weight decay.
-
-    Returns
-    -------
-    float
-        ||w||^2 afterwards.
-    """
-    rows, columns = w.shape
-    a, b, c = w.dtype.type(rate), w.dtype.type(momentum), w.dtype.type(keep)
-    copying = copy.size > 0
-    total = 0.0
-    for i in range(rows):
-        square = w.dtype.type(0)
-        for j in range(columns):
-            direction = b * m[i, j] + step[i, j]
-            m[i, j] = direction
-            old = w[i, j]
-            new = c * old + a * direction
-            w[i, j] = new
-            if copying and support[i, j]:
-                copy[i, j] += new - old
-            square += new * new
-        total += float(square)
-    return float(total)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
-def momentum_update(
-    w: NDArray[np.floating],
-    m: NDArray[np.floating],
-    step: NDArray[np.floating],
-    rate: float,
-    momentum: float,
-    keep: float,
-) -> float:
-    """Do what :func:`momentum_update_copy` does, where there is no copy."""
-    nothing = np.empty((0, 0), np.bool_)
-    return momentum_update_copy(w, w[:0], m, step, nothing, rate, momentum, keep)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
-def scale_on_support(
-    step: NDArray[np.floating], scale: NDArray[np.floating], support: NDArray[np.bool_]
-) -> float:
-    """Multiply row i of ``step`` by ``scale[i]`` on the support, set the rest to zero.
-
-    Parameters
-    ----------
-    step : (d, h) array
-        Overwritten.
-    scale : (d,) array
-        Positive.
-    support : (d, h) boolean array
-        What stays.
-
-    Returns
-    -------
-    float
-        sum_ij step_ij^2 / scale_i of the result: its squared length in the metric whose
-        diagonal is ``1 / scale``.
-    """
-    rows, columns = step.shape
-    total = 0.0
-    for i in range(rows):
-        square = step.dtype.type(0)
-        s = scale[i]
-        for j in range(columns):
-            e = step[i, j] if support[i, j] else step.dtype.type(0)
-            square += e * e
-            step[i, j] = s * e
-        total += float(s * square)
-    return float(total)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
-def squared_norm_by_row(w: NDArray[np.floating], scale: NDArray[np.floating]) -> float:
-    """Return sum_ij w_ij^2 / scale_i for ``w`` (d, h) and positive ``scale`` (d,)."""
-    rows, columns = w.shape
-    total = 0.0
-    for i in range(rows):
-        square = w.dtype.type(0)
-        for j in range(columns):
-            square += w[i, j] * w[i, j]
-        total += float(square / scale[i])
-    return float(total)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
-def average(mean: NDArray[np.floating], value: NDArray[np.floating], share: float) -> None:
-    """Move ``mean`` by ``share`` of the way to ``value`` (both flat), in place."""
-    s = mean.dtype.type(share)
-    for i in range(mean.size):
-        mean[i] += s * (value[i] - mean[i])
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)

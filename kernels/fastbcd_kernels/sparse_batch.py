@@ -92,7 +92,8 @@ def forward(
     b = v.shape[1]
     for i in range(start.size - 1):
         row = out[i]
-        row[:] = intercept[i]
+        for c in range(b):
+            row[c] = intercept[i]
         r = start[i]
         end = start[i + 1]
         while r + 4 <= end:
@@ -124,8 +125,10 @@ def backward(
     out: NDArray[np.float32],
 ) -> None:
     """Write W ``pull`` into ``out`` (d, b): what the inputs are pulled by, for ``pull`` (m, b)."""
-    out[:] = 0
-    b = pull.shape[1]
+    d, b = out.shape
+    for j in range(d):
+        for c in range(b):
+            out[j, c] = 0
     for i in range(start.size - 1):
         p = pull[i]
         for r in range(start[i], start[i + 1]):
@@ -280,7 +283,8 @@ def snap(
         Overwritten.
     """
     n = values.size
-    codes[:] = 0
+    for i in range(n):
+        codes[i] = 0
     for e in range(edges.size):
         edge = edges[e]
         for i in range(n):

@@ -1,11 +1,14 @@
 """Hard threshold: keep exactly the k entries of largest magnitude.
 
 The magnitudes are read as unsigned integers (sign bit cleared), whose order is the
-order of the floating-point numbers. A sample brackets the k-th largest, one pass collects
-what lies inside the bracket, and a radix selection decides among those: a histogram of
-the leading bits names the bin that holds it, and only that bin is looked at again.
-A last pass writes: O(n), and the result does not depend on the order of a partial sort.
-Ties at the threshold are decided by position: the first ones stay.
+order of the floating-point numbers. Ties at the threshold are decided by position: the first
+ones stay.
+
+A large array is passed over twice. A sample guesses the k-th largest magnitude, and the first pass
+counts what lies above the guess. The second writes all that is certain, as the count and the
+sample show where the threshold may still be: the entries there, a few in a thousand, are noted,
+and a radix selection decides among them. A histogram of the leading bits names the bin that
+holds the k-th, and only that bin is looked at again: O(n), whatever the order of the entries.
 """
 
 from typing import Any
@@ -18,15 +21,35 @@ DIGIT_BITS = 12
 SAMPLE = 16384
 SMALLEST = 65536
 BLOCK = 32
+ROOM = 32
+"""An n-th of the entries may be undecided after the second pass, or the selection is among all."""
 
 
 @njit(cache=True, nogil=True)
-def _radix_select(
+def kth_largest_key(
     bits: NDArray[np.unsignedinteger], n_bits: int, k: int
 ) -> tuple[np.uint64, int, int]:
-    """Do the work of :func:`kth_largest_key` by histograms of the leading bits."""
+    """Find the k-th largest magnitude by histograms of the leading bits.
+
+    Parameters
+    ----------
+    bits : (n,) uint32 or uint64 array
+        Floating-point numbers without NaN, seen as unsigned integers.
+    n_bits : int
+        Bits of the magnitude: 31 for float32, 63 for float64.
+    k : int
+        Rank, 1 <= k <= n.
+
+    Returns
+    -------
+    key : int
+        The magnitude as an unsigned integer.
+    above, equal : int
+        How many magnitudes exceed it, and how many equal it.
+    """
     word = bits.dtype.type
     candidates = bits
+    counts = np.empty(1 << DIGIT_BITS, np.int64)
     n = bits.size
     shift = n_bits
     key = np.uint64(0)
@@ -36,7 +59,8 @@ def _radix_select(
         shift -= width
         low = word(shift)
         mask = word((1 << width) - 1)
-        counts = np.zeros(1 << DIGIT_BITS, np.int64)
+        for digit in range(counts.size):
+            counts[digit] = 0
         for i in range(n):
             counts[(candidates[i] >> low) & mask] += 1
         digit = (1 << width) - 1
@@ -58,89 +82,42 @@ def _radix_select(
 
 
 @njit(cache=True, nogil=True)
-def kth_largest_key(
-    x: NDArray[np.floating], bits: NDArray[np.unsignedinteger], n_bits: int, k: int
-) -> tuple[np.uint64, int, int]:
-    """Find the k-th largest magnitude.
+def _write_certain(
+    x: NDArray[np.floating],
+    low: np.floating,
+    high: np.floating,
+    places: NDArray[np.int64],
+    out: NDArray[np.floating],
+) -> int:
+    """Write what exceeds ``high``, zeros for the rest, and note the places of [low, high].
 
-    A sample guesses it, one pass counts what lies above the guess, and with that count the sample
-    brackets it closely. A second pass counts what lies above the bracket and collects what lies
-    inside, some entries in a thousand, among which the radix selection decides. If the bracket
-    misses, or there are few entries, it decides among all.
-
-    Parameters
-    ----------
-    x : (n,) C-contiguous float array without NaN
-        The values.
-    bits : (n,) uint32 or uint64 array
-        The same memory, seen as unsigned integers.
-    n_bits : int
-        Bits of the magnitude: 31 for float32, 63 for float64.
-    k : int
-        Rank, 1 <= k <= n.
-
-    Returns
-    -------
-    key : int
-        The magnitude as an unsigned integer.
-    above, equal : int
-        How many magnitudes exceed it, and how many equal it.
+    Returns how many of these there are, or -1 if there is no room for them.
     """
-    n = bits.size
-    candidates = bits
-    above = 0
-    if n >= SMALLEST:
-        size = min(n // 16, SAMPLE)
-        stride = n // size
-        sample = np.empty(size, bits.dtype)
-        for i in range(size):
-            sample[i] = bits[i * stride]
-        keys = np.empty(3, bits.dtype)
-        bounds = keys.view(x.dtype)  # first the guess, then the bracket's ends
-        one: Any = np.int32(1)  # counters of 32 bits vectorise
-        none: Any = np.int32(0)
-        middle = size * (k / n)
-        spread = 0.0
-        for step in range(3):
-            rank = middle + spread if step == 1 else middle - spread
-            keys[step] = _radix_select(sample, n_bits, max(1, min(size, int(rank))))[0]
-            if step == 0:
-                guess = bounds[0]
-                n_above = 0
-                for i in range(n):
-                    n_above += one if abs(x[i]) > guess else none
-                # How far off the guess is, in ranks of the sample, which err by the root of it.
-                off = (k - n_above) * (size / n)
-                middle += off
-                spread = 4.0 * np.sqrt(abs(off)) + 4.0
-        low = bounds[1]
-        high = bounds[2]
-        inside = np.empty(n + 1, bits.dtype)  # every entry is written, only matches advance
-        m = 0
-        whole = n - n % BLOCK
-        for start in range(0, whole, BLOCK):
-            # Counted without a branch, so that it vectorises; few blocks are looked at again.
-            n_higher = none
-            n_not_lower = none
+    zero = x.dtype.type(0)
+    n = x.size
+    whole = n - n % BLOCK
+    room = places.size - 2 * BLOCK
+    m = 0
+    for start in range(0, whole, BLOCK):
+        # Looked for without a branch, so that it vectorises; few blocks are looked at again.
+        found = False
+        for i in range(start, start + BLOCK):
+            own = abs(x[i])
+            found |= (own >= low) & (own <= high)
+            out[i] = x[i] if own > high else zero
+        if found:
+            if m > room:
+                return -1
             for i in range(start, start + BLOCK):
                 own = abs(x[i])
-                n_higher += one if own > high else none
-                n_not_lower += one if own >= low else none
-            above += n_higher
-            if n_not_lower > n_higher:
-                for i in range(start, start + BLOCK):
-                    inside[m] = bits[i]
-                    m += low <= abs(x[i]) <= high
-        for i in range(whole, n):
-            inside[m] = bits[i]
-            m += low <= abs(x[i]) <= high
-            above += abs(x[i]) > high
-        if above < k <= above + m:
-            candidates = inside[:m]
-        else:
-            above = 0
-    key, more, equal = _radix_select(candidates, n_bits, k - above)
-    return key, above + more, equal
+                places[m] = i  # every place is written, only matches advance
+                m += (own >= low) & (own <= high)
+    for i in range(whole, n):
+        own = abs(x[i])
+        out[i] = x[i] if own > high else zero
+        places[m] = i
+        m += (own >= low) & (own <= high)
+    return m
 
 
 @njit(cache=True, nogil=True)
@@ -166,20 +143,69 @@ def hard_threshold(
     out : (n,) array
         Result; other memory than ``x``.
     """
-    if k == 0:
-        for i in range(x.size):
-            out[i] = 0
-        return
-    cell = np.empty(1, bits.dtype)
-    cell[0], above, equal = kth_largest_key(x, bits, n_bits, k)
-    least = cell.view(x.dtype)[0]
+    n = x.size
     zero = x.dtype.type(0)
-    for i in range(x.size):
-        out[i] = x[i] if abs(x[i]) >= least else zero
-    excess = above + equal - k
-    i = x.size - 1
-    while excess > 0:
-        if abs(x[i]) == least:
+    if k == 0:
+        for i in range(n):
             out[i] = zero
-            excess -= 1
-        i -= 1
+        return
+    cell = np.empty(2, bits.dtype)
+    bound = cell.view(x.dtype)  # the guess, and how far from it the threshold may be
+    places = np.empty(n // ROOM + 2 * BLOCK, np.int64)
+    candidates = bits
+    m = 0
+    n_certain = 0
+    if n >= SMALLEST:
+        size = min(n // 16, SAMPLE)
+        stride = n // size
+        sample = np.empty(size, bits.dtype)
+        for i in range(size):
+            sample[i] = bits[i * stride]
+        rank = size * (k / n)
+        n_above = 0
+        for step in range(2):
+            cell[step] = kth_largest_key(sample, n_bits, max(1, min(size, int(rank))))[0]
+            if step == 0:
+                guess = bound[0]
+                one: Any = np.int32(1)  # counters of 32 bits vectorise
+                none: Any = np.int32(0)
+                for i in range(n):
+                    n_above += one if abs(x[i]) > guess else none
+                # How far off the guess is, in ranks of the sample, which err by the root of it.
+                off = (k - n_above) * (size / n)
+                spread = 4.0 * np.sqrt(abs(off)) + 4.0
+                rank += off + (spread if off > 0 else -spread)
+        if rank > size:
+            bound[1] = zero
+        elif rank < 1:
+            bound[1] = np.inf
+        m = _write_certain(x, min(guess, bound[1]), max(guess, bound[1]), places, out)
+        inside = np.empty(max(m, 0), bits.dtype)
+        n_certain = n_above
+        for j in range(m):
+            inside[j] = bits[places[j]]
+            n_certain -= abs(x[places[j]]) > guess
+        if n_certain < k <= n_certain + m:
+            candidates = inside
+        else:
+            n_certain = 0
+    cell[0], above, _ = kth_largest_key(candidates, n_bits, k - n_certain)
+    least = bound[0]
+    ties = k - n_certain - above
+    if candidates.size < n:
+        for j in range(m):
+            i = places[j]
+            own = abs(x[i])
+            if own > least or (own == least and ties > 0):
+                out[i] = x[i]
+                ties -= own == least
+        return
+    for i in range(n):
+        own = abs(x[i])
+        out[i] = x[i] if own > least else zero
+    i = 0
+    while ties > 0:
+        if abs(x[i]) == least:
+            out[i] = x[i]
+            ties -= 1
+        i += 1

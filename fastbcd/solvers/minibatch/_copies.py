@@ -20,7 +20,7 @@ from fastbcd.formats import CodebookSparseMatrix
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule
 from fastbcd.solvers.minibatch._state import LayerState
-from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
 
 SPARSE = 0.5
 """A projection with at most this share of non-zeros is one whose zeros matter."""
@@ -59,7 +59,7 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
             layer.used *= layer.weight.dtype.type(1 - tie)
         layer.used += target
         layer.support = layer.used != 0
-        kernel.average(layer.weight.reshape(-1), layer.used.reshape(-1), forget)
+        minibatch_weights.average(layer.weight.reshape(-1), layer.used.reshape(-1), forget)
         layer.square = float(np.vdot(layer.weight, layer.weight))
         return False
     layer.weight[...] = target
@@ -75,5 +75,5 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
         layer.support = None
     else:
         ones = np.ones(len(target), target.dtype)
-        kernel.scale_on_support(layer.momentum, ones, layer.support)
+        minibatch_weights.scale_on_support(layer.momentum, ones, layer.support)
     return True

@@ -29,7 +29,6 @@ from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
 from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
-from fastbcd_kernels import minibatch_step as kernel
 
 ONE_THREAD_BELOW = 200_000_000
 """Flops of a batch's largest product below which one BLAS thread is faster than several."""
@@ -205,9 +204,9 @@ class MiniBatchSolver:
                 total, count = total + loss, count + 1
                 done = problem.schedule.fraction(state.step)
                 if done > 1 - problem.settings.average and state.step % every == 0:
-                    self._average(state, state.tail)
+                    state.tail.add(state.trainables())
                 if state.step - begin > per_epoch // 2 and state.step % every == 0:
-                    self._average(state, state.recent)
+                    state.recent.add(state.trainables())
             if state.n_step_backs > MOST_STEP_BACKS:
                 state.step_back()
                 state.ending = Ending.DIVERGING
@@ -258,7 +257,7 @@ class MiniBatchSolver:
             return self._taken_back(problem, state, batch)
         if len(state.losses) == WATCHED:
             state.losses.clear()
-            if step % SNAPSHOT_EVERY < WATCHED and self._sound(state):
+            if step % SNAPSHOT_EVERY < WATCHED and state.is_finite:
                 state.take_snapshot()
         return loss
 
@@ -290,15 +289,6 @@ class MiniBatchSolver:
         if problem.rows.scaling is None:
             return network
         return absorb(network, Scaling(np.zeros(problem.rows.d), 1.0), problem.rows.scaling)
-
-    def _average(self, state: State, into: Average) -> None:
-        into.count += 1
-        for mean, value in zip(into.arrays, state.trainables(), strict=True):
-            kernel.average(mean, value, 1 / into.count)
-
-    def _sound(self, state: State) -> bool:
-        """Return whether all weights are finite: what a snapshot must be."""
-        return all(np.isfinite(layer.square + layer.bias.sum()) for layer in state.layers)
 
     def _write(self, state: State, loss: float) -> None:
         none = [0.0] * len(state.layers)

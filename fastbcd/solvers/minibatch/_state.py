@@ -14,6 +14,7 @@ from fastbcd.schemes import Scheme
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch._inputs import InputMap
+from fastbcd_kernels import minibatch_weights
 
 WIDE = 2048
 """Inputs beyond which a layer is solved against each batch alone: no Gram matrix is kept."""
@@ -117,6 +118,12 @@ class Average:
     arrays: list[Float]
     count: int = 0
 
+    def add(self, values: list[Float]) -> None:
+        """Count ``values`` in."""
+        self.count += 1
+        for mean, value in zip(self.arrays, values, strict=True):
+            minibatch_weights.average(mean, value, 1 / self.count)
+
 
 @dataclass
 class State:
@@ -198,6 +205,11 @@ class State:
     def trainables(self) -> list[Float]:
         """Return all weights and biases, flat, without copying."""
         return [array.reshape(-1) for layer in self.layers for array in (layer.weight, layer.bias)]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite: what a snapshot must be."""
+        return all(np.isfinite(layer.square + layer.bias.sum()) for layer in self.layers)
 
     def take_snapshot(self) -> None:
         """Remember weights and statistics."""

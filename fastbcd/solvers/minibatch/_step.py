@@ -29,6 +29,7 @@ from fastbcd.solvers.minibatch._passes import backward, forward
 from fastbcd.solvers.minibatch._schedule import Settings
 from fastbcd.solvers.minibatch._state import LayerState, State
 from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
 
 SMOOTH = 0.1
 """Weight of the newest step in the running step size."""
@@ -41,6 +42,9 @@ GRAM_EVERY = 2
 
 GRAM_ROWS = 5000
 """Rows over which the Gram matrices remember."""
+
+NOWHERE = np.empty((0, 0), bool)
+"""The support of a copy that there is not."""
 
 
 def take_step(
@@ -113,8 +117,8 @@ def _first_step(
     if layer.fixed and layer.support is not None:
         # The solve on a support would need one matrix per unit; its diagonal does as well.
         blas.cross_product(first, change, factor, out)
-        square = kernel.scale_on_support(out, state.inputs.step_diagonal, layer.support)
-        norm = kernel.squared_norm_by_row(layer.weight, state.inputs.step_diagonal)
+        square = minibatch_weights.scale_on_support(out, state.inputs.step_diagonal, layer.support)
+        norm = minibatch_weights.squared_norm_by_row(layer.weight, state.inputs.step_diagonal)
         return out, np.sqrt(square / max(norm, 1e-20))
     if state.inputs.diagonal:
         blas.cross_product(whitened, change, factor, out)
@@ -150,10 +154,10 @@ def _ridge_step(
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, layer.mean, mean)
     if support is not None:
-        kernel.scale_on_support(gradient, state.ones(len(gradient)), support)
+        minibatch_weights.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
     if support is not None:
-        kernel.scale_on_support(step, state.ones(len(gradient)), support)
+        minibatch_weights.scale_on_support(step, state.ones(len(gradient)), support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
 
 
@@ -172,7 +176,7 @@ def _wide_step(
     system = la.SPDSystem(gram, np.full(n, ridge))
     blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
     if layer.fixed and layer.support is not None:
-        kernel.scale_on_support(step, state.ones(len(step)), layer.support)
+        minibatch_weights.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
 
 
@@ -185,14 +189,12 @@ def _move(
     rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
     keep = 1 - length * settings.weight_decay
     if layer.used is layer.weight or layer.support is None:
-        layer.square = kernel.momentum_update(
-            layer.weight, layer.momentum, step, rate, settings.momentum, keep
-        )
+        copy, support = layer.weight[:0], NOWHERE
     else:
-        layer.square = kernel.momentum_update_copy(
-            layer.weight, layer.used, layer.momentum, step, layer.support, rate,
-            settings.momentum, keep,
-        )  # fmt: skip
+        copy, support = layer.used, layer.support
+    layer.square = minibatch_weights.momentum_update(
+        layer.weight, copy, layer.momentum, step, support, rate, settings.momentum, keep
+    )
     layer.bias_momentum *= layer.bias.dtype.type(settings.momentum)
     layer.bias_momentum += bias_step
     layer.bias += layer.bias.dtype.type(rate) * layer.bias_momentum

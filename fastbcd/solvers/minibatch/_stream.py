@@ -15,7 +15,7 @@ from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._rows import Block, Rows
 from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._state import State
-from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
 
 EARLY_ROWS = 256
 """Rows that are remembered until there are enough of them to measure the inputs."""
@@ -111,7 +111,7 @@ class Stream:
                 state.recent.count += 1
                 share = max(2 / (state.recent.count + 1), 1 / WINDOW)
                 for mean, value in zip(state.recent.arrays, state.trainables(), strict=True):
-                    kernel.average(mean, value, min(share, 1.0))
+                    minibatch_weights.average(mean, value, min(share, 1.0))
         if np.isfinite(losses).all():
             state.brake = min(1.0, state.brake * 1.1)  # a bad moment need not slow it for good
         return float(np.mean(losses))

@@ -15,8 +15,8 @@ class Judge:
 
     Against the dense network's own outputs the rows judge fairly. With labels they do not: the
     dense network may have been trained on these rows, and who imitates its overfitting would
-    win. The more the labels count, the more a later network may lose against the best one
-    and still take its place.
+    win. Nor do they where inputs are dropped, which trades likeness for generalisation. The more
+    that holds, the more a later network may lose against the best one and still take its place.
 
     Parameters
     ----------
@@ -28,14 +28,18 @@ class Judge:
         Their places in ``targets``.
     start : Network
         The first network.
+    dropping : float
+        0 if no inputs are dropped, 1 if as many as ever.
     """
 
-    def __init__(self, targets: Targets, x: Float, rows: Rows, start: Network) -> None:
+    def __init__(
+        self, targets: Targets, x: Float, rows: Rows, start: Network, dropping: float = 0.0
+    ) -> None:
         self._targets, self._x, self._rows = targets, x, rows
-        self._slack = 1.0 + (DIVERGED - 1.0) * (1.0 - targets.alpha)
+        self._slack = 1.0 + (DIVERGED - 1.0) * max(1.0 - targets.alpha, min(dropping, 1.0))
         # What even the dense network would lose.
         self._floor = 0.0
-        if targets.labels is None:
+        if targets.labels is None and dropping == 0:
             self._floor = targets.loss(targets.dense[rows], rows)
         self.best: Network = start
         self._safe = start

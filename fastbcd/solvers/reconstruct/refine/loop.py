@@ -13,7 +13,7 @@ from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.judge import Judge
-from fastbcd.solvers.reconstruct.refine.targets import Targets
+from fastbcd.solvers.reconstruct.refine.targets import ENOUGH, Targets
 from fastbcd.solvers.reconstruct.statistics import explained_share
 
 REDUNDANT = (0.6, 0.9)
@@ -60,7 +60,8 @@ class Course:
     drop : float
         Share of the inputs that are set to zero in each batch, in a classification; the dense
         network still answers for the whole row. Where inputs cannot be told from
-        each other less is dropped, and nothing where they are independent; ``decay`` follows.
+        each other less is dropped, and nothing where they are independent or rows are few, and
+        with them the steps. ``decay`` follows.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
@@ -86,6 +87,8 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
+        if targets.n_rows < ENOUGH:
+            factor = 0.0
         return replace(self, drop=factor * self.drop, decay=factor * self.decay)
 
 
@@ -178,7 +181,7 @@ def _refine(
     batch = min(course.batch_size, train.size)
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
-    judge = Judge(targets, x[held], held, network)
+    judge = Judge(targets, x[held], held, network, course.drop / Course.drop)
     chain = Chain(balanced(network).layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0

@@ -16,9 +16,12 @@ Rows = NDArray[np.intp]
 TRUST = 0.3
 """Share of the dense network in a regression."""
 
-ERRORS, ENOUGH, LEAST_TRUST = 500.0, 10_000, 0.1
+ERRORS, ENOUGH = 500.0, 10_000
 """In a classification the share falls as 1 / (1 + ``ERRORS`` e) with the share e of rows on which
-the dense network is wrong, but with fewer than so many rows not to the least one."""
+the dense network is wrong; with fewer than ``ENOUGH`` rows by less."""
+
+LEAST_TRUST, MOST_TRUST = 0.1, 0.9
+"""Bounds of the share in a classification with labels."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Targets:
             return TRUST
         wrong = np.mean(self.dense.argmax(axis=1) != self.labels.argmax(axis=1))
         by_errors = 1.0 / (1.0 + ERRORS * float(wrong))
-        return float(np.clip(max(by_errors, 1.0 - self.n_rows / ENOUGH), LEAST_TRUST, 1.0))
+        return float(np.clip(max(by_errors, 1.0 - self.n_rows / ENOUGH), LEAST_TRUST, MOST_TRUST))
 
     @property
     def n_rows(self) -> int:
