@@ -66,7 +66,8 @@ class Course:
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
         Share of the steps, the first ones, during which the supports of pruned layers may move, in
-        a classification. There the squared pulls tell the curvature of the loss.
+        a classification with labels or many rows. There the squared pulls tell the curvature of
+        the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
     """
@@ -87,9 +88,11 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
+        moving = self.moving
         if targets.n_rows < ENOUGH:
             factor = 0.0
-        return replace(self, drop=factor * self.drop, decay=factor * self.decay)
+            moving = 0.0 if targets.labels is None else moving
+        return replace(self, drop=factor * self.drop, decay=factor * self.decay, moving=moving)
 
 
 class Interrupted(KeyboardInterrupt):
