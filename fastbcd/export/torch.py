@@ -115,10 +115,11 @@ def _transposed(torch: Any, rows: int, columns: int) -> list[Any]:
 
 
 def _convolutions(torch: Any, layer: Layer, view: Patches) -> list[Any]:
-    """Return the convolution of a layer; of low rank, and one on single pixels behind it."""
+    """Return the convolution of a layer; if of low rank, a thin one and one on single pixels."""
     *thin, last = _factors(layer.weight)
     geometry: dict[str, Any] = {"stride": view.stride, "padding": view.padding}
-    kernel, modules = view.kernel, []
+    kernel = view.kernel
+    modules: list[Any] = []
     for factor in thin:
         modules.append(_convolution(torch, factor, kernel, None, **geometry))
         kernel, geometry = (1, 1), {}
