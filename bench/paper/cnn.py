@@ -21,7 +21,7 @@ import numpy as np
 from bench.minibatch.kept import Row
 from bench.paper.contestants import VALUES, Course, fastbcd_course, peer_course, size_ratio
 from bench.paper.data import Split, add_arguments, images
-from bench.paper.experiment import STYLES, Experiment, arguments, middle
+from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle
 from fastbcd.schemes import TensorTrain
 from fastbcd.schemes.tensor_train import default_modes
 
@@ -195,7 +195,7 @@ def main() -> None:
         options.seconds = options.seconds or 0.5
     methods = [m for m in options.methods if not options.full or m == "fastbcd mini-batch"]
     name = "cnn_full" if options.full else "cnn"
-    experiment = Experiment(name, ("data", "rank", "method", "seed"), VALUES, options)
+    experiment = Experiment(name, ("data", "limits", "rank", "method", "seed"), VALUES, options)
     lines: list[list[object]] = []
     panels: dict[int, Courses] = {}
     for rank in options.ranks:
@@ -210,7 +210,7 @@ def main() -> None:
                 limited = method not in ("fastbcd mini-batch", "fastbcd full")
                 seconds = options.seconds or (known * longer if limited else np.inf)
                 course = experiment.rows(
-                    (split.name, rank, method, seed),
+                    (split.name, limits(options), rank, method, seed),
                     run,
                     method,
                     split,

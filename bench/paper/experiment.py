@@ -122,6 +122,11 @@ class Experiment:
         print(f"Drawn in {path.parent.name}/{path.name}")
 
 
+def limits(options: Namespace) -> str:
+    """Return what bounds the runs: runs under other bounds are other runs."""
+    return f"{options.sweeps} sweeps" + (f", {options.seconds:g} s" if options.seconds else "")
+
+
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table; a cell may hold no bar, which would end it."""
     if wrong := [line for line in lines if len(line) != len(head)]:

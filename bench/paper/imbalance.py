@@ -26,7 +26,7 @@ from bench.paper.contestants import (
     published_course,
 )
 from bench.paper.data import Split, add_arguments, flares
-from bench.paper.experiment import STYLES, Experiment, arguments, middle
+from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle
 from fastbcd.schemes import Prune
 
 HIDDEN = (300, 100)
@@ -148,7 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.sweeps, options.seeds = 3, 1
-    experiment = Experiment("imbalance", ("data", "method", "seed"), VALUES, options)
+    experiment = Experiment("imbalance", ("data", "limits", "method", "seed"), VALUES, options)
     courses: Courses = {}
     name = ""
     for seed in range(options.seeds):
@@ -163,7 +163,7 @@ def main() -> None:
             known = ours[seed][-1][SECONDS] if len(ours) > seed else 60.0
             seconds = options.seconds or (known if "Adam" in method else np.inf)
             course = experiment.rows(
-                (name, method, seed),
+                (name, limits(options), method, seed),
                 run,
                 method,
                 split,

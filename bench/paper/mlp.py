@@ -27,7 +27,7 @@ from bench.paper.contestants import (
     size_ratio,
 )
 from bench.paper.data import Split, add_arguments, human_activity
-from bench.paper.experiment import STYLES, Experiment, arguments, middle
+from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle
 from fastbcd.schemes import TensorTrain
 
 HIDDEN = {4: (1024, 1024, 1024, 512), 5: (1024, 1024, 1024, 512, 512)}
@@ -161,7 +161,9 @@ def main() -> None:
     if options.quick:
         options.depths, options.ranks, options.sweeps, options.seeds = [4], [4], 3, 1
     split = human_activity(options)
-    experiment = Experiment("mlp", ("data", "depth", "rank", "method", "seed"), VALUES, options)
+    experiment = Experiment(
+        "mlp", ("data", "limits", "depth", "rank", "method", "seed"), VALUES, options
+    )
     lines: list[list[object]] = []
     panels: dict[str, Courses] = {}
     for depth in options.depths:
@@ -174,7 +176,7 @@ def main() -> None:
                     known = ours[seed][-1][SECONDS] if len(ours) > seed else 60.0
                     seconds = budget(method, options, known)
                     course = experiment.rows(
-                        (split.name, depth, rank, method, seed),
+                        (split.name, limits(options), depth, rank, method, seed),
                         run,
                         method,
                         split,
