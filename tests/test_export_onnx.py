@@ -186,7 +186,7 @@ def test_convolutions_stay_compressed_in_the_file_and_are_decoded_once(name, dty
     dense = [layer.weight.to_dense() for layer in clf.network_.layers[:-1]]
     model = clf.to_onnx()
     stored = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
-    assert not any(s.size == d.size and s.dtype == d.dtype for s in stored for d in dense)
+    assert not any(np.array_equal(s.ravel(), d.ravel()) for s in stored for d in dense)
     run(model, images(dtype=dtype), tmp_path / "optimised.onnx")
     used = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
     assert not used & {"Cast", "CumSum", "ScatterElements", "Div", "Mod", "Where"}
