@@ -14,6 +14,7 @@ from sklearn.utils import check_array
 
 from fastbcd import _validation as check
 from fastbcd._compress.front import MOST_FEATURES, features, split
+from fastbcd._compress.notes import notes
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
 from fastbcd._network import Network
@@ -22,7 +23,7 @@ from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
 from fastbcd.schemes._base import Scheme, SchemeChoice
-from fastbcd.solvers.reconstruct import Calibration, count_dead, remove_dead
+from fastbcd.solvers.reconstruct import Calibration, remove_dead
 from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
 
 CALIBRATION_ROWS = 20_000
@@ -226,7 +227,14 @@ class Job:
             *(scores or (None, None)),
             schemes=found.schemes,
             output_errors=found.errors,
-            warnings=self._notes(network, found),
+            warnings=notes(
+                network,
+                self.source.network,
+                len(self.calibration.x),
+                sets_aside=self._sets_aside,
+                interrupted=self.interrupted,
+                refined=network is not found.network or self._epochs == 0,
+            ),
             encoded=True,
         )
         return small
@@ -264,37 +272,6 @@ class Job:
                 f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
             )
         return encoded
-
-    def _notes(self, network: Network, found: OneShot) -> list[str]:
-        """Return what a reader of the report should know."""
-        notes = [
-            f"layer {index} keeps {count} dead neurons"
-            for index, count in enumerate(count_dead(network))
-            if count
-        ]
-        rows = len(self.calibration.x)
-        widest = max(
-            layer.weight.shape[0]
-            for layer in self.source.network.layers
-            if layer.view.positions == 1
-        )
-        if rows < 2 * widest:
-            notes.append(
-                f"{rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
-            )
-        if self._sets_aside:
-            notes.append(
-                "judged on rows of X; if the network was trained on them, it remembers them, and "
-                "a smaller one would do: give validation_data"
-            )
-        if self.interrupted:
-            notes.append("interrupted: the best network until then")
-        elif network is found.network and self._epochs > 0:
-            notes.append(
-                "refinement found nothing better on rows held out; this is the network of the "
-                "layer-by-layer pass"
-            )
-        return notes
 
 
 def _automatic_epochs(network: Network, n_rows: int) -> float:
