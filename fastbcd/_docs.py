@@ -30,7 +30,7 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
     tau : float or "auto", default="auto"
         Penalty that ties the weights to their compressed copies. A number keeps it constant, as
         published. "auto" lets it grow to rho times the number of samples, so that pruned
-        weights can come back early on. It starts, layer by layer, from a tenth of what the data
+        weights can come back early on. It starts, layer by layer, from 0.3 of what the data
         weigh a weight: rho times the mean square of the layer's inputs, summed over the samples.
     alpha : float, default=1.0
         Weight of the proximal terms: larger takes shorter, safer steps.

@@ -37,8 +37,11 @@ RAMP_SWEEPS = 200
 GROWTH = Growth(start=1.0, n_sweeps=30)
 """Balanced penalties of the first sweeps of an accelerated fit from a random start."""
 
-RAMP_START = 0.1
+RAMP_START = 0.3
 """First value of an automatic tau, in units of the curvature that the data give to a weight."""
+
+RAMP_MOST = 0.03
+"""Most that an automatic tau starts with, relative to its end."""
 
 
 @dataclass(frozen=True)
@@ -207,4 +210,5 @@ def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
     end = settings.rho * n_weighted
-    return TauRamp(RAMP_START, end, min(RAMP_SWEEPS, max_iter // 2), relative=True)
+    n_sweeps = min(RAMP_SWEEPS, max_iter // 2)
+    return TauRamp(RAMP_START, end, n_sweeps, relative=True, most=RAMP_MOST * end)

@@ -339,6 +339,10 @@ def test_relative_tau_is_rho_times_the_mean_diagonal_of_each_gram_matrix():
     s = problem.sample_weight[:, None]
     expected = [0.5 * problem.penalties.rho * np.diag(v.T @ (s * v)).mean() for v in inputs]
     assert_allclose(found, expected)
+    most = float(np.median(expected))
+    solver = FullSolver(TauRamp(0.5, 1.0, 4, relative=True, most=most))
+    state = solver.init(problem, weights, intercepts)
+    assert_allclose(state.record.penalties[0].tau, np.minimum(expected, most))
 
 
 def test_parts_of_the_objective_are_turned_to_other_penalties():

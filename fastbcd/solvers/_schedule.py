@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,12 +27,15 @@ class TauRamp(NamedTuple):
         layer's inputs, as it is at the start of a sweep. At first the activations of deep layers
         are tiny, and so is what the data say about a weight: a tau that did not know would hold
         the weights where they are.
+    most : float, default=inf
+        Largest first value where it is relative.
     """
 
     start: float
     end: float
     n_sweeps: int
     relative: bool = False
+    most: float = math.inf
 
     def at(self, sweep: int) -> float:
         """Return tau of a sweep, counted from 0."""
@@ -93,11 +97,9 @@ class Schedule(NamedTuple):
         elif not self.ramp.relative:
             tau = (self.ramp.at(n_done),) * len(blocks)
         else:
-            starts = (
-                self.ramp.start * p.rho * input_scale(problem, blocks, index) for index in layers
-            )
-            _, end, n_sweeps, _ = self.ramp
-            tau = tuple(_between(start, end, n_done, n_sweeps) for start in starts)
+            share, end, n_sweeps, _, most = self.ramp
+            starts = (share * p.rho * input_scale(problem, blocks, index) for index in layers)
+            tau = tuple(_between(min(start, most), end, n_done, n_sweeps) for start in starts)
         return replace(problem, penalties=replace(p, tau=tau))
 
     @property
