@@ -124,7 +124,8 @@ def networks(seed: int) -> tuple[Any, Any, Any]:
     clf.fit(split.x, split.y)
     pruned_score = clf.score(split.x_test, split.y_test)
     both = scheme + Quantize(bits=4)
-    small = clf.compress(scheme={0: both, 1: both, "output": Quantize(bits=8)})
+    wanted = {0: both, 1: both, "output": Quantize(bits=8)}
+    small = clf.compress(split.x, scheme=wanted, epochs=0, random_state=seed)
     full = copy(small)
     full.network_ = Network([filled(layer, seed) for layer in small.network_.layers])
     print(

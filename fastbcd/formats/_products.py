@@ -23,14 +23,14 @@ from fastbcd_kernels.residual import add_bias_piecewise_linear
 
 BLOCK: int = kernel.BLOCK
 
-SPARSE_ROW = {4: 0.07, 8: 0.2}
+SPARSE_ROW = {4: 0.07, 8: 0.08}
 """Share of the products of inputs and weights that are not zero, below which one row is multiplied
 by the non-zeros; by bytes of a number."""
 
 SPARSE_BATCH = {4: 0.1, 8: 0.12}
 """Density below which many rows are multiplied by the non-zeros."""
 
-FACTORS = {False: 0.5, True: 0.7}
+FACTORS = {False: 0.4, True: 0.7}
 """Entries of the factors, relative to the matrix, below which one row (False) or many (True) are
 multiplied by them."""
 
