@@ -238,7 +238,7 @@ def test_small_and_sparse_layers_are_one_call_for_a_row_and_large_dense_ones_are
 @pytest.mark.parametrize("bias", [0.1, 5.0])
 def test_a_layer_in_the_middle_may_be_left_to_the_dense_product(bias):
     rng = np.random.default_rng(1)
-    weights = [sparse_of(rng, shape, 0.33) for shape in ((60, 80), (80, 70), (70, 5))]
+    weights = [sparse_of(rng, shape, 0.12) for shape in ((60, 80), (80, 70), (70, 5))]
     network = layers_of(*weights, bias=bias)
     x = rng.normal(size=(1, 60)) * (rng.random(60) < 0.5)
     arrays = [(w.to_dense(), np.full(w.shape[1], bias), "relu") for w in weights]
