@@ -36,8 +36,10 @@ Pair = tuple[int, int]
 class View(ABC):
     """What the solvers need of it."""
 
-    positions: int
-    """Rows p that the weights see of one row."""
+    @property
+    @abstractmethod
+    def positions(self) -> int:
+        """Rows p that the weights see of one row."""
 
     @abstractmethod
     def rows(self, v: Float) -> Float:
@@ -91,7 +93,10 @@ class View(ABC):
 class WholeRow(View):
     """The view of a dense layer: the row itself."""
 
-    positions = 1
+    @property
+    def positions(self) -> int:
+        """One."""
+        return 1
 
     def rows(self, v: Float) -> Float:
         """Return ``v``."""
@@ -171,7 +176,7 @@ class Patches(View):
         return height, width
 
     @property
-    def positions(self) -> int:  # type: ignore[override]
+    def positions(self) -> int:
         """Number of patches p of an image."""
         return math.prod(self.grid)
 
@@ -275,7 +280,7 @@ class Patches(View):
         return None if sample_weight is None else np.repeat(sample_weight[part], self.positions)
 
     def _pooled(self, v: Float) -> Float:
-        v = np.ascontiguousarray(v)
+        v = np.require(v, requirements=["C", "W"])  # kernels are compiled for writable arrays
         if self.window == (1, 1):
             return v
         out = np.empty((len(v), math.prod(self.pooled_shape)), v.dtype)

@@ -2,6 +2,7 @@ r"""Activations: their value, their exact proximal U-step and their one-sided sl
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -69,13 +70,14 @@ class Activation(ExactActivation, Protocol):
         ...
 
 
-class _Elementwise:
+class _Elementwise(ABC):
     """Acts on each number by itself."""
 
     pool: MaxPool | None = None
 
+    @abstractmethod
     def slopes(self, u: Float) -> tuple[Float, Float]:
-        raise NotImplementedError
+        """Return the left and the right derivative at ``u``."""
 
     def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
         """Return ``gap`` times the left, and times the right derivative at ``u``."""

@@ -94,6 +94,14 @@ class Experiment:
         print(f"{label}: {perf_counter() - start:.1f} s with its scoring", flush=True)
         return found
 
+    def typical_end(
+        self, column: int, seeds: int, key: Sequence[object], run: Callable[..., list[Row]],
+        *arguments: Any,
+    ) -> float:  # fmt: skip
+        """Return the median over seeds of a number in the last row of ``run(seed, *arguments)``."""
+        ends = [self.rows((*key, seed), run, seed, *arguments)[-1][column] for seed in range(seeds)]
+        return float(np.median(ends))
+
     def table(
         self, head: Sequence[str], lines: Sequence[Sequence[object]], notes: str = ""
     ) -> None:

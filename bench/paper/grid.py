@@ -32,8 +32,8 @@ TEST = VALUES.index("test")
 
 
 def run(
-    method: str, split: Split, network: tuple[tuple[int, ...], int], gamma: float, rho: float,
-    seed: int, seconds: float, sweeps: int,
+    seed: int, method: str, split: Split, network: tuple[tuple[int, ...], int], gamma: float,
+    rho: float, seconds: float, sweeps: int,
 ) -> list[Row]:  # fmt: skip
     """Return the last row of a course; a fit that breaks down counts as chance."""
     hidden, rank = network
@@ -104,22 +104,10 @@ def main() -> None:
         grid = np.empty((len(options.values), len(options.values)))
         for (i, j), _ in np.ndenumerate(grid):
             gamma, rho = options.values[i], options.values[j]
-            ends = []
-            for seed in range(options.seeds):
-                rows = experiment.rows(
-                    (split.name, shape, options.sweeps, method, gamma, rho, seed),
-                    run,
-                    method,
-                    split,
-                    network,
-                    gamma,
-                    rho,
-                    seed,
-                    options.seconds or np.inf,
-                    options.sweeps,
-                )
-                ends.append(rows[-1][TEST])
-            grid[i, j] = np.median(ends)
+            grid[i, j] = experiment.typical_end(
+                TEST, options.seeds, (split.name, shape, options.sweeps, method, gamma, rho),
+                run, method, split, network, gamma, rho, options.seconds or np.inf, options.sweeps,
+            )  # fmt: skip
         grids[method] = grid
     note = f"{split.name}, {shape}, rank {network[1]}, {options.sweeps} sweeps."
     experiment.table(HEAD, spread_lines(grids), note)

@@ -33,8 +33,8 @@ TEST = VALUES.index("test")
 
 
 def run(
-    method: str, split: Split, network: tuple[tuple[int, ...], int], init: str, gain: float,
-    seed: int, seconds: float, sweeps: int,
+    seed: int, method: str, split: Split, network: tuple[tuple[int, ...], int], init: str,
+    gain: float, seconds: float, sweeps: int,
 ) -> list[Row]:  # fmt: skip
     """Return the course of one method from one start."""
     hidden, rank = network
@@ -91,22 +91,11 @@ def main() -> None:
     ends: dict[str, list[float]] = {method: [] for method in METHODS}
     for init, gain in starts:
         for method in METHODS:
-            found = []
-            for seed in range(options.seeds):
-                rows = experiment.rows(
-                    (split.name, shape, options.sweeps, init, gain, method, seed),
-                    run,
-                    method,
-                    split,
-                    network,
-                    init,
-                    gain,
-                    seed,
-                    options.seconds or np.inf,
-                    options.sweeps,
-                )
-                found.append(rows[-1][TEST])
-            ends[method].append(float(np.median(found)))
+            end = experiment.typical_end(
+                TEST, options.seeds, (split.name, shape, options.sweeps, init, gain, method),
+                run, method, split, network, init, gain, options.seconds or np.inf, options.sweeps,
+            )  # fmt: skip
+            ends[method].append(end)
     lines: list[list[object]] = [
         [init, f"{gain:g}", *(f"{ends[method][i]:.4f}" for method in METHODS)]
         for i, (init, gain) in enumerate(starts)
