@@ -112,7 +112,7 @@ class WholeRow(View):
 
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S [v 1]."""
-        return la.gram(v, sample_weight, wide) if wide else la.gram(v, sample_weight, wide=False)
+        return la.gram(v, sample_weight, wide)
 
     def square_sum(self, v: Float, sample_weight: Float64) -> float:
         """Return the weighted sum of squares of ``v``."""
@@ -120,7 +120,7 @@ class WholeRow(View):
 
     def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S u."""
-        return la.cross(v, u, sample_weight) if wide else la.cross(v, u, sample_weight, wide=False)
+        return la.cross(v, u, sample_weight, wide)
 
     def pull_back(self, u: Float, weight: Float) -> Float:
         """Return ``u @ weight.T``."""
@@ -197,7 +197,7 @@ class Patches(View):
     def fold(self, rows: Float) -> Float:
         """Add up patches where they overlap."""
         pixels = self._scatter(rows)
-        return pixels if self.window == (1, 1) else self._spread(pixels, 1 / self._window_size)
+        return pixels if self.window == (1, 1) else self._spread(pixels, 1 / math.prod(self.window))
 
     def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
         """Write the convolution of ``v`` plus bias into ``out``."""
@@ -244,7 +244,7 @@ class Patches(View):
         Started at the old V, each step of conjugate gradients minimises over a space around it;
         so F falls by at least gamma/2 times the squared step however early they end.
         """
-        ratio *= self._window_size
+        ratio *= math.prod(self.window)
         gain = la.activation_gain(weight, ratio) if self.is_whole else None
         for part in self._parts(len(new)):
             start = self._pooled(new[part])
@@ -263,10 +263,6 @@ class Patches(View):
                 new[part] += step
             else:
                 self._spread(step, 1.0, new[part])
-
-    @property
-    def _window_size(self) -> int:
-        return self.window[0] * self.window[1]
 
     def _parts(self, n: int) -> Iterator[slice]:
         size = max(1, CHUNK // (self.positions * self.width))
