@@ -112,22 +112,36 @@ def summary(curves: dict[str, list[Curve]], goal: float) -> str:
     return "\n".join(lines)
 
 
-def draw(curves: dict[str, list[Curve]], path: Path) -> None:
+STYLES = {
+    "fastbcd mini-batch": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+    "fastbcd, 3 epochs": {"color": "#56B4E9", "marker": "P", "linestyle": "--"},
+    "MLPClassifier": {"color": "#D55E00", "marker": "s", "linestyle": "-"},
+    "PyTorch Adam": {"color": "#666666", "marker": "v", "linestyle": ":"},
+}
+"""Colours of Okabe and Ito; markers and dashes tell the lines apart without them."""
+
+TICKS = (1, 2, 5, 10, 20, 50, 100)
+
+
+def draw(curves: dict[str, list[Curve]], goal: float, path: Path) -> None:
     """Draw all curves, a line for each seed."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.5, 4))
-    for index, (name, runs) in enumerate(curves.items()):
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, runs in curves.items():
         for run in runs:
+            seconds, accuracy = zip(*run, strict=True)
             label = name if run is runs[0] else None
-            axes.plot(*zip(*run, strict=True), color=f"C{index}", label=label, lw=1, marker=".")
-    axes.axhline(0.975, color="0.7", lw=0.8, zorder=0)
-    axes.set(xlabel="seconds", ylabel="test accuracy", xscale="log", ylim=(0.95, 0.99))
+            axes.plot(seconds, accuracy, **STYLES[name], label=label, linewidth=1, markersize=3.5)
+    axes.axhline(goal, color="0.6", linewidth=0.8, zorder=0)
+    axes.set(xlabel="seconds of training", ylabel="test accuracy", xscale="log", ylim=(0.95, 0.99))
+    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(color="0.9")
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    figure.savefig(path, dpi=150)
     print(f"Drawn in {path.parent.name}/{path.name}")
 
 
@@ -155,7 +169,7 @@ def main() -> None:
     if find_spec("matplotlib") is None:
         print("No figure: matplotlib is not installed.")
         return
-    draw(curves, kept.path.with_suffix(".png"))
+    draw(curves, options.goal, kept.path.with_suffix(".png"))
 
 
 if __name__ == "__main__":
