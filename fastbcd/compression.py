@@ -52,9 +52,11 @@ def compress(
     model : estimator
         A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
         scikit-learn, a Pipeline that ends in one of them, or a torch.nn.Sequential of linear
-        layers and activations.
+        layers, convolutions, poolings and activations.
     X : (n_samples, n_features) array or sparse matrix
-        Rows like those that the network will see; 1,000 are useful, 20,000 are plenty.
+        Rows like those that the network will see; 1,000 are useful, 20,000 are plenty. For a
+        PyTorch network of images an array (n_samples, channels, height, width); the result takes
+        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``.
     y : array, optional
         Their targets. Without them the dense network's own outputs are imitated.
     scheme : Scheme or dict, optional
@@ -157,7 +159,10 @@ def compress(
             "validation_data must be a pair (X, y), with y=None for rows without labels; got "
             f"{type(validation_data).__name__} of length {len(validation_data)}."
         )
-    source = importing.read(model, y)
+    X, input_shape = importing.image_rows(model, X)
+    if validation_data is not None:
+        validation_data = importing.image_rows(model, validation_data[0])[0], validation_data[1]
+    source = importing.read(model, y, input_shape)
     job = Job(
         source,
         X,

@@ -18,8 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 from fastbcd._network import Layer, Network
 from fastbcd._torch_import import is_torch, read_torch
 from fastbcd._types import Float
+from fastbcd._views import Shape3
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.formats import DenseMatrix
+from fastbcd.layers import LayerSize
 
 SUPPORTED = (
     "a fitted BCDClassifier or BCDRegressor, scikit-learn's MLPClassifier or MLPRegressor, "
@@ -43,6 +45,10 @@ class Source:
         Where parameters are copied from.
     feature_names : array of str or None
         Names of the features, if the network was trained with any.
+    hidden_layer_sizes : tuple
+        The hidden layers, where they are more than numbers of units.
+    input_shape : (h, w, c) or None
+        What images the rows are, if the network takes images.
     """
 
     network: Network
@@ -50,6 +56,8 @@ class Source:
     flat: bool = False
     template: BCDClassifier | BCDRegressor | None = None
     feature_names: NDArray[Any] | None = None
+    hidden_layer_sizes: tuple[LayerSize, ...] = ()
+    input_shape: Shape3 | None = None
 
     def estimator(self, network: Network) -> BCDClassifier | BCDRegressor:
         """Return a new fitted estimator that predicts with ``network``."""
@@ -59,6 +67,8 @@ class Source:
             new = BCDClassifier()
         else:
             new = BCDRegressor()
+        if self.input_shape is not None:
+            new.hidden_layer_sizes, new.input_shape = self.hidden_layer_sizes, self.input_shape
         if network.is_plain:  # convolutions keep their filters
             new.hidden_layer_sizes = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
         if self.template is None and len(network.layers) > 1:
@@ -75,7 +85,20 @@ class Source:
         return new
 
 
-def read(model: Any, y: ArrayLike | None = None) -> Source:
+def image_rows(model: Any, X: Any) -> tuple[Any, Shape3 | None]:
+    """Return images (n, c, h, w) for a PyTorch network as rows, and their (h, w, c); else ``X``.
+
+    The rows are pixel by pixel with the channels of a pixel together, which is what
+    :mod:`fastbcd.layers` takes for images.
+    """
+    if not is_torch(model) or getattr(X, "ndim", 2) != 4:
+        return X, None
+    images = np.asarray(X).transpose(0, 2, 3, 1)
+    h, w, c = images.shape[1:]
+    return images.reshape(len(images), -1), (h, w, c)
+
+
+def read(model: Any, y: ArrayLike | None = None, input_shape: Shape3 | None = None) -> Source:
     """Read the network of ``model``.
 
     Parameters
@@ -84,6 +107,8 @@ def read(model: Any, y: ArrayLike | None = None) -> Source:
         A fitted BCD estimator, MLPClassifier, MLPRegressor or torch.nn.Sequential.
     y : array, optional
         Targets, from which the kind of a PyTorch network is told: labels make it a classifier.
+    input_shape : (h, w, c), optional
+        Shape of the images that a PyTorch network takes.
 
     Raises
     ------
@@ -109,8 +134,11 @@ def read(model: Any, y: ArrayLike | None = None) -> Source:
         check_is_fitted(model)
         source = _read_mlp(model)
     elif is_torch(model):
-        network, probabilistic = read_torch(model)
-        source = _torch_source(network, probabilistic, y)
+        found = read_torch(model, input_shape)
+        source = _torch_source(found.network, found.probabilistic, y)
+        if not found.network.is_plain:
+            sizes, shape = found.hidden_layer_sizes, found.input_shape
+            source = replace(source, hidden_layer_sizes=sizes, input_shape=shape)
     else:
         if isinstance(model, type):
             raise TypeError(f"Cannot compress the class {model.__name__}: give a fitted instance.")

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, BCDRegressor, importing, storage
 from fastbcd.compression import compress
+from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
 ACTIVATIONS = ["relu", "tanh", "logistic", "identity"]
@@ -131,6 +132,8 @@ def test_torch_modules_are_folded(digits):
         (lambda nn: [nn.Linear(4, 3), nn.ReLU()], "final relu"),
         (lambda nn: [nn.Linear(4, 3), nn.ReLU(), nn.Tanh(), nn.Linear(3, 2)], "does not follow"),
         (lambda nn: [nn.Flatten()], "does not end in a Linear"),
+        (lambda nn: [nn.Conv2d(1, 2, 2)], "channels, height, width"),
+        (lambda nn: [nn.Unflatten(1, (2, 1, 2)), nn.Conv2d(2, 2, 1)], "only rows at the start"),
     ],
 )
 def test_unsupported_torch_modules_are_named(build, message):
@@ -138,6 +141,87 @@ def test_unsupported_torch_modules_are_named(build, message):
     model = torch_model(torch, *build(torch.nn))
     with pytest.raises(ValueError, match=message):
         compress(model, np.zeros((5, 4)), scheme=Prune(sparsity=0.5))
+
+
+def images_model(torch, kind):
+    nn = torch.nn
+    kinds = {
+        "strides and padding": lambda: [
+            nn.Conv2d(2, 5, (3, 2), stride=(2, 1), padding=(1, 0)), nn.BatchNorm2d(5), nn.ReLU(),
+            nn.Conv2d(5, 4, 3, padding="same", bias=False), nn.ReLU(), nn.Flatten(),
+            nn.Linear(4 * 5 * 7, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 3),
+        ],
+        "pools": lambda: [
+            nn.AvgPool2d(2), nn.Conv2d(2, 6, 2), nn.MaxPool2d(2), nn.ReLU(), nn.Dropout2d(),
+            nn.AvgPool2d((1, 1)), nn.Flatten(), nn.Dropout(), nn.Linear(6, 3),
+        ],
+        "an average before the output": lambda: [
+            nn.Conv2d(2, 6, 2), nn.ReLU(), nn.AvgPool2d((2, 3)), nn.Flatten(), nn.Linear(48, 3),
+        ],
+        "no convolution": lambda: [nn.Flatten(), nn.Linear(144, 7), nn.ReLU(), nn.Linear(7, 3)],
+    }  # fmt: skip
+    return torch_model(torch, *kinds[kind]())
+
+
+@pytest.mark.parametrize(
+    "kind", ["strides and padding", "pools", "an average before the output", "no convolution"]
+)
+def test_torch_images_are_read(kind):
+    torch = pytest.importorskip("torch")
+    model = images_model(torch, kind)
+    X = np.random.default_rng(0).normal(size=(300, 2, 9, 8)).astype(np.float32)
+    model.train()
+    model(torch.from_numpy(X))  # statistics of the batch normalisations
+    expected = model.eval()(torch.from_numpy(X)).detach().numpy()
+    rows, shape = importing.image_rows(model, X)
+    found = importing.read(model, np.arange(300) % 3, shape).network
+    np.testing.assert_allclose(found.forward(rows), expected, rtol=1e-4, atol=1e-5)
+    small = compress(model, X, expected.argmax(axis=1), scheme=Prune(sparsity=0.3), epochs=1)
+    assert small.score(rows, expected.argmax(axis=1)) > 0.9
+    again = clone(small).set_params(max_iter=1, solver="minibatch").fit(rows, np.arange(300) % 3)
+    np.testing.assert_array_equal(
+        [layer.weight.shape for layer in again.network_.layers],
+        [layer.weight.shape for layer in found.layers],
+    )
+
+
+def test_torch_rows_that_become_images():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    model = torch_model(
+        torch, nn.Unflatten(1, (1, 6, 5)), nn.Conv2d(1, 4, (3, 2)), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 3),
+    )  # fmt: skip
+    X = np.random.default_rng(0).normal(size=(60, 30)).astype(np.float32)
+    read = importing.read(model, np.arange(60) % 3)
+    expected = model(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(read.network.forward(X), expected, rtol=1e-4, atol=1e-5)
+    assert read.hidden_layer_sizes == (Conv2D(4, (3, 2), (1, 1), (0, 0)), MaxPool2D((2, 2)), 6)
+    assert read.input_shape == (6, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda nn: [nn.Conv2d(2, 4, 3, groups=2)], r"0 \(Conv2d\): only groups=1"),
+        (lambda nn: [nn.Conv2d(2, 4, 3, dilation=2)], "dilation=1"),
+        (lambda nn: [nn.Conv2d(3, 4, 3)], "takes 3 channels"),
+        (lambda nn: [nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect")], "reflect"),
+        (lambda nn: [nn.Conv2d(2, 4, 3), nn.MaxPool2d(3, stride=2)], "windows that overlap"),
+        (lambda nn: [nn.BatchNorm2d(2)], "directly follow"),
+        (lambda nn: [nn.Conv2d(2, 4, 3), nn.AvgPool2d(2), nn.ReLU()], "Only before it"),
+        (lambda nn: [nn.Conv2d(2, 4, 3), nn.Linear(6, 2)], "Put a Flatten before it"),
+        (lambda nn: [nn.Conv2d(2, 4, 3)], "does not end in a Linear"),
+        (lambda nn: [nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(100, 3)], "takes 100 inputs"),
+        (lambda nn: [nn.Conv2d(2, 4, 30), nn.Flatten(), nn.Linear(100, 3)], "does not fit"),
+        (lambda nn: [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32, 3)], "must follow a Conv2D"),
+    ],
+)
+def test_unsupported_torch_images_are_named(build, message):
+    torch = pytest.importorskip("torch")
+    model = torch_model(torch, *build(torch.nn)).eval()
+    with pytest.raises(ValueError, match=message):
+        compress(model, np.zeros((5, 2, 9, 8)), scheme=Prune(sparsity=0.5))
 
 
 def test_torch_kinds(digits):

@@ -159,6 +159,8 @@ class Job:
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
         labels = None if self._reference._loss() == "hinge" else self._labels
         front, tail = split(network)
+        if not tail.layers:
+            return network
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
