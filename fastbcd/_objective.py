@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd._views import View
 from fastbcd.activations import ExactActivation
@@ -104,9 +105,9 @@ class Blocks:
         W.
     intercept : (n_out,) array
         b.
-    linear : (n, n_out) array
-        Z = V_prev W + b, kept up to date by the solver. Of a convolution W (k, m) multiplies the
-        patches of V_prev, and a row holds m numbers for each.
+    residual : (n, n_out) array
+        U - V_prev W - b, kept up to date by the solver but for the step of W and b. Of a
+        convolution W (k, m) multiplies the patches of V_prev, and a row holds m numbers for each.
     pre : (n, n_out) array
         U.
     act : (n, n_out) array
@@ -119,7 +120,7 @@ class Blocks:
 
     weight: Float
     intercept: Float
-    linear: Float
+    residual: Float
     pre: Float
     act: Float
     compressed: Format | None = None
@@ -178,22 +179,30 @@ def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
     return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
 
-def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
-    """Form Z = V_prev W + b of one layer, in ``out`` if given."""
+def without_intercept(block: Blocks, out: Float) -> Float:
+    """Write U - b of one layer into ``out`` and return it."""
+    units = block.intercept.size
+
+    def subtract(rows: slice) -> None:
+        by_unit = block.pre[rows].reshape(-1, units)
+        np.subtract(by_unit, block.intercept, out=out[rows].reshape(-1, units))
+
+    la.by_rows(subtract, out.shape)
+    return out
+
+
+def residual(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
+    """Form U - V_prev W - b of one layer, in ``out`` if given."""
     block = blocks[index]
-    if out is None:
-        out = np.empty_like(block.pre)
+    out = without_intercept(block, np.empty_like(block.pre) if out is None else out)
     v = layer_input(problem, blocks, index)
-    return problem.views[index].linear(v, block.weight, block.intercept, out)
+    return problem.views[index].subtract_product(v, block.weight, out)
 
 
 def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
     """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
-    block = blocks[index]
-    z = linear(problem, blocks, index)
-    return float(
-        0.5 * problem.penalties.rho * weighted_squared_distance(block.pre, z, problem.sample_weight)
-    )
+    miss = residual(problem, blocks, index)
+    return 0.5 * problem.penalties.rho * la.squared_norm(miss, problem.sample_weight)
 
 
 def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
@@ -247,7 +256,7 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
     p = problem.penalties
     weight = problem.sample_weight[:, None]
     last = len(blocks) - 1
-    misses = [block.pre - linear(problem, blocks, i) for i, block in enumerate(blocks)]
+    misses = [residual(problem, blocks, i) for i in range(len(blocks))]
     for i, block in enumerate(blocks):
         sigma = problem.activations[i]
         gap = block.act - sigma.value(block.pre)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._activation_system import ActivationSystem, activation_gain
 from fastbcd._conjugate_gradients import Operator, least_squares
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import patches as kernel
@@ -52,6 +53,10 @@ class View(ABC):
         """Write A(v) W + b into ``out`` (n, p * m) and return it."""
 
     @abstractmethod
+    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
+        """Subtract A(v) W from ``out`` (n, p * m) and return it."""
+
+    @abstractmethod
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [A(v) 1]' S [A(v) 1]; see :func:`fastbcd._linalg.gram`."""
 
@@ -69,9 +74,9 @@ class View(ABC):
 
     @abstractmethod
     def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
-        """Take the V-step: ``new`` holds s and becomes V.
+        """Take the V-step: ``new`` holds s and becomes V, ``residual`` becomes U - A(V) W - b.
 
         Parameters
         ----------
@@ -85,6 +90,8 @@ class View(ABC):
             Of that layer.
         ratio : float
             gamma / rho.
+        residual : (n, p * m) array
+            Overwritten.
         """
 
 
@@ -105,6 +112,10 @@ class WholeRow(View):
         """Write ``v @ weight + bias`` into ``out``."""
         return la.linear(v, weight, bias, out)
 
+    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
+        """Subtract ``v @ weight`` from ``out``."""
+        return la.add_product(out, v, weight, -1.0)
+
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return [v 1]' S [v 1]."""
         return la.gram(v, sample_weight, wide) if wide else la.gram(v, sample_weight, wide=False)
@@ -122,11 +133,20 @@ class WholeRow(View):
         return la.product(u, weight, transposed=True)
 
     def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
-        """Take the V-step: V = s + (U - b - s W) K; see :func:`fastbcd._linalg.activation_gain`."""
-        la.add_product(miss, new, weight, -1.0)
-        la.add_product(new, miss, la.activation_gain(weight, ratio))
+        """Take the V-step: V = s + (U - b - s W) K; see :mod:`fastbcd._activation_system`."""
+        system = ActivationSystem(weight, ratio)
+        shrinkage = system.shrinkage()
+        if shrinkage is None:
+            residual[...] = miss
+            self.subtract_product(new, weight, miss)
+            la.add_product(new, miss, system.gain())
+            self.subtract_product(new, weight, residual)
+        else:
+            self.subtract_product(new, weight, miss)
+            la.symmetric_product(miss, shrinkage, residual)
+            la.add_product(new, residual, weight, 1 / ratio, transposed=True)
 
     def __repr__(self) -> str:
         return "WHOLE_ROW"
@@ -200,6 +220,12 @@ class Patches(View):
             la.linear(self.rows(v[part]), weight, bias, self._by_patch(out[part]))
         return out
 
+    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
+        """Subtract the convolution of ``v`` from ``out``."""
+        for part in self._parts(len(v)):
+            la.add_product(self._by_patch(out[part]), self.rows(v[part]), weight, -1.0)
+        return out
+
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return the Gram matrix of all patches and a column of ones, in float64."""
         total = np.zeros((self.width + 1, self.width + 1))
@@ -230,7 +256,7 @@ class Patches(View):
         return out
 
     def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
         r"""Take the V-step by conjugate gradients on each image.
 
@@ -240,17 +266,18 @@ class Patches(View):
         so F falls by at least gamma/2 times the squared step however early they end.
         """
         ratio *= self._window_size
-        gain = la.activation_gain(weight, ratio) if self.is_whole else None
+        gain = activation_gain(weight, ratio) if self.is_whole else None
+        residual[...] = miss
         for part in self._parts(len(new)):
             start = self._pooled(new[part])
-            residual = self._by_patch(miss[part])
-            la.add_product(residual, self._gather(start), weight, -1.0)
+            by_patch = self._by_patch(miss[part])
+            la.add_product(by_patch, self._gather(start), weight, -1.0)
             if gain is not None:
-                step = la.product(residual, gain)
+                step = la.product(by_patch, gain)
             else:
                 step = least_squares(
                     Operator(self._gather, self._scatter, weight, self.shape[2], self.stride),
-                    residual,
+                    by_patch,
                     self._pooled(old[part]) - start,
                     ratio,
                 )
@@ -258,6 +285,7 @@ class Patches(View):
                 new[part] += step
             else:
                 self._spread(step, 1.0, new[part])
+        self.subtract_product(new, weight, residual)
 
     @property
     def _window_size(self) -> int:

@@ -31,14 +31,14 @@ class ExactActivation(Protocol):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place; see :mod:`fastbcd_kernels.activation_step`.
+        """Take the U-step in place, ``miss`` = u - z included.
 
-        ``penalties`` are (rho, gamma, alpha). Returns the weighted squared gap between
+        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha). Returns the weighted squared gap between
         ``v`` and sigma(u), and the weighted squared step.
         """
         ...
@@ -113,7 +113,7 @@ class PiecewiseLinear(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
@@ -121,7 +121,7 @@ class PiecewiseLinear(_Elementwise):
         """Take the U-step in place."""
         rho, gamma, alpha = penalties
         return activation_step.piecewise_linear_step(
-            u, z, v, self.slope, rho, gamma, alpha, sample_weight
+            u, miss, v, self.slope, rho, gamma, alpha, sample_weight
         )
 
     @property
@@ -156,14 +156,14 @@ class HardTanh(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
         """Take the U-step in place."""
         rho, gamma, alpha = penalties
-        return activation_step.hard_tanh_step(u, z, v, rho, gamma, alpha, sample_weight)
+        return activation_step.hard_tanh_step(u, miss, v, rho, gamma, alpha, sample_weight)
 
     @property
     def pieces(self) -> tuple[Float64, Float64, Float64]:
@@ -211,7 +211,7 @@ class Smooth(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,

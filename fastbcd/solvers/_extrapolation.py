@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastbcd._objective import Blocks, Problem, Terms, linear, objective
+from fastbcd._objective import Blocks, Problem, Terms, objective, residual
 from fastbcd._types import Float
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Extrapolation:
         for index, (block, new) in enumerate(zip(blocks, trial, strict=True)):
             block.weight, block.intercept = new.weight, new.intercept
             block.pre, block.act = new.pre, new.act
-            linear(problem, blocks, index, block.linear)
+            residual(problem, blocks, index, block.residual)
         return reached
 
     def _ahead(self, blocks: list[Blocks]) -> Iterable[list[Float]]:

@@ -16,9 +16,10 @@ from fastbcd._objective import (
     activation_term,
     compression_term,
     layer_input,
-    linear,
     linear_term,
     loss_term,
+    residual,
+    without_intercept,
 )
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format
@@ -59,7 +60,8 @@ class Sweep:
             self._activation_step(index)
             self._pre_activation_step(index)
             self._weight_step(index)
-        self._refresh_linear(0)
+        residual(self.problem, self.blocks, 0, self.blocks[0].residual)
+        self._book_linear(0)
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
@@ -103,19 +105,13 @@ class Sweep:
             miss = np.empty_like(after.pre)
         sigma = problem.activations[index]
 
-        def start(rows: slice) -> None:
-            sigma.value(block.pre[rows], out=new[rows])
-            units = after.intercept.size
-            by_unit = (part.reshape(-1, units) for part in (after.pre[rows], miss[rows]))
-            pre, out = by_unit
-            np.subtract(pre, after.intercept, out=out)
-
-        la.by_rows(start, new.shape)
-        view = problem.views[index + 1]
-        view.solve_activation(new, miss, block.act, after.weight, p.gamma / p.rho)
+        la.by_rows(lambda rows: sigma.value(block.pre[rows], out=new[rows]), new.shape)
+        without_intercept(after, miss)
+        view, ratio = problem.views[index + 1], p.gamma / p.rho
+        view.solve_activation(new, miss, block.act, after.weight, ratio, after.residual)
         step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
-        self._refresh_linear(index + 1)
+        self._book_linear(index + 1)
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
 
     def _pre_activation_step(self, index: int) -> None:
@@ -127,7 +123,7 @@ class Sweep:
         sigma, penalties = problem.activations[index], (p.rho, p.gamma, alpha)
 
         def update(rows: slice) -> tuple[float, float]:
-            arrays = (block.pre[rows], block.linear[rows], block.act[rows])
+            arrays = (block.pre[rows], block.residual[rows], block.act[rows])
             return sigma.step(*arrays, penalties, problem.sample_weight[rows])
 
         gap, step = map(sum, zip(*la.by_rows(update, block.pre.shape), strict=True))
@@ -142,7 +138,6 @@ class Sweep:
 
         Solving for the step [dW; db], not for its end, makes the rounding of the solution one
         of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
-        Z is used up: the residual takes its place.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
@@ -151,12 +146,7 @@ class Sweep:
         before = self._local(*parts)
         tau = 0.0 if block.target is None else p.tau_of(index)
         system = self._weight_system(index, v, weight, tau)
-        residual = block.linear
-        la.by_rows(
-            lambda rows: np.subtract(block.pre[rows], residual[rows], out=residual[rows]),
-            residual.shape,
-        )
-        slope = self.problem.views[index].cross(v, residual, weight, wide=False)
+        slope = self.problem.views[index].cross(v, block.residual, weight, wide=False)
         slope *= p.rho
         if block.target is not None:
             away = block.target - block.weight
@@ -225,9 +215,8 @@ class Sweep:
         self.terms.compression[index] = after
         self._book("compressed", index, before - after, 0.0, 0.0)
 
-    def _refresh_linear(self, index: int) -> None:
-        """Form Z = V_prev W + b, whose inputs are both new, and its term of F."""
-        problem, block = self.problem, self.blocks[index]
-        linear(problem, self.blocks, index, block.linear)
-        distance = la.squared_distance(block.pre, block.linear, problem.sample_weight)
-        self.terms.linear[index] = 0.5 * problem.penalties.rho * distance
+    def _book_linear(self, index: int) -> None:
+        """Note the term of F of a residual whose V_prev, W and b are all new."""
+        problem = self.problem
+        square = la.squared_norm(self.blocks[index].residual, problem.sample_weight)
+        self.terms.linear[index] = 0.5 * problem.penalties.rho * square
