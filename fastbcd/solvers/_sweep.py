@@ -179,13 +179,14 @@ class Sweep:
         return system
 
     def _compressed_steps(self) -> None:
-        """Project every W on its compressed set, from the output to the input.
+        """Project every W on its compressed set.
 
         No other block of the sweep depends on the copies, so all of them are made in the end,
-        several at a time where BLAS may use several threads: each by itself is too small.
+        several at a time where BLAS may use several threads: each by itself is too small. The
+        largest come first, so that the threads end at about the same time.
         """
-        schemes = self.problem.schemes
-        indices = [i for i in range(len(schemes) - 1, -1, -1) if schemes[i] is not None]
+        indices = [i for i, scheme in enumerate(self.problem.schemes) if scheme is not None]
+        indices.sort(key=lambda index: self.blocks[index].weight.size, reverse=True)
         n_threads = min(blas_threads.n_blas_threads(), len(indices))
         if n_threads < 2:
             copies = [self._compress(index) for index in indices]
