@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,8 +99,39 @@ def _merged(steps: Sequence[_Step]) -> _Stage:
     return _Stage(Chain(links, biases, slopes), steps[-1].curve, steps[-1].width)
 
 
-class Forward:
+class _Prepared(ABC):
     """The function that a network computes, with memory of its own for every thread.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output, all of one type of numbers.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.dtype = layers[0].weight.dtype
+        self.n_out = layers[-1].weight.shape[1]
+        self._layers = layers
+        self._threads = threading.local()
+
+    def __call__(self, x: Float, out: Float | None = None) -> Float:
+        """Return the outputs (n, n_out) for inputs (n, n_in), written into ``out`` if given."""
+        x = np.ascontiguousarray(x, self.dtype)
+        if out is None:
+            out = np.empty((len(x), self.n_out), self.dtype)
+        space = getattr(self._threads, "space", None)
+        if space is None:
+            space = self._threads.space = Workspace()
+        self._run(x, out, space)
+        return out
+
+    @abstractmethod
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
+        """Write the outputs for ``x``, C-contiguous and of the type of the network."""
+
+
+class Forward(_Prepared):
+    """The function of a network of dense layers.
 
     One row goes through the layers as a vector, in one call if it can. Many rows go through them
     at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
@@ -112,25 +144,17 @@ class Forward:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.dtype = layers[0].weight.dtype
-        self.n_out = layers[-1].weight.shape[1]
-        self._layers = layers
+        super().__init__(layers)
         self._single = _stages(_steps(layers, batch=False))
         self._batch: list[_Step] | None = None
-        self._threads = threading.local()
 
-    def __call__(self, x: Float, out: Float | None = None) -> Float:
-        """Return the outputs (n, n_out) for inputs (n, n_in), written into ``out`` if given."""
-        x = np.ascontiguousarray(x, self.dtype)
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
         n = len(x)
-        if out is None:
-            out = np.empty((n, self.n_out), self.dtype)
-        space = getattr(self._threads, "space", None)
-        if space is None:
-            space = self._threads.space = Workspace()
+        if n < FEW and not x.flags.writeable:  # kernels are compiled for writable arrays
+            x = x.copy()
         if n == 1:
-            self._row(x[0] if x.flags.writeable else x[0].copy(), out[0], space)
-            return out
+            self._row(x[0], out[0], space)
+            return
         if self._batch is None:
             self._batch = _steps(self._layers, batch=True)
         if not any(step.product.in_blocks for step in self._batch):
@@ -140,7 +164,6 @@ class Forward:
                 self._row(x[i], out[i], space)
         else:
             self._blocks(x, out, space)
-        return out
 
     def _row(self, x: Float, out: Float, space: Workspace) -> None:
         last = len(self._single) - 1
@@ -177,7 +200,7 @@ class Forward:
             part[...] = v[:, : len(part)].T
 
 
-class ImageForward:
+class ImageForward(_Prepared):
     """The function of a network with patches or poolings, some images at a time.
 
     Parameters
@@ -187,26 +210,15 @@ class ImageForward:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.dtype = layers[0].weight.dtype
-        self.n_out = layers[-1].weight.shape[1]
-        self._layers = layers
+        super().__init__(layers)
         self._rows, self._row = _steps(layers, batch=True), _steps(layers, batch=False)
         widest = max(layer.view.positions * max(layer.weight.shape) for layer in layers)
         self._at_once = max(1, IMAGE_BLOCK // widest)
-        self._threads = threading.local()
 
-    def __call__(self, x: Float, out: Float | None = None) -> Float:
-        """Return the outputs (n, n_out) for images (n, h * w * c), in ``out`` if given."""
-        x = np.ascontiguousarray(x, self.dtype)
-        if out is None:
-            out = np.empty((len(x), self.n_out), self.dtype)
-        space = getattr(self._threads, "space", None)
-        if space is None:
-            space = self._threads.space = Workspace()
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
         for lo in range(0, len(x), self._at_once):
             part = slice(lo, lo + self._at_once)
             self._images(x[part], out[part], space)
-        return out
 
     def _images(self, v: Float, out: Float, space: Workspace) -> None:
         n = len(v)

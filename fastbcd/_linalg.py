@@ -76,11 +76,7 @@ def squared_distance(a: Float, b: Float, weight: Float64) -> float:
 def squared_norm(a: Float, weight: Float64) -> float:
     """Return sum_i weight_i ||a_i||^2 over the rows of an (n, d) array."""
     return float(
-        sum(
-            by_rows(
-                lambda rows: weight[rows] @ np.einsum("ij,ij->i", a[rows], a[rows]), a.shape
-            )
-        )
+        sum(by_rows(lambda rows: weight[rows] @ np.einsum("ij,ij->i", a[rows], a[rows]), a.shape))
     )
 
 
@@ -140,7 +136,7 @@ def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
 @overload
 def gram(v: Float, sample_weight: Float64 | None, wide: Literal[True] = True) -> Float64: ...
 @overload
-def gram(v: Float, sample_weight: Float64 | None, wide: Literal[False]) -> Float: ...
+def gram(v: Float, sample_weight: Float64 | None, wide: bool) -> Float: ...
 def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     """Return [V 1]' S [V 1], the Gram matrix of the inputs and a column of ones.
 
@@ -180,7 +176,7 @@ def cross(
     v: Float, u: Float, sample_weight: Float64 | None, wide: Literal[True] = True
 ) -> Float64: ...
 @overload
-def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: Literal[False]) -> Float: ...
+def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool) -> Float: ...
 def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     """Return [V 1]' S U, shape (d + 1, m); arguments as for :func:`gram`. Cost: 2 n d m flops."""
     n, d = v.shape

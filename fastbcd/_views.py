@@ -1,28 +1,22 @@
-r"""How a layer sees its input: as it is, pooled, or patch by patch.
+"""All views that a layer can have of its input: as it is, pooled, or patch by patch.
 
-A view is a linear map A from a row v of activations to p rows of a matrix that the weights
-multiply, Z = A(v) W + b, with p = 1 for a dense layer. All that a solver does with the inputs of a
-layer goes through it: the products, the Gram matrix and the cross product of the W-step, and
-the V-step, which minimises
-
-.. math:: \frac{\gamma}{2} \|V - s\|^2 + \frac{\rho}{2} \|A(V) W + b - U\|^2
-
-with s = sigma(U) of the layer before. Patches are formed some images at a time, so that the patch
-matrix of all images never exists.
+Patches are formed some images at a time, so that the patch matrix of all images never exists.
+See :mod:`fastbcd._row_view` for what a view is.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastbcd import _linalg as la
-from fastbcd._activation_system import ActivationSystem, activation_gain
+from fastbcd._activation_system import activation_gain
 from fastbcd._conjugate_gradients import Operator, least_squares
+from fastbcd._row_view import WHOLE_ROW as WHOLE_ROW
+from fastbcd._row_view import View as View
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import patches as kernel
 from fastbcd_kernels import pooling
@@ -32,127 +26,6 @@ CHUNK = 1 << 21
 
 Shape3 = tuple[int, int, int]
 Pair = tuple[int, int]
-
-
-class View(ABC):
-    """What the solvers need of it."""
-
-    positions: int
-    """Rows p that the weights see of one row."""
-
-    @abstractmethod
-    def rows(self, v: Float) -> Float:
-        """Return A(v), (n * p, k), for activations (n, d)."""
-
-    @abstractmethod
-    def fold(self, rows: Float) -> Float:
-        """Return A'(rows), (n, d): the adjoint."""
-
-    @abstractmethod
-    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
-        """Write A(v) W + b into ``out`` (n, p * m) and return it."""
-
-    @abstractmethod
-    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
-        """Subtract A(v) W from ``out`` (n, p * m) and return it."""
-
-    @abstractmethod
-    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [A(v) 1]' S [A(v) 1]; see :func:`fastbcd._linalg.gram`."""
-
-    @abstractmethod
-    def square_sum(self, v: Float, sample_weight: Float64) -> float:
-        """Return the weighted sum of squares of A(v)."""
-
-    @abstractmethod
-    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [A(v) 1]' S u, (k + 1, m), for ``u`` (n, p * m)."""
-
-    @abstractmethod
-    def pull_back(self, u: Float, weight: Float) -> Float:
-        """Return A'(u W'), (n, d), for ``u`` (n, p * m)."""
-
-    @abstractmethod
-    def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
-    ) -> None:
-        """Take the V-step: ``new`` holds s and becomes V, ``residual`` becomes U - A(V) W - b.
-
-        Parameters
-        ----------
-        new : (n, d) array
-            Overwritten.
-        miss : (n, p * m) array
-            U - b of the layer that this is the view of; used up.
-        old : (n, d) array
-            V before.
-        weight : (k, m) array
-            Of that layer.
-        ratio : float
-            gamma / rho.
-        residual : (n, p * m) array
-            Overwritten.
-        """
-
-
-class WholeRow(View):
-    """The view of a dense layer: the row itself."""
-
-    positions = 1
-
-    def rows(self, v: Float) -> Float:
-        """Return ``v``."""
-        return v
-
-    def fold(self, rows: Float) -> Float:
-        """Return ``rows``."""
-        return rows
-
-    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
-        """Write ``v @ weight + bias`` into ``out``."""
-        return la.linear(v, weight, bias, out)
-
-    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
-        """Subtract ``v @ weight`` from ``out``."""
-        return la.add_product(out, v, weight, -1.0)
-
-    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [v 1]' S [v 1]."""
-        return la.gram(v, sample_weight, wide) if wide else la.gram(v, sample_weight, wide=False)
-
-    def square_sum(self, v: Float, sample_weight: Float64) -> float:
-        """Return the weighted sum of squares of ``v``."""
-        return float(sample_weight @ np.sum(np.square(v), axis=1, dtype=np.float64))
-
-    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [v 1]' S u."""
-        return la.cross(v, u, sample_weight) if wide else la.cross(v, u, sample_weight, wide=False)
-
-    def pull_back(self, u: Float, weight: Float) -> Float:
-        """Return ``u @ weight.T``."""
-        return la.product(u, weight, transposed=True)
-
-    def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
-    ) -> None:
-        """Take the V-step: V = s + (U - b - s W) K; see :mod:`fastbcd._activation_system`."""
-        system = ActivationSystem(weight, ratio)
-        shrinkage = system.shrinkage()
-        if shrinkage is None:
-            residual[...] = miss
-            self.subtract_product(new, weight, miss)
-            la.add_product(new, miss, system.gain())
-            self.subtract_product(new, weight, residual)
-        else:
-            self.subtract_product(new, weight, miss)
-            la.symmetric_product(miss, shrinkage, residual)
-            la.add_product(new, residual, weight, 1 / ratio, transposed=True)
-
-    def __repr__(self) -> str:
-        return "WHOLE_ROW"
-
-
-WHOLE_ROW = WholeRow()
 
 
 @dataclass(frozen=True)
@@ -191,7 +64,7 @@ class Patches(View):
         return height, width
 
     @property
-    def positions(self) -> int:  # type: ignore[override]
+    def positions(self) -> int:
         """Number of patches p of an image."""
         return math.prod(self.grid)
 
@@ -212,7 +85,7 @@ class Patches(View):
     def fold(self, rows: Float) -> Float:
         """Add up patches where they overlap."""
         pixels = self._scatter(rows)
-        return pixels if self.window == (1, 1) else self._spread(pixels, 1 / self._window_size)
+        return pixels if self.window == (1, 1) else self._spread(pixels, 1 / math.prod(self.window))
 
     def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
         """Write the convolution of ``v`` plus bias into ``out``."""
@@ -265,7 +138,7 @@ class Patches(View):
         Started at the old V, each step of conjugate gradients minimises over a space around it;
         so F falls by at least gamma/2 times the squared step however early they end.
         """
-        ratio *= self._window_size
+        ratio *= math.prod(self.window)
         gain = activation_gain(weight, ratio) if self.is_whole else None
         residual[...] = miss
         for part in self._parts(len(new)):
@@ -287,10 +160,6 @@ class Patches(View):
                 self._spread(step, 1.0, new[part])
         self.subtract_product(new, weight, residual)
 
-    @property
-    def _window_size(self) -> int:
-        return self.window[0] * self.window[1]
-
     def _parts(self, n: int) -> Iterator[slice]:
         size = max(1, CHUNK // (self.positions * self.width))
         for lo in range(0, n, size):
@@ -303,7 +172,7 @@ class Patches(View):
         return None if sample_weight is None else np.repeat(sample_weight[part], self.positions)
 
     def _pooled(self, v: Float) -> Float:
-        v = np.ascontiguousarray(v)
+        v = np.require(v, requirements=["C", "W"])  # kernels are compiled for writable arrays
         if self.window == (1, 1):
             return v
         out = np.empty((len(v), math.prod(self.pooled_shape)), v.dtype)

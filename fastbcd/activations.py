@@ -2,6 +2,7 @@ r"""Activations: their value, their exact proximal U-step and their one-sided sl
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -38,8 +39,9 @@ class ExactActivation(Protocol):
     ) -> tuple[float, float]:
         """Take the U-step in place, ``miss`` = u - z included.
 
-        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha). Returns the weighted squared gap between
-        ``v`` and sigma(u), and the weighted squared step.
+        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha).
+        Returns the weighted squared gap between ``v`` and sigma(u), and the weighted squared
+        step.
         """
         ...
 
@@ -69,13 +71,14 @@ class Activation(ExactActivation, Protocol):
         ...
 
 
-class _Elementwise:
+class _Elementwise(ABC):
     """Acts on each number by itself."""
 
     pool: MaxPool | None = None
 
+    @abstractmethod
     def slopes(self, u: Float) -> tuple[Float, Float]:
-        raise NotImplementedError
+        """Return the left and the right derivative at ``u``."""
 
     def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
         """Return ``gap`` times the left, and times the right derivative at ``u``."""

@@ -21,8 +21,9 @@ from fastbcd import BCDClassifier, BCDRegressor, compress
 from fastbcd import _conjugate_gradients as cg
 from fastbcd import _views as views
 from fastbcd._architecture import Architecture, check_layers
-from fastbcd._objective import Penalties, Problem, objective, subgradient
+from fastbcd._objective import Penalties, Problem, objective
 from fastbcd._pooling import MaxPool, MaxPooled
+from fastbcd._subgradient import subgradient
 from fastbcd._views import WHOLE_ROW, Patches
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D

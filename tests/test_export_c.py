@@ -458,6 +458,21 @@ def test_int8_is_close_to_floating_point(builder, activation):
     assert error < 0.05
 
 
+@pytest.mark.parametrize("coded", [False, True])
+def test_int8_clips_large_weights_of_inputs_that_are_always_zero(coded):
+    rng = np.random.default_rng(0)
+    small = np.linspace(-0.03, 0.03, 15) if coded else rng.normal(size=12_000) / 50
+    weight = rng.choice(small, (400, 30)) * (rng.random((400, 30)) < 0.1)
+    weight[:10] = 30.0
+    net = Network([Layer(SparseMatrix.from_dense(weight), rng.normal(size=30) / 10, "identity")])
+    x = rng.random((500, 400))
+    x[:, :10] = 0
+    layers = affine_layers(net, cores=False, allow_dense=False)
+    outputs = reference_int8.outputs(quantise(layers, x), x)
+    expected = net.forward(x)
+    assert np.sqrt(np.mean((outputs - expected) ** 2)) < 0.05 * np.std(expected)
+
+
 @pytest.mark.parametrize("intercept", [0.0, 1e3, 1e9])
 def test_int8_sums_do_not_overflow(intercept):
     rng = np.random.default_rng(0)

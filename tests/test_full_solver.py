@@ -12,13 +12,8 @@ from sklearn.datasets import load_digits
 
 from fastbcd import BCDClassifier, _linalg
 from fastbcd._activation_system import activation_gain
-from fastbcd._objective import (
-    Penalties,
-    Problem,
-    least_slope,
-    objective,
-    subgradient,
-)
+from fastbcd._objective import Penalties, Problem, objective
+from fastbcd._subgradient import least_slope, subgradient
 from fastbcd._views import WHOLE_ROW
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.initialization import orthogonal
@@ -99,6 +94,20 @@ def test_the_objective_kept_up_to_date_is_the_one_computed_from_scratch(name, lo
         assert_allclose(kept.linear, scratch.linear, rtol=1e-9, atol=1e-12)
         assert_allclose(kept.activation, scratch.activation, rtol=1e-9, atol=1e-12)
         assert_allclose(kept.compression, scratch.compression, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_the_residuals_carried_along_are_those_of_the_blocks(accelerate):
+    n_accelerated = 0
+    for seed in range(8):
+        problem, weights, intercepts = random_problem(seed)
+        state = sweep(problem, weights, intercepts, 5, accelerate=accelerate)
+        n_accelerated += state.record.n_accelerated
+        for index, block in enumerate(state.blocks):
+            v = problem.x if index == 0 else state.blocks[index - 1].act
+            scratch = block.pre - v @ block.weight - block.intercept
+            assert_allclose(block.residual, scratch, rtol=1e-9, atol=1e-9)
+    assert (n_accelerated > 0) == accelerate
 
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)

@@ -1,7 +1,7 @@
 """Experiment 6: does F fall with every block, and does the subgradient vanish as fast as O(1/k)?
 
     python -m bench.paper.convergence [--sweeps 1000] [--hidden 128 128 64] [--rank 16]
-                                      [--data ...] [--quick]
+                                      [--data ...] [--jobs N] [--quick]
 
 fastbcd's full solver with tau = 5, gamma = rho = 0.5, alpha = 1 (the theory needs a tau that
 stays) on the squared loss, in float64 and float32, with and without acceleration, and the
@@ -127,7 +127,7 @@ def draw(figure: Any, courses: dict[str, list[Row]]) -> None:
 
 def main() -> None:
     """Measure what is missing, print the table and draw the figure."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, parallel=True)
     add_arguments(parser, ("uci_har", "watch_har"))
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128, 64])
@@ -140,18 +140,14 @@ def main() -> None:
     shape = "-".join(map(str, hidden))
     keys = ("data", "hidden", "rank", "sweeps", "run")
     experiment = Experiment("convergence", keys, VALUES, options)
-    courses = {
-        name: experiment.rows(
-            (split.name, shape, options.rank, options.sweeps, name),
-            run,
-            name,
-            split,
-            hidden,
-            options.rank,
-            options.sweeps,
+    runs = {
+        (split.name, shape, options.rank, options.sweeps, name): (
+            name, split, hidden, options.rank, options.sweeps
         )
         for name in RUNS
-    }
+    }  # fmt: skip
+    found = experiment.all_rows(run, runs, options.jobs)
+    courses = dict(zip(RUNS, found.values(), strict=True))
     experiment.table(HEAD, lines_of(courses), f"{split.name}, {shape}, rank {options.rank}.")
     experiment.figure(lambda figure: draw(figure, courses), width=13, height=4.2)
 

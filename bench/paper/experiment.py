@@ -11,13 +11,14 @@ import argparse
 import csv
 import os
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from bench.minibatch.kept import Kept, Row
 from bench.minibatch.kept import arguments as common_arguments
@@ -28,6 +29,9 @@ FOLDER = RESULTS / "paper"
 TRIAL = "**A trial run on tiny data: these figures mean nothing.**"
 
 Style = dict[str, Any]
+
+Key = tuple[object, ...]
+"""What tells a run from all others."""
 
 STYLES: dict[str, Style] = {
     "published steps": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
@@ -41,13 +45,20 @@ STYLES: dict[str, Style] = {
 """Colours of Okabe and Ito; markers and dashes tell the lines apart without them."""
 
 
-def arguments(description: str | None, seeds: int = 1) -> argparse.ArgumentParser:
-    """Return a parser of the options that all experiments have."""
+def arguments(
+    description: str | None, seeds: int = 1, parallel: bool = False
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that all experiments have.
+
+    With ``parallel``, for experiments that do not tell seconds, also of ``--jobs``.
+    """
     parser = common_arguments(description)
     parser.set_defaults(seeds=seeds)
     parser.add_argument(
         "--seconds", type=float, help="most seconds of training of a run (default: see above)"
     )
+    if parallel:
+        parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     return parser
 
 
@@ -94,6 +105,21 @@ class Experiment:
         print(f"{label}: {perf_counter() - start:.1f} s with its scoring", flush=True)
         return found
 
+    def all_rows(
+        self, run: Callable[..., list[Row]], runs: Mapping[Key, Sequence[Any]], jobs: int = 1
+    ) -> dict[Key, list[Row]]:
+        """Return the rows of each run, ``run(*runs[key])``, several at a time if ``jobs`` > 1.
+
+        Then their seconds mean nothing.
+        """
+        if jobs > 1:
+            missing = [key for key in runs if key not in self._kept]
+            calls = (delayed(_keyed)(run, key, runs[key]) for key in missing)
+            for key, rows in Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
+                self._kept.rows(key, lambda rows=rows: rows)
+                print(f"{', '.join(map(str, key))}: done", flush=True)
+        return {key: self.rows(key, run, *arguments) for key, arguments in runs.items()}
+
     def table(
         self, head: Sequence[str], lines: Sequence[Sequence[object]], notes: str = ""
     ) -> None:
@@ -120,6 +146,10 @@ class Experiment:
         path = self.folder / f"{self.name}.png"
         _replace(path, lambda beside: figure.savefig(beside, dpi=150, format="png"))
         print(f"Drawn in {path.parent.name}/{path.name}")
+
+
+def _keyed(run: Callable[..., list[Row]], key: Key, arguments: Sequence[Any]) -> Any:
+    return key, run(*arguments)
 
 
 def limits(options: Namespace) -> str:

@@ -1,7 +1,7 @@
 """Experiment 4: how much the accuracy depends on gamma and rho, a heat map.
 
     python -m bench.paper.grid [--values .01 .1 .5 1 5 10 100] [--sweeps 100] [--seeds 1]
-                               [--wide] [--held-out] [--data ...] [--seconds S] [--quick]
+                               [--wide] [--held-out] [--data ...] [--seconds S] [--jobs N] [--quick]
 
 Five hidden layers as tensor trains: 256-256-256-128-128 at rank 40, with ``--wide``
 1024-1024-1024-512-512 at rank 80 as published. The published steps take tau = 3, alpha = 1, 0.2
@@ -12,6 +12,7 @@ held out: what defaults may be chosen by.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ TEST = VALUES.index("test")
 
 
 def run(
-    method: str, split: Split, network: tuple[tuple[int, ...], int], gamma: float, rho: float,
-    seed: int, seconds: float, sweeps: int,
+    method: str, gamma: float, rho: float, seed: int, split: Split,
+    network: tuple[tuple[int, ...], int], seconds: float, sweeps: int,
 ) -> list[Row]:  # fmt: skip
     """Return the last row of a course; a fit that breaks down counts as chance."""
     hidden, rank = network
@@ -81,7 +82,7 @@ def draw(figure: Any, name: str, grids: dict[str, Any], values: list[float]) -> 
 
 def main() -> None:
     """Measure what is missing, print the table and draw the figure."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, parallel=True)
     add_arguments(parser, ("uci_har", "watch_har"))
     parser.add_argument("--values", type=float, nargs="+", default=list(GRID))
     parser.add_argument("--sweeps", type=int, default=100)
@@ -99,28 +100,14 @@ def main() -> None:
     keys = ("data", "hidden", "sweeps", "method", "gamma", "rho", "seed")
     experiment = Experiment("grid", keys, VALUES, options)
     shape = "-".join(map(str, network[0]))
-    grids = {}
-    for method in options.methods:
-        grid = np.empty((len(options.values), len(options.values)))
-        for (i, j), _ in np.ndenumerate(grid):
-            gamma, rho = options.values[i], options.values[j]
-            ends = []
-            for seed in range(options.seeds):
-                rows = experiment.rows(
-                    (split.name, shape, options.sweeps, method, gamma, rho, seed),
-                    run,
-                    method,
-                    split,
-                    network,
-                    gamma,
-                    rho,
-                    seed,
-                    options.seconds or np.inf,
-                    options.sweeps,
-                )
-                ends.append(rows[-1][TEST])
-            grid[i, j] = np.median(ends)
-        grids[method] = grid
+    values, bounds = options.values, (options.seconds or np.inf, options.sweeps)
+    runs = {
+        (split.name, shape, options.sweeps, *cell): (*cell, split, network, *bounds)
+        for cell in product(options.methods, values, values, range(options.seeds))
+    }
+    ends = [rows[-1][TEST] for rows in experiment.all_rows(run, runs, options.jobs).values()]
+    shaped = np.reshape(ends, (len(options.methods), len(values), len(values), options.seeds))
+    grids = dict(zip(options.methods, np.median(shaped, axis=-1), strict=True))
     note = f"{split.name}, {shape}, rank {network[1]}, {options.sweeps} sweeps."
     experiment.table(HEAD, spread_lines(grids), note)
     experiment.figure(

@@ -1,7 +1,7 @@
 """Experiment 5: the eight starting distributions, and small against usual starting weights.
 
     python -m bench.paper.inits [--sweeps 100] [--gains .05 .2 1] [--seeds 1] [--wide]
-                                [--data ...] [--seconds S] [--quick]
+                                [--data ...] [--seconds S] [--jobs N] [--quick]
 
 Four hidden layers as tensor trains: 256-256-256-128 at rank 40, with ``--wide``
 1024-1024-1024-512 at rank 80 as published. Published steps with tau = 5, alpha = 1, gamma = rho =
@@ -33,8 +33,8 @@ TEST = VALUES.index("test")
 
 
 def run(
-    method: str, split: Split, network: tuple[tuple[int, ...], int], init: str, gain: float,
-    seed: int, seconds: float, sweeps: int,
+    init: str, gain: float, method: str, seed: int, split: Split,
+    network: tuple[tuple[int, ...], int], seconds: float, sweeps: int,
 ) -> list[Row]:  # fmt: skip
     """Return the course of one method from one start."""
     hidden, rank = network
@@ -57,7 +57,7 @@ def _times(draw: initialization.Draw, factor: float) -> initialization.Draw:
 HEAD = ("start", "gain", "published steps", "fastbcd full")
 
 
-def draw(figure: Any, starts: list[tuple[str, float]], ends: dict[str, list[float]]) -> None:
+def draw(figure: Any, starts: list[tuple[str, float]], ends: dict[str, Any]) -> None:
     """Draw the accuracies of all starts."""
     ax = figure.subplots()
     places = np.arange(len(starts))
@@ -73,7 +73,7 @@ def draw(figure: Any, starts: list[tuple[str, float]], ends: dict[str, list[floa
 
 def main() -> None:
     """Measure what is missing, print the table and draw the figure."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, parallel=True)
     add_arguments(parser, ("uci_har", "watch_har"))
     parser.add_argument("--sweeps", type=int, default=100)
     parser.add_argument("--gains", type=float, nargs="*", default=[0.05, 1.0])
@@ -88,25 +88,15 @@ def main() -> None:
     experiment = Experiment("inits", keys, VALUES, options)
     shape = "-".join(map(str, network[0]))
     starts = [(init, GAIN) for init in INITS] + [("orthogonal", g) for g in options.gains]
-    ends: dict[str, list[float]] = {method: [] for method in METHODS}
-    for init, gain in starts:
-        for method in METHODS:
-            found = []
-            for seed in range(options.seeds):
-                rows = experiment.rows(
-                    (split.name, shape, options.sweeps, init, gain, method, seed),
-                    run,
-                    method,
-                    split,
-                    network,
-                    init,
-                    gain,
-                    seed,
-                    options.seconds or np.inf,
-                    options.sweeps,
-                )
-                found.append(rows[-1][TEST])
-            ends[method].append(float(np.median(found)))
+    runs = {
+        (split.name, shape, options.sweeps, *start, method, seed): (
+            *start, method, seed, split, network, options.seconds or np.inf, options.sweeps
+        )
+        for method in METHODS for start in starts for seed in range(options.seeds)
+    }  # fmt: skip
+    found = [rows[-1][TEST] for rows in experiment.all_rows(run, runs, options.jobs).values()]
+    shaped = np.reshape(found, (len(METHODS), len(starts), options.seeds))
+    ends = dict(zip(METHODS, np.median(shaped, axis=-1), strict=True))
     lines: list[list[object]] = [
         [init, f"{gain:g}", *(f"{ends[method][i]:.4f}" for method in METHODS)]
         for i, (init, gain) in enumerate(starts)

@@ -2,10 +2,12 @@
 
 Every vector of activations lies on a grid, x = offset + scale (q - zero) with q from -128 to 127,
 that spans what a calibration sample shows. Zero is a point of it, but where all activations have
-one sign. Every column of a weight matrix is a step times int8 numbers; a matrix of few distinct
-numbers keeps its codebook, in int16 and with one step, because large and small levels differ by
-more than 8 bits. A product then is an exact sum of integers in units of scale * step_j. To it the
-rounded intercept is added, with what the offset contributes, and the next grid is reached by
+one sign. Every column of a weight matrix is a step times int8 numbers, the step that loses least on
+the sample: a large weight of an input that is nearly always zero is clipped. A matrix of few
+distinct numbers keeps its codebook, in int16 and with one step, because large and small levels
+differ by more than 8 bits. A product then is an exact sum of integers in units of scale * step_j.
+To it the rounded intercept is added, with what the offset contributes, and the next grid is
+reached by
 
     q' = clip(zero' + round(sum * factor_j / 2^shift))
 
@@ -29,6 +31,9 @@ from fastbcd.export.c_weights import Affine, Part, Product
 LOW, HIGH = -128, 127
 LARGEST = 29
 """Bits of the largest sum, before intercepts of as many; rounding has room beyond."""
+
+CLIPPED = np.exp2(-np.arange(17) / 2)
+"""The largest number of a column that is not clipped, over its largest; what is tried."""
 
 SATURATED = {"tanh": 4.0, "logistic": 8.0}
 """Where the smooth activations are constant to 8 bits; their tables reach no further."""
@@ -193,33 +198,50 @@ def _steps(part: Part, grid: Grid, x: Float, intercept: Float) -> list[Step]:
     """Return the steps of a part, given its inputs in floating point, their offset taken off."""
     steps = []
     for product in part[:-1]:
-        weight, unit = _weight(product, grid.scale, np.zeros(1))
+        weight, unit = _weight(product, x, grid.scale, np.zeros(1))
         x = product.apply(x)
         output = Grid.over(x, float(unit.max()) / 256)
         steps.append(Step(weight, grid.zero, unit, Rescaling.by(unit / output.scale), output))
         grid = output
-    weight, unit = _weight(part[-1], grid.scale, np.abs(intercept))
+    weight, unit = _weight(part[-1], x, grid.scale, np.abs(intercept))
     return [*steps, Step(weight, grid.zero, unit)]
 
 
-def _weight(product: Product, scale: float, intercept: Float) -> tuple[Integers, Float64]:
+def _weight(product: Product, x: Float, scale: float, least: Float) -> tuple[Integers, Float64]:
     """Return an integer matrix, and what one means in its sums.
 
-    The smaller of an int8 matrix and one of int16 levels, if they are few.
+    The smaller of an int8 matrix and one of int16 levels, if they are few. ``x`` are the inputs,
+    on a grid of ``scale``, and ``least`` is the largest number that fits into 30 bits of sums.
     """
-    found = _rounded(product, scale, intercept, np.int8)
+    matrix = product.weight.astype(np.float64)
+    clipped = _least_lossy(matrix, np.mean(np.square(x, dtype=np.float64), axis=0))
+    found = _rounded(product, clipped, scale, least, np.int8)
     if np.unique(product.weight).size <= MOST_LEVELS:
-        precise = _rounded(product, scale, intercept, np.int16)
+        common = np.full(matrix.shape[1], np.abs(matrix).max() / np.iinfo(np.int16).max)
+        precise = _rounded(product, common, scale, least, np.int16)
         stored = smallest(precise[0])
         if stored.form.endswith("codes") and stored.n_bytes <= smallest(found[0]).n_bytes:
             return precise
     return found
 
 
+def _least_lossy(matrix: Float64, power: Float64) -> Float64:
+    """Return the step of each column whose int8 numbers change the products least.
+
+    ``power`` is the mean square of each input; that inputs are correlated is left out.
+    """
+    largest = np.abs(matrix).max(axis=0)
+    steps = np.where(largest > 0, largest, 1.0) * CLIPPED[:, None] / HIGH
+    lost = [power @ (np.clip(np.rint(matrix / s), -HIGH, HIGH) * s - matrix) ** 2 for s in steps]
+    chosen: Float64 = np.take_along_axis(steps, np.argmin(lost, axis=0)[None], axis=0)[0]
+    return chosen
+
+
 def _rounded(
-    product: Product, scale: float, intercept: Float, dtype: type[np.int8] | type[np.int16]
-) -> tuple[Integers, Float64]:
-    """Return the matrix rounded with one step for each column, or for all if it has levels.
+    product: Product, step: Float64, scale: float, least: Float,
+    dtype: type[np.int8] | type[np.int16],
+) -> tuple[Integers, Float64]:  # fmt: skip
+    """Return the matrix in units of ``step``, the steps of its columns.
 
     No step is so small that sums or intercepts need more than 30 bits.
     """
@@ -227,16 +249,14 @@ def _rounded(
     factor = np.ones(matrix.shape[1])
     if product.scale is not None:
         factor = product.scale.astype(np.float64)
-    magnitude = np.abs(matrix)
-    step = np.maximum(
-        magnitude.max(axis=0) / np.iinfo(dtype).max,
-        magnitude.sum(axis=0) * (HIGH - LOW) / 2**LARGEST,
-    )
+    limit = np.iinfo(dtype).max
+    kept = np.minimum(np.abs(matrix), limit * step)
+    step = np.maximum(step, kept.sum(axis=0) * (HIGH - LOW) / 2**LARGEST)
     if dtype is np.int16:
-        step[:] = step.max()
-    unit = np.maximum(scale * np.abs(factor) * step, intercept / 2**LARGEST)
+        step = np.full_like(step, step.max())
+    unit = np.maximum(scale * np.abs(factor) * step, least / 2**LARGEST)
     unit = np.where(unit > 0, unit, 1.0)
-    return np.rint(matrix * (scale * factor / unit)).astype(dtype), unit
+    return np.clip(np.rint(matrix * (scale * factor / unit)), -limit, limit).astype(dtype), unit
 
 
 def _added(parts: list[list[Step]], layer: Affine) -> IntegerLayer:

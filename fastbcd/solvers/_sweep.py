@@ -95,7 +95,7 @@ class Sweep:
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
     def _activation_step(self, index: int) -> None:
-        """Minimise over V_l; see :mod:`fastbcd._views` and :mod:`fastbcd.solvers.full`."""
+        """Minimise over V_l; see :mod:`fastbcd._row_view` and :mod:`fastbcd.solvers.full`."""
         problem, p = self.problem, self.problem.penalties
         block, after = self.blocks[index], self.blocks[index + 1]
         parts = (("activation", index), ("linear", index + 1))

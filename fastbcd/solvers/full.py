@@ -32,7 +32,8 @@ import numpy as np
 from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
-from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
+from fastbcd._objective import Blocks, Problem, objective
+from fastbcd._subgradient import subgradient_norm
 from fastbcd._types import Float
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
