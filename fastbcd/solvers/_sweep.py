@@ -104,7 +104,6 @@ class Sweep:
         if miss.shape != after.pre.shape:  # with a pooling between the two
             miss = np.empty_like(after.pre)
         sigma = problem.activations[index]
-
         la.by_rows(lambda rows: sigma.value(block.pre[rows], out=new[rows]), new.shape)
         without_intercept(after, miss)
         view, ratio = problem.views[index + 1], p.gamma / p.rho
