@@ -73,12 +73,22 @@ def squared_distance(a: Float, b: Float, weight: Float64) -> float:
     )
 
 
-def _routine(name: str, dtype: np.dtype[Any]) -> Any:
+def squared_norm(a: Float, weight: Float64) -> float:
+    """Return sum_i weight_i ||a_i||^2 over the rows of an (n, d) array."""
+    return float(
+        sum(by_rows(lambda rows: weight[rows] @ np.einsum("ij,ij->i", a[rows], a[rows]), a.shape))
+    )
+
+
+def routine(name: str, dtype: np.dtype[Any]) -> Any:
+    """Return SciPy's BLAS routine ``name`` for float32 or float64."""
     return getattr(blas, ("s" if dtype == np.float32 else "d") + name)
 
 
-def add_product(out: Float, a: Float, b: Float, factor: float = 1.0) -> Float:
-    """Add ``factor * a @ b`` to ``out`` in place.
+def add_product(
+    out: Float, a: Float, b: Float, factor: float = 1.0, transposed: bool = False
+) -> Float:
+    """Add ``factor * a @ b``, or ``factor * a @ b.T``, to ``out`` in place.
 
     Parameters
     ----------
@@ -88,15 +98,27 @@ def add_product(out: Float, a: Float, b: Float, factor: float = 1.0) -> Float:
         Factors of the same type as ``out``.
     factor : float, default=1.0
         Scale of the product.
+    transposed : bool, default=False
+        Whether ``b`` is given as its transpose, (m, k).
     """
-    gemm = _routine("gemm", out.dtype)
-    gemm(factor, b.T, a.T, beta=1.0, c=out.T, overwrite_c=True)
+    gemm = routine("gemm", out.dtype)
+    gemm(factor, b.T, a.T, trans_a=transposed, beta=1.0, c=out.T, overwrite_c=True)
+    return out
+
+
+def symmetric_product(a: Float, matrix: Float, out: Float) -> Float:
+    """Write ``a @ matrix`` into ``out``; of the symmetric ``matrix`` only the lower half is read.
+
+    All are C-contiguous arrays of one type.
+    """
+    symm = routine("symm", out.dtype)
+    symm(1.0, matrix.T, a.T, c=out.T, overwrite_c=True)
     return out
 
 
 def product(a: Float, b: Float, transposed: bool = False) -> Float:
     """Return ``a @ b``, or ``a @ b.T``, for C-contiguous arrays of one type."""
-    gemm = _routine("gemm", a.dtype)
+    gemm = routine("gemm", a.dtype)
     result: Float = gemm(1.0, b.T, a.T, trans_a=transposed).T
     return result
 
@@ -133,7 +155,7 @@ def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         Only the lower triangle is meaningful. Cost: n d^2 flops.
     """
     n, d = v.shape
-    syrk = _routine("syrk", v.dtype)
+    syrk = routine("syrk", v.dtype)
     total = np.zeros((d + 1, d + 1), np.float64 if wide or n > CHUNK else v.dtype)
     sums = np.empty(d)
     for lo in range(0, n, CHUNK):
@@ -159,7 +181,7 @@ def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) 
     """Return [V 1]' S U, shape (d + 1, m); arguments as for :func:`gram`. Cost: 2 n d m flops."""
     n, d = v.shape
     m = u.shape[1]
-    gemm = _routine("gemm", v.dtype)
+    gemm = routine("gemm", v.dtype)
     total = np.zeros((d + 1, m), np.float64 if wide or n > CHUNK else v.dtype)
     sums = np.empty(m)
     for lo in range(0, n, CHUNK):
@@ -215,10 +237,23 @@ class SPDSystem:
             return solution
         # X' R' R = B' for the factor R: the transposes lie in Fortran order, so that the two
         # triangular solves work in place, and from the right they run faster than potrs.
-        trsm = _routine("trsm", solution.dtype)
+        trsm = routine("trsm", solution.dtype)
         for transposed in (False, True):
             trsm(1.0, self._matrix, solution.T, side=1, trans_a=transposed, overwrite_b=True)
         return solution
+
+    def inverse(self) -> Float:
+        """Return the inverse, in the type of the system; only its lower half is meaningful.
+
+        Cost: 2 n^3 / 3 flops.
+        """
+        if self._size <= SMALL:
+            return self.solve(np.eye(self._size))
+        potri: Any = lapack.spotri if self._matrix.dtype == np.float32 else lapack.dpotri
+        inverse, info = potri(self._matrix, lower=False)
+        self._check(info)
+        lower_half: Float = inverse.T
+        return lower_half
 
     def _check(self, info: int) -> None:
         if info:
@@ -246,31 +281,3 @@ def solving_type(trace: float, ridge: Float64, dtype: np.dtype[Any]) -> np.dtype
     """
     single = dtype == np.float32 and trace <= SINGLE_BELOW * float(ridge.min())
     return np.dtype(np.float32 if single else np.float64)
-
-
-def activation_gain(weight: Float, ratio: float) -> Float:
-    r"""Return K of the V-step  V = s + (U_next - b - s W) K.
-
-    .. math:: K = (W^T W + \text{ratio} I)^{-1} W^T = W^T (W W^T + \text{ratio} I)^{-1}
-
-    Both forms are equal (Woodbury); the smaller system is solved.
-
-    Parameters
-    ----------
-    weight : (d, m) array
-        W of the next layer.
-    ratio : float
-        gamma / rho.
-
-    Returns
-    -------
-    (m, d) array of the type of ``weight``
-    """
-    d, m = weight.shape
-    ridge = np.full(min(d, m), ratio)
-    trace = float(np.einsum("ij,ij->", weight, weight))
-    w = np.ascontiguousarray(weight, dtype=solving_type(trace, ridge, weight.dtype))
-    square = np.ascontiguousarray(_routine("syrk", w.dtype)(1.0, w.T, trans=m > d).T)
-    system = SPDSystem(square, ridge)
-    gain = system.solve(np.ascontiguousarray(w.T)) if m <= d else system.solve(w).T
-    return np.ascontiguousarray(gain, dtype=weight.dtype)

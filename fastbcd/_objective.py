@@ -1,4 +1,4 @@
-r"""The objective of NN-BCD, its parts, and its subgradient.
+r"""The objective of NN-BCD and its parts.
 
 .. math:: F = \sum_i s_i \Big[ R(v_{L,i}; y_i)
     + \sum_l \frac{\rho}{2} \|u_{l,i} - v_{l-1,i} W_l - b_l\|^2
@@ -13,11 +13,12 @@ solver keeps up to date on its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd._views import View
 from fastbcd.activations import ExactActivation
@@ -104,9 +105,9 @@ class Blocks:
         W.
     intercept : (n_out,) array
         b.
-    linear : (n, n_out) array
-        Z = V_prev W + b, kept up to date by the solver. Of a convolution W (k, m) multiplies the
-        patches of V_prev, and a row holds m numbers for each.
+    residual : (n, n_out) array
+        U - V_prev W - b, kept up to date by the solver but for the step of W and b. Of a
+        convolution W (k, m) multiplies the patches of V_prev, and a row holds m numbers for each.
     pre : (n, n_out) array
         U.
     act : (n, n_out) array
@@ -119,7 +120,7 @@ class Blocks:
 
     weight: Float
     intercept: Float
-    linear: Float
+    residual: Float
     pre: Float
     act: Float
     compressed: Format | None = None
@@ -178,22 +179,32 @@ def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
     return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
 
-def linear(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
-    """Form Z = V_prev W + b of one layer, in ``out`` if given."""
+def without_intercept(block: Blocks, out: Float) -> Float:
+    """Write U - b of one layer into ``out`` and return it."""
+    units = block.intercept.size
+
+    def subtract(rows: slice) -> None:
+        by_unit = block.pre[rows].reshape(-1, units)
+        np.subtract(by_unit, block.intercept, out=out[rows].reshape(-1, units))
+
+    la.by_rows(subtract, out.shape)
+    return out
+
+
+def residual(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
+    """Form U - V_prev W - b of one layer, in ``out`` if given."""
     block = blocks[index]
-    if out is None:
-        out = np.empty_like(block.pre)
+    out = without_intercept(block, np.empty_like(block.pre) if out is None else out)
     v = layer_input(problem, blocks, index)
-    return problem.views[index].linear(v, block.weight, block.intercept, out)
+    return problem.views[index].subtract_product(v, block.weight, out)
 
 
-def linear_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch."""
-    block = blocks[index]
-    z = linear(problem, blocks, index)
-    return float(
-        0.5 * problem.penalties.rho * weighted_squared_distance(block.pre, z, problem.sample_weight)
-    )
+def linear_term(
+    problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None
+) -> float:
+    """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch; the residual in ``out``."""
+    miss = residual(problem, blocks, index, out)
+    return 0.5 * problem.penalties.rho * la.squared_norm(miss, problem.sample_weight)
 
 
 def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
@@ -221,71 +232,19 @@ def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
     return problem.loss.value(blocks[-1].act, problem.y, problem.sample_weight)
 
 
-def objective(problem: Problem, blocks: list[Blocks]) -> Terms:
+def objective(
+    problem: Problem, blocks: list[Blocks], residuals: Sequence[Float] | None = None
+) -> Terms:
     """Compute F and its parts from the blocks alone.
 
-    Cost: one product per layer, 2 n d_in d_out flops.
+    The residuals are left in ``residuals``, one array per layer, if given. Cost: one product per
+    layer, 2 n d_in d_out flops.
     """
     layers = range(len(blocks))
+    outs = [None] * len(blocks) if residuals is None else residuals
     return Terms(
         loss=loss_term(problem, blocks),
-        linear=[linear_term(problem, blocks, index) for index in layers],
+        linear=[linear_term(problem, blocks, index, outs[index]) for index in layers],
         activation=[activation_term(problem, blocks, index) for index in layers],
         compression=[compression_term(problem, blocks, index) for index in layers],
     )
-
-
-def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, int, Float]]:
-    """Yield the subgradient of least norm of F, block by block, as (name, layer, array).
-
-    Everywhere but at the kinks of the activation this is the gradient. At a kink that is
-    convex in u the interval of slopes is searched, at a concave one its two ends.
-
-    Cost: three products per layer. The compressed copies are not included: they minimise
-    over a set, not a space.
-    """
-    p = problem.penalties
-    weight = problem.sample_weight[:, None]
-    last = len(blocks) - 1
-    misses = [block.pre - linear(problem, blocks, i) for i, block in enumerate(blocks)]
-    for i, block in enumerate(blocks):
-        sigma = problem.activations[i]
-        gap = block.act - sigma.value(block.pre)
-        by_act: Float = p.gamma * gap
-        if i == last:
-            left, right = problem.loss.slopes(block.act, problem.y)
-            by_act = least_slope(by_act + left, by_act + right)
-        else:
-            by_act = by_act - p.rho * problem.views[i + 1].pull_back(
-                misses[i + 1], blocks[i + 1].weight
-            )
-        yield "activation", i, weight * by_act
-        left, right = sigma.pull_back(p.gamma * gap, block.pre)
-        smooth = p.rho * misses[i]
-        yield "pre-activation", i, weight * least_slope(smooth - left, smooth - right)
-        v = layer_input(problem, blocks, i)
-        slope = -p.rho * problem.views[i].cross(v, misses[i], problem.sample_weight)
-        by_weight, by_intercept = slope[:-1], slope[-1]
-        if block.target is not None:
-            by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
-        yield "weight", i, by_weight
-        yield "intercept", i, by_intercept
-
-
-def least_slope(left: Float, right: Float) -> Float:
-    """Return the subgradient nearest to zero of a function with these one-sided slopes.
-
-    Where ``left <= right`` the function is convex there and every slope between is one;
-    where ``left > right`` only the two themselves are (limiting subgradients).
-    """
-    between = np.clip(0, np.minimum(left, right), np.maximum(left, right))
-    nearest_end = np.where(np.abs(left) <= np.abs(right), left, right)
-    return np.where(left <= right, between, nearest_end)
-
-
-def subgradient_norm(problem: Problem, blocks: list[Blocks]) -> float:
-    """Return the norm of the least subgradient over all blocks."""
-    squares = [
-        np.sum(np.square(array), dtype=np.float64) for _, _, array in subgradient(problem, blocks)
-    ]
-    return float(np.sqrt(sum(squares)))

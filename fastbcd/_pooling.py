@@ -83,7 +83,7 @@ class MaxPooled:
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
@@ -92,7 +92,7 @@ class MaxPooled:
         pool = self._windows
         rho, gamma, alpha = penalties
         return kernel.max_pool_step(
-            u, z, v, pool.shape, pool.window, *self._activation.pieces, rho, gamma, alpha,
+            u, miss, v, pool.shape, pool.window, *self._activation.pieces, rho, gamma, alpha,
             sample_weight,
         )  # fmt: skip
 

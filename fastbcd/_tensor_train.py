@@ -15,8 +15,8 @@ the result is judged by, is exact as long as it is not itself lost in rounding; 
 than ``EXACT_BELOW`` of the energy is cut, an SVD of the unfolding decides instead.
 
 A sweep that starts from cores may run in float32, in less time: a basis that is off by a rounding
-error cuts off more by the square of that. Where float32 would not show how much is cut, or the
-start does not serve, an unfolding is dealt with in float64.
+error cuts off more by the square of that. Where float32 would not show how much is cut, an
+unfolding is dealt with once more in float64, from the basis that float32 has found.
 
 All of it is BLAS and LAPACK. A compiled version of this sweep was tried: it ran no faster and
 took longer to compile than all the kernels together, so there is none.
@@ -116,20 +116,25 @@ def _left_basis(unfolding: Float, start: Float | None, rank: int) -> tuple[Float
     rows, columns = unfolding.shape
     short = unfolding if rows <= columns else unfolding.T
     gram = short @ short.T  # NumPy forms a symmetric product, and lets other threads run
+    settled = False
     if start is not None:
         guess = start if rows <= columns else _orthonormal(unfolding.T @ start)
         basis, cut, settled = _orthogonal_iteration(gram, guess)
-        if not settled and gram.dtype == np.float32:
-            double = np.float64
-            basis, cut, exact = _left_basis(unfolding.astype(double), start.astype(double), rank)
-            return basis.astype(np.float32), cut, exact
-    else:
-        settled = False
-    if not settled:
+    if not settled and (start is None or _shows(cut, gram)):
         basis, cut = _leading_subspace(short, gram, rank)
     if rows > columns:
         basis = _orthonormal(unfolding @ basis)
+    if gram.dtype == np.float32 and not _shows(cut, gram):
+        wide = unfolding.astype(np.float64)
+        basis, cut, exact = _left_basis(wide, basis.astype(np.float64), rank)
+        return basis.astype(np.float32), cut, exact
     return basis, cut, not settled
+
+
+def _shows(cut: float, gram: Float) -> bool:
+    """Whether the type of ``gram`` can tell how much energy is cut."""
+    least = SINGLE_ABOVE if gram.dtype == np.float32 else 0.0
+    return cut >= least * float(np.trace(gram, dtype=np.float64))
 
 
 def _orthonormal(matrix: Float) -> Float:
@@ -144,9 +149,9 @@ def _leading_subspace(short: Float, gram: Float, rank: int) -> tuple[Float, floa
     # All eigenvectors by divide and conquer come sooner than a third of them by the others.
     energies, all_vectors = eigh(gram, driver="evd", check_finite=False)
     energy, vectors = energies[n - rank :], all_vectors[:, n - rank :]
-    total = float(np.trace(gram))
-    cut = max(total - float(energy.sum()), 0.0)
-    if cut >= EXACT_BELOW * total:
+    total = float(np.trace(gram, dtype=np.float64))
+    cut = max(total - float(energy.sum(dtype=np.float64)), 0.0)
+    if cut >= EXACT_BELOW * total or gram.dtype == np.float32:
         return vectors, cut
     u, s, _ = svd(short, full_matrices=False, check_finite=False)
     return u[:, :rank], float(np.sum(np.square(s[rank:])))
@@ -155,7 +160,6 @@ def _leading_subspace(short: Float, gram: Float, rank: int) -> tuple[Float, floa
 def _orthogonal_iteration(gram: Float, basis: Float) -> tuple[Float, float, bool]:
     """Improve ``basis``; return it, the energy outside it, and whether it has settled."""
     total = float(np.trace(gram, dtype=np.float64))
-    least = SINGLE_ABOVE if gram.dtype == np.float32 else EXACT_BELOW
     image = gram @ basis
     before = float(np.sum(basis * image, dtype=np.float64))
     for _ in range(WARM_STEPS):
@@ -164,7 +168,7 @@ def _orthogonal_iteration(gram: Float, basis: Float) -> tuple[Float, float, bool
     inside = np.sum(basis * image, axis=0, dtype=np.float64)
     cut = max(total - float(inside.sum()), 0.0)
     gained = float(inside.sum()) - before
-    settled = gained <= STILL_GAINING * cut and cut >= least * total
+    settled = gained <= STILL_GAINING * cut and cut >= EXACT_BELOW * total and _shows(cut, gram)
     return basis, cut, settled and _holds_most(gram, basis, float(inside.min()))
 
 

@@ -1,27 +1,22 @@
-r"""How a layer sees its input: as it is, pooled, or patch by patch.
+"""All views that a layer can have of its input: as it is, pooled, or patch by patch.
 
-A view is a linear map A from a row v of activations to p rows of a matrix that the weights
-multiply, Z = A(v) W + b, with p = 1 for a dense layer. All that a solver does with the inputs of a
-layer goes through it: the products, the Gram matrix and the cross product of the W-step, and
-the V-step, which minimises
-
-.. math:: \frac{\gamma}{2} \|V - s\|^2 + \frac{\rho}{2} \|A(V) W + b - U\|^2
-
-with s = sigma(U) of the layer before. Patches are formed some images at a time, so that the patch
-matrix of all images never exists.
+Patches are formed some images at a time, so that the patch matrix of all images never exists.
+See :mod:`fastbcd._row_view` for what a view is.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._activation_system import activation_gain
 from fastbcd._conjugate_gradients import Operator, least_squares
+from fastbcd._row_view import WHOLE_ROW as WHOLE_ROW
+from fastbcd._row_view import View as View
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import patches as kernel
 from fastbcd_kernels import pooling
@@ -31,113 +26,6 @@ CHUNK = 1 << 21
 
 Shape3 = tuple[int, int, int]
 Pair = tuple[int, int]
-
-
-class View(ABC):
-    """What the solvers need of it."""
-
-    @property
-    @abstractmethod
-    def positions(self) -> int:
-        """Rows p that the weights see of one row."""
-
-    @abstractmethod
-    def rows(self, v: Float) -> Float:
-        """Return A(v), (n * p, k), for activations (n, d)."""
-
-    @abstractmethod
-    def fold(self, rows: Float) -> Float:
-        """Return A'(rows), (n, d): the adjoint."""
-
-    @abstractmethod
-    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
-        """Write A(v) W + b into ``out`` (n, p * m) and return it."""
-
-    @abstractmethod
-    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [A(v) 1]' S [A(v) 1]; see :func:`fastbcd._linalg.gram`."""
-
-    @abstractmethod
-    def square_sum(self, v: Float, sample_weight: Float64) -> float:
-        """Return the weighted sum of squares of A(v)."""
-
-    @abstractmethod
-    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [A(v) 1]' S u, (k + 1, m), for ``u`` (n, p * m)."""
-
-    @abstractmethod
-    def pull_back(self, u: Float, weight: Float) -> Float:
-        """Return A'(u W'), (n, d), for ``u`` (n, p * m)."""
-
-    @abstractmethod
-    def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
-    ) -> None:
-        """Take the V-step: ``new`` holds s and becomes V.
-
-        Parameters
-        ----------
-        new : (n, d) array
-            Overwritten.
-        miss : (n, p * m) array
-            U - b of the layer that this is the view of; used up.
-        old : (n, d) array
-            V before.
-        weight : (k, m) array
-            Of that layer.
-        ratio : float
-            gamma / rho.
-        """
-
-
-class WholeRow(View):
-    """The view of a dense layer: the row itself."""
-
-    @property
-    def positions(self) -> int:
-        """One."""
-        return 1
-
-    def rows(self, v: Float) -> Float:
-        """Return ``v``."""
-        return v
-
-    def fold(self, rows: Float) -> Float:
-        """Return ``rows``."""
-        return rows
-
-    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
-        """Write ``v @ weight + bias`` into ``out``."""
-        return la.linear(v, weight, bias, out)
-
-    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [v 1]' S [v 1]."""
-        return la.gram(v, sample_weight, wide)
-
-    def square_sum(self, v: Float, sample_weight: Float64) -> float:
-        """Return the weighted sum of squares of ``v``."""
-        return float(sample_weight @ np.sum(np.square(v), axis=1, dtype=np.float64))
-
-    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-        """Return [v 1]' S u."""
-        return la.cross(v, u, sample_weight, wide)
-
-    def pull_back(self, u: Float, weight: Float) -> Float:
-        """Return ``u @ weight.T``."""
-        return la.product(u, weight, transposed=True)
-
-    def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
-    ) -> None:
-        """Take the V-step: V = s + (U - b - s W) K; see :func:`fastbcd._linalg.activation_gain`."""
-        la.add_product(miss, new, weight, -1.0)
-        la.add_product(new, miss, la.activation_gain(weight, ratio))
-
-    def __repr__(self) -> str:
-        return "WHOLE_ROW"
-
-
-WHOLE_ROW = WholeRow()
 
 
 @dataclass(frozen=True)
@@ -205,6 +93,12 @@ class Patches(View):
             la.linear(self.rows(v[part]), weight, bias, self._by_patch(out[part]))
         return out
 
+    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
+        """Subtract the convolution of ``v`` from ``out``."""
+        for part in self._parts(len(v)):
+            la.add_product(self._by_patch(out[part]), self.rows(v[part]), weight, -1.0)
+        return out
+
     def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
         """Return the Gram matrix of all patches and a column of ones, in float64."""
         total = np.zeros((self.width + 1, self.width + 1))
@@ -235,7 +129,7 @@ class Patches(View):
         return out
 
     def solve_activation(
-        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
         r"""Take the V-step by conjugate gradients on each image.
 
@@ -245,17 +139,18 @@ class Patches(View):
         so F falls by at least gamma/2 times the squared step however early they end.
         """
         ratio *= math.prod(self.window)
-        gain = la.activation_gain(weight, ratio) if self.is_whole else None
+        gain = activation_gain(weight, ratio) if self.is_whole else None
+        residual[...] = miss
         for part in self._parts(len(new)):
             start = self._pooled(new[part])
-            residual = self._by_patch(miss[part])
-            la.add_product(residual, self._gather(start), weight, -1.0)
+            by_patch = self._by_patch(miss[part])
+            la.add_product(by_patch, self._gather(start), weight, -1.0)
             if gain is not None:
-                step = la.product(residual, gain)
+                step = la.product(by_patch, gain)
             else:
                 step = least_squares(
                     Operator(self._gather, self._scatter, weight, self.shape[2], self.stride),
-                    residual,
+                    by_patch,
                     self._pooled(old[part]) - start,
                     ratio,
                 )
@@ -263,6 +158,7 @@ class Patches(View):
                 new[part] += step
             else:
                 self._spread(step, 1.0, new[part])
+        self.subtract_product(new, weight, residual)
 
     def _parts(self, n: int) -> Iterator[slice]:
         size = max(1, CHUNK // (self.positions * self.width))

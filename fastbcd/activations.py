@@ -32,15 +32,16 @@ class ExactActivation(Protocol):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place; see :mod:`fastbcd_kernels.activation_step`.
+        """Take the U-step in place, ``miss`` = u - z included.
 
-        ``penalties`` are (rho, gamma, alpha). Returns the weighted squared gap between
-        ``v`` and sigma(u), and the weighted squared step.
+        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha).
+        Returns the weighted squared gap between ``v`` and sigma(u), and the weighted squared
+        step.
         """
         ...
 
@@ -115,7 +116,7 @@ class PiecewiseLinear(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
@@ -123,7 +124,7 @@ class PiecewiseLinear(_Elementwise):
         """Take the U-step in place."""
         rho, gamma, alpha = penalties
         return activation_step.piecewise_linear_step(
-            u, z, v, self.slope, rho, gamma, alpha, sample_weight
+            u, miss, v, self.slope, rho, gamma, alpha, sample_weight
         )
 
     @property
@@ -158,14 +159,14 @@ class HardTanh(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
         """Take the U-step in place."""
         rho, gamma, alpha = penalties
-        return activation_step.hard_tanh_step(u, z, v, rho, gamma, alpha, sample_weight)
+        return activation_step.hard_tanh_step(u, miss, v, rho, gamma, alpha, sample_weight)
 
     @property
     def pieces(self) -> tuple[Float64, Float64, Float64]:
@@ -213,7 +214,7 @@ class Smooth(_Elementwise):
     def step(
         self,
         u: Float,
-        z: Float,
+        miss: Float,
         v: Float,
         penalties: tuple[float, float, float],
         sample_weight: Float64,

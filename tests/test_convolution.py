@@ -21,8 +21,9 @@ from fastbcd import BCDClassifier, BCDRegressor, compress
 from fastbcd import _conjugate_gradients as cg
 from fastbcd import _views as views
 from fastbcd._architecture import Architecture, check_layers
-from fastbcd._objective import Penalties, Problem, objective, subgradient
+from fastbcd._objective import Penalties, Problem, objective
 from fastbcd._pooling import MaxPool, MaxPooled
+from fastbcd._subgradient import subgradient
 from fastbcd._views import WHOLE_ROW, Patches
 from fastbcd.activations import ACTIVATIONS
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
@@ -113,9 +114,11 @@ def test_products_through_a_view_are_those_with_the_patch_matrix(view, weighted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(views, "CHUNK", 2 * view.positions * view.width)
         z = view.linear(v, weight, bias, np.empty_like(u))
+        rest = view.subtract_product(v, weight, u.copy())
         gram, cross = view.gram(v, sample), view.cross(v, u, sample)
         back = view.pull_back(u, weight)
     assert_allclose(z.reshape(-1, m), rows @ weight + bias, rtol=1e-9, atol=1e-9)
+    assert_allclose(rest.reshape(-1, m), by_patch - rows @ weight, rtol=1e-9, atol=1e-9)
     assert_allclose(np.tril(gram), np.tril(scaled.T @ ones), rtol=1e-9, atol=1e-9)
     assert_allclose(cross, scaled.T @ by_patch, rtol=1e-9, atol=1e-9)
     assert_allclose(back, view.fold(by_patch @ weight.T), rtol=1e-9, atol=1e-9)
@@ -132,11 +135,12 @@ def test_the_activation_step_minimises_its_block(view, ratio):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cg, "ACCURACY", 1e-9)
         patch.setattr(cg, "MOST_STEPS", 500)
-        new = s.copy()
-        view.solve_activation(new, goal.copy(), old, weight, ratio)
+        new, miss = s.copy(), np.empty_like(goal)
+        view.solve_activation(new, goal.copy(), old, weight, ratio, miss)
     # ratio (V - s) + A'((A(V) W - goal) W') = 0
-    miss = view.linear(new, weight, np.zeros(m), np.empty_like(goal)) - goal
-    slope = ratio * (new - s) + view.pull_back(miss, weight)
+    linear = view.linear(new, weight, np.zeros(m), np.empty_like(goal))
+    assert_allclose(miss, goal - linear, rtol=1e-9, atol=1e-9)
+    slope = ratio * (new - s) - view.pull_back(miss, weight)
     assert np.abs(slope).max() < 1e-6 * (1 + np.abs(goal).max() * np.abs(weight).max())
 
 
@@ -174,7 +178,9 @@ def test_the_step_through_a_maximum_minimises_its_block(activation, window):
     c = (rho * z + alpha * u) / (rho + alpha)
     new = u.copy()
     weight = rng.uniform(0.5, 2, n)
-    gap, step = sigma.step(new, z, v, (rho, gamma, alpha), weight)
+    miss = u - z
+    gap, step = sigma.step(new, miss, v, (rho, gamma, alpha), weight)
+    assert_allclose(miss, new - z, rtol=1e-12, atol=1e-12)
     value = sigma.value(new)
     assert_allclose(gap, weight @ np.sum((v - value) ** 2, axis=1), rtol=1e-9)
     assert_allclose(step, weight @ np.sum((new - u) ** 2, axis=1), rtol=1e-9)

@@ -10,7 +10,6 @@ from fastbcd._linalg import (
     CHUNK,
     SMALL,
     SPDSystem,
-    activation_gain,
     add_product,
     by_rows,
     cross,
@@ -18,6 +17,8 @@ from fastbcd._linalg import (
     linear,
     solving_type,
     squared_distance,
+    squared_norm,
+    symmetric_product,
 )
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
@@ -50,6 +51,43 @@ def test_a_product_is_added_in_place(dtype, sizes, factor):
     assert add_product(out, a, b, factor) is out
     assert out.dtype == dtype
     np.testing.assert_allclose(out, expected, rtol=TOL[dtype], atol=TOL[dtype])
+
+
+@each_dtype
+def test_a_product_with_a_transpose_is_added_in_place(dtype):
+    out, a, b = normal(9, 5, dtype=dtype), normal(9, 4, dtype=dtype), normal(5, 4, dtype=dtype)
+    expected = out + 0.5 * (a @ b.T)
+    assert add_product(out, a, b, 0.5, transposed=True) is out
+    np.testing.assert_allclose(out, expected, rtol=TOL[dtype], atol=TOL[dtype])
+
+
+@each_dtype
+@pytest.mark.parametrize("m", [1, 5, SMALL + 9])
+def test_a_symmetric_product_reads_the_lower_half_alone(dtype, m):
+    a, half = normal(9, m, dtype=dtype), normal(m, m, dtype=dtype)
+    matrix = np.tril(half) + np.tril(half, -1).T
+    half[np.triu_indices(m, 1)] = np.nan
+    out = np.full((9, m), np.nan, dtype)
+    assert symmetric_product(a, half, out) is out
+    np.testing.assert_allclose(out, a @ matrix, rtol=TOL[dtype], atol=10 * TOL[dtype])
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [1, SMALL, SMALL + 1, 90])
+def test_the_inverse_of_a_system_is_that_of_its_matrix(dtype, n):
+    rows = normal(3 * n, n, dtype=dtype)
+    matrix, ridge = rows.T @ rows / (3 * n), np.linspace(1, 2, n)
+    expected = np.linalg.inv(matrix.astype(np.float64) + np.diag(ridge))
+    lower = SPDSystem(matrix, ridge).inverse()
+    np.testing.assert_allclose(np.tril(lower), np.tril(expected), atol=TOL[dtype])
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(1, 1), (8, 3), (1025, 1024)], ids=str)
+def test_a_squared_norm_is_the_squared_distance_to_zero(dtype, shape):
+    a, weight = normal(*shape, dtype=dtype), np.linspace(0.5, 2, shape[0])
+    expected = weight @ np.sum(a.astype(np.float64) ** 2, axis=1)
+    assert squared_norm(a, weight) == pytest.approx(expected, rel=TOL[dtype])
 
 
 @each_dtype
@@ -120,31 +158,6 @@ def test_a_system_that_is_not_positive_definite_is_refused_with_advice(n):
     matrix[2, 2] = -5.0
     with pytest.raises(np.linalg.LinAlgError, match=r"positive definite \(pivot 3\)"):
         SPDSystem(matrix, np.zeros(n)).solve(np.ones((n, 1)))
-
-
-@each_dtype
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 9), (9, 1), (20, 6), (6, 20), (8, 8), (100, 90)], ids=str
-)
-@pytest.mark.parametrize("ratio", [0.01, 1.0, 100.0])
-def test_the_gain_is_the_ridge_inverse_whichever_side_is_smaller(dtype, shape, ratio):
-    w = normal(*shape, dtype=dtype)
-    wide = w.astype(np.float64)
-    expected = np.linalg.solve(wide.T @ wide + ratio * np.eye(shape[1]), wide.T)
-    gain = activation_gain(w, ratio)
-    assert gain.dtype == dtype
-    # In float32 the rounding grows with the condition of the system.
-    condition = 1 + np.linalg.norm(wide, 2) ** 2 / ratio
-    tol = np.finfo(dtype).eps * condition * np.abs(expected).max()
-    np.testing.assert_allclose(gain, expected, rtol=1e-8 if dtype == np.float64 else 1e-6, atol=tol)
-
-
-def test_the_gain_gives_the_minimiser_of_the_activation_block():
-    rho, gamma = 0.7, 1.3
-    w, u, s = normal(5, 3), normal(11, 3, seed=1), normal(11, 5, seed=2)
-    v = s + (u - s @ w) @ activation_gain(w, gamma / rho)
-    gradient = gamma * (v - s) - rho * (u - v @ w) @ w.T
-    np.testing.assert_allclose(gradient, 0, atol=1e-12)
 
 
 def test_small_and_large_systems_agree(monkeypatch):

@@ -16,15 +16,14 @@ from types import ModuleType
 from typing import Any
 
 from bench.minibatch.problems import HIDDEN, fit_fastbcd, load
-from fastbcd import _linalg
-from fastbcd.solvers.minibatch import MiniBatchSolver, _products
+from fastbcd.solvers.minibatch import MiniBatchSolver, _products, _step
 from fastbcd_kernels import loss_descent, minibatch_step, minibatch_weights
 
 GROUPS: dict[str, list[tuple[ModuleType, list[str]]]] = {
     "products and solves": [
         (_products, ["product", "cross_product", "subtract_outer", "decay_and_add_gram"]),
         (_products, ["squared_norm", "spd_inverse"]),
-        (_linalg, ["activation_gain"]),
+        (_step, ["activation_gain"]),
     ],
     "elementwise": [
         (minibatch_step, [n for n in vars(minibatch_step) if not n.startswith("gather")]),

@@ -8,8 +8,8 @@ from, and F never rises on account of it.
 The idea is the extrapolation with fallback of mDLAM (Wang, Li, Zhao, 2022, arXiv 1811.04187),
 applied to whole sweeps instead of blocks.
 
-Cost of a trial: one product per layer, about a quarter of a sweep; memory: one more copy of
-U and V.
+Cost of a trial: one product per layer, about a quarter of a sweep; memory: two more copies
+of U and one of V.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastbcd._objective import Blocks, Problem, Terms, linear, objective
+import numpy as np
+
+from fastbcd._objective import Blocks, Problem, Terms, objective
 from fastbcd._types import Float
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Extrapolation:
     def __init__(self, blocks: list[Blocks]) -> None:
         self.beta: float = START
         self._old = [_variables(block, copy=True) for block in blocks]
+        self._residuals = [np.empty_like(block.residual) for block in blocks]
 
     def attempt(self, problem: Problem, blocks: list[Blocks], terms: Terms) -> Terms:
         """Try to go on from ``blocks``; change them only if F is lower there.
@@ -63,7 +66,7 @@ class Extrapolation:
             replace(block, weight=w, intercept=b, pre=u, act=v)
             for block, (w, b, u, v) in zip(blocks, self._ahead(blocks), strict=True)
         ]
-        reached = objective(problem, trial)
+        reached = objective(problem, trial, self._residuals)
         for old, block in zip(self._old, blocks, strict=True):
             for array, now in zip(old, _variables(block), strict=True):
                 array[...] = now
@@ -74,7 +77,7 @@ class Extrapolation:
         for index, (block, new) in enumerate(zip(blocks, trial, strict=True)):
             block.weight, block.intercept = new.weight, new.intercept
             block.pre, block.act = new.pre, new.act
-            linear(problem, blocks, index, block.linear)
+            block.residual, self._residuals[index] = self._residuals[index], block.residual
         return reached
 
     def _ahead(self, blocks: list[Blocks]) -> Iterable[list[Float]]:

@@ -41,5 +41,6 @@ def attempt_restart(problem: Problem, blocks: list[Blocks], terms: Terms) -> Ter
     if not reached.total < terms.total:
         return terms
     for block, pre, act in zip(blocks, linears, acts, strict=True):
-        block.pre, block.act, block.linear = pre, act, pre.copy()
+        block.pre, block.act = pre, act
+        block.residual[...] = 0
     return reached

@@ -16,9 +16,10 @@ from fastbcd._objective import (
     activation_term,
     compression_term,
     layer_input,
-    linear,
     linear_term,
     loss_term,
+    residual,
+    without_intercept,
 )
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format
@@ -59,7 +60,8 @@ class Sweep:
             self._activation_step(index)
             self._pre_activation_step(index)
             self._weight_step(index)
-        self._refresh_linear(0)
+        residual(self.problem, self.blocks, 0, self.blocks[0].residual)
+        self._book_linear(0)
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
@@ -93,7 +95,7 @@ class Sweep:
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
     def _activation_step(self, index: int) -> None:
-        """Minimise over V_l; see :mod:`fastbcd._views` and :mod:`fastbcd.solvers.full`."""
+        """Minimise over V_l; see :mod:`fastbcd._row_view` and :mod:`fastbcd.solvers.full`."""
         problem, p = self.problem, self.problem.penalties
         block, after = self.blocks[index], self.blocks[index + 1]
         parts = (("activation", index), ("linear", index + 1))
@@ -102,20 +104,13 @@ class Sweep:
         if miss.shape != after.pre.shape:  # with a pooling between the two
             miss = np.empty_like(after.pre)
         sigma = problem.activations[index]
-
-        def start(rows: slice) -> None:
-            sigma.value(block.pre[rows], out=new[rows])
-            units = after.intercept.size
-            by_unit = (part.reshape(-1, units) for part in (after.pre[rows], miss[rows]))
-            pre, out = by_unit
-            np.subtract(pre, after.intercept, out=out)
-
-        la.by_rows(start, new.shape)
-        view = problem.views[index + 1]
-        view.solve_activation(new, miss, block.act, after.weight, p.gamma / p.rho)
+        la.by_rows(lambda rows: sigma.value(block.pre[rows], out=new[rows]), new.shape)
+        without_intercept(after, miss)
+        view, ratio = problem.views[index + 1], p.gamma / p.rho
+        view.solve_activation(new, miss, block.act, after.weight, ratio, after.residual)
         step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
-        self._refresh_linear(index + 1)
+        self._book_linear(index + 1)
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
 
     def _pre_activation_step(self, index: int) -> None:
@@ -127,7 +122,7 @@ class Sweep:
         sigma, penalties = problem.activations[index], (p.rho, p.gamma, alpha)
 
         def update(rows: slice) -> tuple[float, float]:
-            arrays = (block.pre[rows], block.linear[rows], block.act[rows])
+            arrays = (block.pre[rows], block.residual[rows], block.act[rows])
             return sigma.step(*arrays, penalties, problem.sample_weight[rows])
 
         gap, step = map(sum, zip(*la.by_rows(update, block.pre.shape), strict=True))
@@ -142,7 +137,6 @@ class Sweep:
 
         Solving for the step [dW; db], not for its end, makes the rounding of the solution one
         of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
-        Z is used up: the residual takes its place.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
@@ -151,12 +145,7 @@ class Sweep:
         before = self._local(*parts)
         tau = 0.0 if block.target is None else p.tau_of(index)
         system = self._weight_system(index, v, weight, tau)
-        residual = block.linear
-        la.by_rows(
-            lambda rows: np.subtract(block.pre[rows], residual[rows], out=residual[rows]),
-            residual.shape,
-        )
-        slope = self.problem.views[index].cross(v, residual, weight, wide=False)
+        slope = self.problem.views[index].cross(v, block.residual, weight, wide=False)
         slope *= p.rho
         if block.target is not None:
             away = block.target - block.weight
@@ -189,13 +178,14 @@ class Sweep:
         return system
 
     def _compressed_steps(self) -> None:
-        """Project every W on its compressed set, from the output to the input.
+        """Project every W on its compressed set.
 
         No other block of the sweep depends on the copies, so all of them are made in the end,
-        several at a time where BLAS may use several threads: each by itself is too small.
+        several at a time where BLAS may use several threads: each by itself is too small. The
+        largest come first, so that the threads end at about the same time.
         """
-        schemes = self.problem.schemes
-        indices = [i for i in range(len(schemes) - 1, -1, -1) if schemes[i] is not None]
+        indices = [i for i, scheme in enumerate(self.problem.schemes) if scheme is not None]
+        indices.sort(key=lambda index: self.blocks[index].weight.size, reverse=True)
         n_threads = min(blas_threads.n_blas_threads(), len(indices))
         if n_threads < 2:
             copies = [self._compress(index) for index in indices]
@@ -225,9 +215,8 @@ class Sweep:
         self.terms.compression[index] = after
         self._book("compressed", index, before - after, 0.0, 0.0)
 
-    def _refresh_linear(self, index: int) -> None:
-        """Form Z = V_prev W + b, whose inputs are both new, and its term of F."""
-        problem, block = self.problem, self.blocks[index]
-        linear(problem, self.blocks, index, block.linear)
-        distance = la.squared_distance(block.pre, block.linear, problem.sample_weight)
-        self.terms.linear[index] = 0.5 * problem.penalties.rho * distance
+    def _book_linear(self, index: int) -> None:
+        """Note the term of F of a residual whose V_prev, W and b are all new."""
+        problem = self.problem
+        square = la.squared_norm(self.blocks[index].residual, problem.sample_weight)
+        self.terms.linear[index] = 0.5 * problem.penalties.rho * square

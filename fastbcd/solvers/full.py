@@ -13,11 +13,11 @@ that is not nearer to W_l is refused.
 Two products are arranged differently from the paper, with the same result:
 
 * V-step: V = s + (U_next - b - s W) K, s = sigma(U), K = (W'W + gamma/rho I)^{-1} W'. It needs the
-  system of the smaller side of W only, and two products with W's size instead of one with W's
-  and one with a square matrix.
+  system of the smaller side of W only, and the residual U_next - b - V W comes with it at
+  no more than another product's cost; see :mod:`fastbcd._activation_system`.
   A convolution's V-step has no such form; see :mod:`fastbcd._views`.
-* Z_l = V_{l-1} W_l + b_l is formed once, when both are new. It serves F at once and the
-  U-step of the next sweep.
+* The residual U_l - V_{l-1} W_l - b_l is formed once, when V_{l-1} and W_l are new. It serves F at
+  once and the U-step of the next sweep, which brings it up to date for the W-step.
 
 Cost of a sweep for a layer d -> m and n samples: 8 n d m + n d^2 flops (n d^2 once per fit
 for the first layer, whose Gram matrix never changes), plus the solves.
@@ -32,7 +32,8 @@ import numpy as np
 from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
-from fastbcd._objective import Blocks, Problem, objective, subgradient_norm
+from fastbcd._objective import Blocks, Problem, objective
+from fastbcd._subgradient import subgradient_norm
 from fastbcd._types import Float
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
@@ -128,7 +129,7 @@ class FullSolver:
         ):
             z = np.empty((v.shape[0], view.positions * weight.shape[1]), v.dtype)
             view.linear(v, weight, intercept, z)
-            block = Blocks(weight.copy(), intercept.copy(), z, z.copy(), sigma.value(z))
+            block = Blocks(weight.copy(), intercept.copy(), np.zeros_like(z), z, sigma.value(z))
             if scheme is not None:
                 block.compressed = scheme.project(weight)
                 block.target = block.compressed.to_dense()

@@ -125,7 +125,7 @@ def max_pool_back(
 @njit(cache=True, nogil=True)
 def max_pool_step(
     u: NDArray[np.floating],
-    z: NDArray[np.floating],
+    miss: NDArray[np.floating],
     v: NDArray[np.floating],
     shape: tuple[int, int, int],
     window: tuple[int, int],
@@ -141,8 +141,8 @@ def max_pool_step(
 
     Parameters
     ----------
-    u, z : (n, h * w * c) C-contiguous arrays of one floating type
-        Pre-activations (overwritten) and linear outputs.
+    u, miss : (n, h * w * c) C-contiguous arrays of one floating type
+        Pre-activations and residuals u - z of the linear outputs z; both overwritten.
     v : (n, windows * c) C-contiguous array of that type
         Activations after the pooling.
     shape, window : (h, w, c), (q_h, q_w)
@@ -167,7 +167,6 @@ def max_pool_step(
     inside_h, inside_w = height * window[0], width * window[1]
     g = (rho + alpha) / gamma
     from_z = rho / (rho + alpha)
-    from_u = alpha / (rho + alpha)
     centre = np.empty(size)
     fallen = np.empty(size)
     place = np.empty(size, np.int64)
@@ -181,8 +180,9 @@ def max_pool_step(
                 if y < inside_h and x < inside_w:
                     continue
                 for at in range((y * w + x) * c, (y * w + x + 1) * c):
-                    move = from_z * (z[i, at] - u[i, at])
+                    move = -from_z * miss[i, at]
                     u[i, at] += move
+                    miss[i, at] += move
                     row_step += move * move
         for y in range(height):
             for x in range(width):
@@ -192,7 +192,7 @@ def max_pool_step(
                         for b in range(window[1]):
                             at = ((y * window[0] + a) * w + x * window[1] + b) * c + k
                             place[j] = at
-                            centre[j] = from_z * z[i, at] + from_u * u[i, at]
+                            centre[j] = u[i, at] - from_z * miss[i, at]
                             j += 1
                     # Largest first, by insertion: a window is small.
                     for j in range(size):
@@ -203,7 +203,7 @@ def max_pool_step(
                             m -= 1
                         fallen[m] = new
                     target = v[i, (y * width + x) * c + k]
-                    best, best_cost, best_miss = fallen[0], np.inf, 0.0
+                    best, best_cost, best_left = fallen[0], np.inf, 0.0
                     for piece in range(slopes.size):
                         slope, offset = slopes[piece], offsets[piece]
                         pull = slope * (target - offset)
@@ -216,8 +216,8 @@ def max_pool_step(
                                     break
                                 total += fallen[m]
                         t = min(max(t, bounds[piece]), bounds[piece + 1])
-                        miss = target - slope * t - offset
-                        cost = miss * miss
+                        left = target - slope * t - offset
+                        cost = left * left
                         if t > fallen[0]:
                             cost += g * (t - fallen[0]) ** 2
                         for m in range(size):
@@ -225,8 +225,8 @@ def max_pool_step(
                                 break
                             cost += g * (fallen[m] - t) ** 2
                         if cost < best_cost:
-                            best, best_cost, best_miss = t, cost, miss * miss
-                    row_gap += best_miss
+                            best, best_cost, best_left = t, cost, left * left
+                    row_gap += best_left
                     raised = best > fallen[0]
                     for j in range(size):
                         new = min(centre[j], best)
@@ -234,6 +234,7 @@ def max_pool_step(
                             new, raised = best, False
                         move = new - u[i, place[j]]
                         u[i, place[j]] = new
+                        miss[i, place[j]] += move
                         row_step += move * move
         gap += weight[i] * row_gap
         step += weight[i] * row_step

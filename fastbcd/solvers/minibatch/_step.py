@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._activation_system import activation_gain
 from fastbcd._architecture import Architecture
 from fastbcd._types import Float
 from fastbcd.activations import Activation
@@ -256,7 +257,7 @@ def refresh(state: State, settings: Settings) -> None:
             if layer.scheme is not None:
                 layer.metric_square = state.inputs.metric_norm(layer.weight)
             continue
-        layer.gain = la.activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
+        layer.gain = activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
         if layer.wide:
             continue
         covariance = blas.symmetric(layer.gram)
