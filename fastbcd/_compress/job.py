@@ -22,9 +22,16 @@ from fastbcd._progress import Progress
 from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
+from fastbcd.schemes import Prune
 from fastbcd.schemes._base import Scheme, SchemeChoice
 from fastbcd.solvers.reconstruct import Calibration, remove_dead
-from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct.refine import (
+    Course,
+    Descent,
+    Interrupted,
+    Targets,
+    refine,
+)
 
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
@@ -40,6 +47,10 @@ INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
     "a better one, or give fewer epochs."
 )
+
+DENSER, DENSEST = 4, 0.5
+"""A refinement of pruned layers starts with so many times the weights, in no layer with more than
+this share of all."""
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -148,11 +159,52 @@ class Job:
         self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
-    def refined(self, network: Network) -> Network:
+    def descent(self, found: OneShot, together: bool) -> Descent | None:
+        """Return a start of a refinement with more weights than ``found`` has.
+
+        Parameters
+        ----------
+        found : OneShot
+            The network of the wanted size.
+        together : bool
+            Whether only the number of weights of all pruned layers together is wanted.
+
+        Returns
+        -------
+        Descent or None
+            None unless all that is compressed is pruned, without a structure, and the network has
+            no convolutions; and if interrupted.
+        """
+        pruned = [scheme for scheme in found.schemes if scheme is not None]
+        free = all(type(scheme) is Prune and scheme.structure is None for scheme in pruned)
+        if not (pruned and free and self.source.network.is_plain) or self._epochs == 0:
+            return None
+        denser: list[Scheme | None] = []
+        left = []
+        for layer, scheme in zip(self.source.network.layers, found.schemes, strict=True):
+            if not isinstance(scheme, Prune):
+                denser.append(None)
+                continue
+            rows, columns = layer.weight.shape
+            kept = scheme.n_nonzero or scheme.share_of(rows * columns)
+            assert kept is not None
+            most = round(DENSEST * rows * columns)
+            denser.append(scheme.with_nonzeros(max(kept, min(DENSER * kept, most))))
+            left.append(kept)
+        self.progress.stage("preparing the refinement", len(denser))
+        try:
+            start = self.calibration.reconstruct(denser, lambda done, _: self.progress.update(done))
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return None
+        return Descent(start.network, (sum(left),) if together else tuple(left))
+
+    def refined(self, network: Network, descent: Descent | None = None) -> Network:
         """Return the network after refinement, ``network`` itself if nothing better was found.
 
         If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
-        them; the dense layers after them are refined on what they give.
+        them; the dense layers after them are refined on what they give. With a ``descent`` it
+        starts there.
         """
         if self._epochs == 0 or self.interrupted:
             return network
@@ -173,7 +225,7 @@ class Job:
             self.progress.update(done / total, f"best held-out loss {loss:.4g}")
 
         try:
-            better = refine(tail, x, targets, course, self._random_state, tell)
+            better = refine(tail, x, targets, course, self._random_state, tell, descent)
         except Interrupted as interruption:
             self.interrupted = True
             better = interruption.best
