@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
+from fastbcd._compress.denser import denser
+from fastbcd._compress.epochs import automatic_epochs
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._fitted import forward
@@ -22,35 +24,17 @@ from fastbcd._progress import Progress
 from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
-from fastbcd.schemes import Prune
 from fastbcd.schemes._base import Scheme, SchemeChoice
-from fastbcd.solvers.reconstruct import Calibration, remove_dead
-from fastbcd.solvers.reconstruct.refine import (
-    Course,
-    Descent,
-    Interrupted,
-    Targets,
-    refine,
-)
+from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
+from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Targets, refine
 
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
-
-STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
-"""Steps of an automatic refinement. Networks of fewer weights than ``LARGE`` get more, with the
-root of the ratio, up to so many times as many: their steps are cheap."""
-
-MAX_EPOCHS = 40
-"""Passes over the rows that an automatic refinement does not exceed."""
 
 INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
     "a better one, or give fewer epochs."
 )
-
-DENSER, DENSEST = 4, 0.5
-"""A refinement of pruned layers starts with so many times the weights, in no layer with more than
-this share of all."""
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -139,7 +123,7 @@ class Job:
         self._labels = labels if whole or labels is None else labels[used]
         self._weight = None if sample_weight is None else weight[used]
         if epochs == "auto":
-            epochs = _automatic_epochs(source.network, used.size)
+            epochs = automatic_epochs(source.network, used.size)
         self._epochs = check.check_number("epochs", epochs, 0, strict=False)
         self.use(source.network)
 
@@ -153,11 +137,14 @@ class Job:
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
-        self.progress.stage("compressing the layers", len(schemes))
-        result = self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
+        result = self._pass("compressing the layers", schemes)
         network, _ = remove_dead(result.network)
         self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
+
+    def _pass(self, name: str, schemes: list[Scheme | None]) -> Reconstruction:
+        self.progress.stage(name, len(schemes))
+        return self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
 
     def descent(self, found: OneShot, together: bool) -> Descent | None:
         """Return a start of a refinement with more weights than ``found`` has.
@@ -167,33 +154,19 @@ class Job:
         found : OneShot
             The network of the wanted size.
         together : bool
-            Whether only the number of weights of all pruned layers together is wanted.
+            Whether layers may exchange weights, so that only their sum is what is wanted.
 
         Returns
         -------
         Descent or None
-            None unless all that is compressed is pruned, without a structure, and the network has
-            no convolutions; and if interrupted.
+            None for convolutions, for other schemes than pruning, and if interrupted.
         """
-        pruned = [scheme for scheme in found.schemes if scheme is not None]
-        free = all(type(scheme) is Prune and scheme.structure is None for scheme in pruned)
-        if not (pruned and free and self.source.network.is_plain) or self._epochs == 0:
+        more = denser(found.schemes, [layer.weight.shape for layer in self.source.network.layers])
+        if more is None or not self.source.network.is_plain or self._epochs == 0:
             return None
-        denser: list[Scheme | None] = []
-        left = []
-        for layer, scheme in zip(self.source.network.layers, found.schemes, strict=True):
-            if not isinstance(scheme, Prune):
-                denser.append(None)
-                continue
-            rows, columns = layer.weight.shape
-            kept = scheme.n_nonzero or scheme.share_of(rows * columns)
-            assert kept is not None
-            most = round(DENSEST * rows * columns)
-            denser.append(scheme.with_nonzeros(max(kept, min(DENSER * kept, most))))
-            left.append(kept)
-        self.progress.stage("preparing the refinement", len(denser))
+        schemes, left = more
         try:
-            start = self.calibration.reconstruct(denser, lambda done, _: self.progress.update(done))
+            start = self._pass("preparing the refinement", schemes)
         except KeyboardInterrupt:
             self.interrupted = True
             return None
@@ -324,10 +297,3 @@ class Job:
                 f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
             )
         return encoded
-
-
-def _automatic_epochs(network: Network, n_rows: int) -> float:
-    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
-    n_weights = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in network.layers)
-    steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
-    return float(np.clip(steps * Course.batch_size / n_rows, 1, MAX_EPOCHS))
