@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
+from fastbcd import compress
+from fastbcd._compress.denser import denser
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -489,3 +493,29 @@ def test_an_interrupted_descent_returns_few_weights(rng):
     with pytest.raises(Interrupted) as raised:
         refine(few, x, targets, course, np.random.RandomState(0), tell, descent)
     assert raised.value.best is few
+
+
+@pytest.mark.parametrize("allocation", ["global", "uniform"])
+def test_compress_descends_to_the_weights_asked_for(rng, allocation):
+    x = rng.standard_normal((1000, 12))
+    y = (x[:, :4] @ rng.standard_normal((4, 3))).argmax(axis=1)
+    with pytest.warns(ConvergenceWarning):
+        model = MLPClassifier((20, 15), max_iter=20, random_state=0).fit(x, y)
+    scheme = Prune(density=0.1)
+    few = compress(model, x, scheme=scheme, epochs=0, allocation=allocation)
+    found = compress(model, x, y, scheme=scheme, epochs=110, allocation=allocation, random_state=0)
+    assert sum(stored(found.network_)) <= 54
+    if allocation == "uniform":
+        assert np.all(np.array(stored(found.network_)) <= [24, 30])
+    assert found.score(x, y) > few.score(x, y)
+
+
+def test_denser_schemes_keep_more_of_what_is_pruned_freely():
+    shapes = [(20, 10), (10, 10), (10, 3)]
+    more, left = denser([Prune(density=0.1), Prune(n_nonzero=40), None], shapes)
+    assert left == [20, 40]
+    assert [scheme and scheme.n_nonzero for scheme in more] == [80, 50, None]
+    assert denser([Prune(density=0.6), Prune(n_nonzero=60), None], shapes) is None
+    assert denser([None, None, None], shapes) is None
+    for other in (Prune(structure="2:4"), LowRank(rank=2), Prune(density=0.1) + Quantize(bits=4)):
+        assert denser([Prune(density=0.1), other, None], shapes) is None

@@ -82,7 +82,9 @@ class SparseBlock(Block):
 
     def shrink(self, stays: NDArray[np.bool_]) -> None:
         """Let weights go, before any average is taken."""
-        self._rearrange(self._spread(stays), self._spread(self._values))
+        mask = np.zeros(self.shape, bool)
+        mask[self._index[stays], self._outputs[stays]] = True
+        self._rearrange(mask, self._spread(self._values))
         self._averages[1] = self._values.copy()
 
     @staticmethod
