@@ -153,7 +153,8 @@ def refine(
         Is told after each step: the steps done, all steps, and the least held-out loss so far.
     descent : Descent, optional
         Start there instead, with more weights, and lose them on the way; ``network`` then is what
-        the result is compared with. Ignored where supports cannot move, and in short courses.
+        the result is compared with. Ignored where supports cannot move, and in short courses;
+        given up where steps prove to be too long.
 
     Raises
     ------
@@ -208,8 +209,8 @@ def _refine(
     shrunk = int(course.shrinking * n_steps / MOVE_EVERY) * MOVE_EVERY
     if descent is None or course.moving == 0 or shrunk < 2 * MOVE_EVERY:
         descent, shrunk = None, -1
-    begun = network if descent is None else descent.start
-    chain = Chain(balanced(begun).layers, x[some], targets, some)
+    begin_with = network if descent is None else descent.start
+    chain = Chain(balanced(begin_with).layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
@@ -245,8 +246,9 @@ def _refine(
                         loss = judge.see(chain.network())
                         sound = not judge.diverged(loss)
                 if not sound:
-                    again = begun if done <= shrunk else judge.best
-                    chain.restart(balanced(again).layers)
+                    # What steps that are too long did to many weights is no good start for few.
+                    descent, shrunk = None, -1
+                    chain.restart(balanced(judge.best).layers)
                     course = replace(course, rate=course.rate / 2)
                     n_halved += 1
                     epoch_end, begin, look = done, done, done + EARLY
