@@ -4,16 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
+from fastbcd import compress
+from fastbcd._compress.denser import denser
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes._support import supports
 from fastbcd.solvers.reconstruct import Calibration
-from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Targets, refine
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
@@ -399,3 +404,118 @@ def test_steps_that_are_far_too_long_are_taken_back_at_once_and_cost_no_course()
     found = refine(start, x, targets, course, np.random.RandomState(0))
     rows = np.arange(len(x))
     assert targets.loss(found.forward(x), rows) < targets.loss(start.forward(x), rows)
+
+
+# ------------------------------------------------------------------ supports that shrink
+
+
+def descending(rng, density=0.1, denser=0.4):
+    """Return rows, targets with labels, a network of few weights, and one of more."""
+    net = network(rng)
+    x = rng.standard_normal((1200, 12)).astype(np.float32)
+    outputs = net.forward(x)
+    targets = Targets(outputs, np.eye(4, dtype=np.float32)[outputs.argmax(axis=1)], True)
+    calibration = Calibration(net, x, None, True)
+    few, many = (
+        calibration.reconstruct([Prune(density=share)] * 2 + [None]).network
+        for share in (density, denser)
+    )
+    return x, targets, few, many
+
+
+def stored(net):
+    return [layer.weight.n_params for layer in net.layers[:-1]]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_descent_begins_at_its_start_and_ends_at_what_is_wanted(rng, together):
+    _, _, few, many = descending(rng)
+    first, last = ([sum(n)] if together else n for n in (stored(many), stored(few)))
+    descent = Descent(many, tuple(last))
+    way = [descent.at(spent) for spent in (0.0, 0.2, 0.5, 1.0, 1.3)]
+    assert list(way[0]) == first
+    assert list(way[3]) == list(way[4]) == last
+    assert all(a > b for a, b in zip(way[0], way[1], strict=True))
+    assert all(a > b > c for a, b, c in zip(way[1], way[2], way[3], strict=True))
+
+
+def test_survivors_are_those_that_cost_most():
+    costs = [np.array([3.0, 1.0, 5.0]), np.array([4.0, 0.5])]
+    apart = survivors(costs, [1, 2])
+    assert [list(stays) for stays in apart] == [[False, False, True], [True, True]]
+    together = survivors(costs, [3])
+    assert [list(stays) for stays in together] == [[True, False, True], [True, False]]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_descent_ends_with_the_wanted_weights_and_a_smaller_loss(rng, together):
+    x, targets, few, many = descending(rng)
+    wanted = stored(few)
+    left = (sum(wanted),) if together else tuple(wanted)
+    course = Course(epochs=40, batch_size=50)
+    random_states = (np.random.RandomState(seed) for seed in (0, 0))
+    plain = refine(few, x, targets, course, next(random_states))
+    found = refine(few, x, targets, course, next(random_states), None, Descent(many, left))
+    rows = np.arange(len(x))
+    assert targets.loss(found.forward(x), rows) < targets.loss(plain.forward(x), rows)
+    assert sum(stored(found)) <= sum(wanted)
+    if not together:
+        assert all(a <= b for a, b in zip(stored(found), wanted, strict=True))
+
+
+@pytest.mark.parametrize("rate", [50.0, 1e4])
+def test_a_descent_with_steps_that_are_too_long_keeps_its_word(rng, rate):
+    x, targets, few, many = descending(rng)
+    course = Course(epochs=40, batch_size=50, rate=rate)
+    descent = Descent(many, (sum(stored(few)),))
+    found = refine(few, x, targets, course, np.random.RandomState(0), None, descent)
+    rows = np.arange(len(x))
+    assert targets.loss(found.forward(x), rows) <= targets.loss(few.forward(x), rows)
+    assert sum(stored(found)) <= sum(stored(few))
+
+
+def test_a_short_course_has_no_descent(rng):
+    x, targets, few, many = descending(rng)
+    course, descent = Course(epochs=2), Descent(many, (sum(stored(few)),))
+    with_it = refine(few, x, targets, course, np.random.RandomState(0), None, descent)
+    without = refine(few, x, targets, course, np.random.RandomState(0))
+    np.testing.assert_array_equal(with_it.forward(x), without.forward(x))
+
+
+def test_an_interrupted_descent_returns_few_weights(rng):
+    x, targets, few, many = descending(rng)
+
+    def tell(done, total, loss):
+        if done == total // 4:
+            raise KeyboardInterrupt
+
+    course, descent = Course(epochs=40, batch_size=50), Descent(many, (sum(stored(few)),))
+    with pytest.raises(Interrupted) as raised:
+        refine(few, x, targets, course, np.random.RandomState(0), tell, descent)
+    assert raised.value.best is few
+
+
+@pytest.mark.parametrize("allocation", ["global", "uniform"])
+def test_compress_descends_to_the_weights_asked_for(rng, allocation):
+    x = rng.standard_normal((1000, 12))
+    y = (x[:, :4] @ rng.standard_normal((4, 3))).argmax(axis=1)
+    with pytest.warns(ConvergenceWarning):
+        model = MLPClassifier((20, 15), max_iter=20, random_state=0).fit(x, y)
+    scheme = Prune(density=0.1)
+    few = compress(model, x, scheme=scheme, epochs=0, allocation=allocation)
+    found = compress(model, x, y, scheme=scheme, epochs=110, allocation=allocation, random_state=0)
+    assert sum(stored(found.network_)) <= 54
+    if allocation == "uniform":
+        assert np.all(np.array(stored(found.network_)) <= [24, 30])
+    assert found.score(x, y) > few.score(x, y)
+
+
+def test_denser_schemes_keep_more_of_what_is_pruned_freely():
+    shapes = [(20, 10), (10, 10), (10, 3)]
+    more, left = denser([Prune(density=0.1), Prune(n_nonzero=40), None], shapes)
+    assert left == [20, 40]
+    assert [scheme and scheme.n_nonzero for scheme in more] == [80, 50, None]
+    assert denser([Prune(density=0.6), Prune(n_nonzero=60), None], shapes) is None
+    assert denser([None, None, None], shapes) is None
+    for other in (Prune(structure="2:4"), LowRank(rank=2), Prune(density=0.1) + Quantize(bits=4)):
+        assert denser([Prune(density=0.1), other, None], shapes) is None

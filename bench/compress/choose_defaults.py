@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import warnings
+from functools import cache
 from pathlib import Path
 from time import process_time
 
@@ -22,16 +23,17 @@ from sklearn.neural_network import MLPClassifier
 
 from bench.minibatch.problems import load
 from fastbcd import importing
+from fastbcd._compress.denser import MOST, TIMES
 from fastbcd.compression import compress
 from fastbcd.schemes import Prune
-from fastbcd.solvers.reconstruct.refine import Course, Targets, refine
+from fastbcd.solvers.reconstruct.refine import Course, Descent, Targets, refine
 
 NETWORKS = {"mnist": ((300, 100), 16), "letter": ((200, 100), 30), "watch_har": ((200, 100), 30)}
 """Hidden layers and epochs of the dense networks."""
 
 SPARSITIES = {
     "mnist": (0.9, 0.95, 0.98, 0.99),
-    "letter": (0.8, 0.9, 0.95),
+    "letter": (0.9, 0.95, 0.98, 0.99),
     "watch_har": (0.9, 0.95, 0.98),
 }
 
@@ -45,7 +47,12 @@ VARIANTS = {
     "drop 0.15, decay 7e-4": {"drop": 0.15, "decay": 7e-4},
     "decay 7e-4": {"decay": 7e-4},
     "supports fixed": {"moving": 0.0},
-    "momentum 0.9": {"momentum": 0.9, "rate": 0.7},
+    "no more weights at first": {"times": 1},
+    "twice the weights at first": {"times": 2},
+    "layers exchange no weights": {"together": False},
+    "momentum 0.7": {"momentum": 0.7, "momentum_undropped": 0.7},
+    "momentum 0.9": {"momentum": 0.9, "momentum_undropped": 0.9},
+    "momentum 0.9, rate 1": {"momentum": 0.9, "momentum_undropped": 0.9, "rate": 1.0},
     "batches of 100": {"batch_size": 100},
     "labels count 0.7": {"trust": 0.3},
     "labels count 0.9": {"trust": 0.1},
@@ -70,10 +77,14 @@ def main() -> None:
         print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
         source = importing.read(dense).network
         outputs, labels = source.forward(x), np.eye(y.max() + 1, dtype="f4")[y]
-        starts = [
-            compress(dense, x, scheme=Prune(sparsity=s), epochs=0, random_state=0).network_
-            for s in SPARSITIES[name]
-        ]
+
+        @cache
+        def start(density, dense=dense, x=x):
+            scheme = Prune(density=min(density, MOST))
+            return compress(dense, x, scheme=scheme, epochs=0, random_state=0).network_
+
+        densities = [1 - s for s in SPARSITIES[name]]
+        starts = [start(density) for density in densities]
         show("one-shot", starts, split, held, 0.0)
         for variant in args.only or VARIANTS:
             settings = {"epochs": args.steps * 200 / len(x), **VARIANTS[variant]}
@@ -83,11 +94,23 @@ def main() -> None:
                 True,
                 trust=settings.pop("trust", None),
             )
-            start = process_time()
-            refined = [
-                refine(s, x, targets, Course(**settings), np.random.RandomState(0)) for s in starts
+            times, together = settings.pop("times", TIMES), settings.pop("together", True)
+            descents = [
+                descent(start(times * density), few, together)
+                for density, few in zip(densities, starts, strict=True)
             ]
-            show(variant, refined, split, held, process_time() - start)
+            begin = process_time()
+            refined = [
+                refine(s, x, targets, Course(**settings), np.random.RandomState(0), None, d)
+                for s, d in zip(starts, descents, strict=True)
+            ]
+            show(variant, refined, split, held, process_time() - begin)
+
+
+def descent(many, few, together):
+    """Return a descent from one network to the weights of another."""
+    left = [layer.weight.n_params for layer in few.layers[:-1]]
+    return Descent(many, (sum(left),) if together else tuple(left))
 
 
 def network(name, x, y, cache):

@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
+from fastbcd._compress.denser import denser
+from fastbcd._compress.epochs import automatic_epochs
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._fitted import forward
@@ -23,18 +25,11 @@ from fastbcd._report import report
 from fastbcd._types import Float
 from fastbcd.importing import Source, as_network_type
 from fastbcd.schemes._base import Scheme, SchemeChoice
-from fastbcd.solvers.reconstruct import Calibration, remove_dead
-from fastbcd.solvers.reconstruct.refine import Course, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
+from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Targets, refine
 
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
-
-STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
-"""Steps of an automatic refinement. Networks of fewer weights than ``LARGE`` get more, with the
-root of the ratio, up to so many times as many: their steps are cheap."""
-
-MAX_EPOCHS = 40
-"""Passes over the rows that an automatic refinement does not exceed."""
 
 INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
@@ -128,7 +123,7 @@ class Job:
         self._labels = labels if whole or labels is None else labels[used]
         self._weight = None if sample_weight is None else weight[used]
         if epochs == "auto":
-            epochs = _automatic_epochs(source.network, used.size)
+            epochs = automatic_epochs(source.network, used.size)
         self._epochs = check.check_number("epochs", epochs, 0, strict=False)
         self.use(source.network)
 
@@ -142,17 +137,47 @@ class Job:
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
-        self.progress.stage("compressing the layers", len(schemes))
-        result = self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
+        result = self._pass("compressing the layers", schemes)
         network, _ = remove_dead(result.network)
         self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
-    def refined(self, network: Network) -> Network:
+    def _pass(self, name: str, schemes: list[Scheme | None]) -> Reconstruction:
+        self.progress.stage(name, len(schemes))
+        return self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
+
+    def descent(self, found: OneShot, together: bool) -> Descent | None:
+        """Return a start of a refinement with more weights than ``found`` has.
+
+        Parameters
+        ----------
+        found : OneShot
+            The network of the wanted size.
+        together : bool
+            Whether layers may exchange weights, so that only their sum is what is wanted.
+
+        Returns
+        -------
+        Descent or None
+            None for convolutions, for other schemes than pruning, and if interrupted.
+        """
+        more = denser(found.schemes, [layer.weight.shape for layer in self.source.network.layers])
+        if more is None or not self.source.network.is_plain or self._epochs == 0:
+            return None
+        schemes, left = more
+        try:
+            start = self._pass("preparing the refinement", schemes)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return None
+        return Descent(start.network, (sum(left),) if together else tuple(left))
+
+    def refined(self, network: Network, descent: Descent | None = None) -> Network:
         """Return the network after refinement, ``network`` itself if nothing better was found.
 
         If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
-        them; the dense layers after them are refined on what they give.
+        them; the dense layers after them are refined on what they give. With a ``descent`` it
+        starts there.
         """
         if self._epochs == 0 or self.interrupted:
             return network
@@ -175,7 +200,7 @@ class Job:
             self.progress.update(done / total, f"best held-out loss {loss:.4g}")
 
         try:
-            better = refine(tail, x, targets, course, self._random_state, tell)
+            better = refine(tail, x, targets, course, self._random_state, tell, descent)
         except Interrupted as interruption:
             self.interrupted = True
             better = interruption.best
@@ -274,10 +299,3 @@ class Job:
                 f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
             )
         return encoded
-
-
-def _automatic_epochs(network: Network, n_rows: int) -> float:
-    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
-    n_weights = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in network.layers)
-    steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
-    return float(np.clip(steps * Course.batch_size / n_rows, 1, MAX_EPOCHS))

@@ -12,6 +12,7 @@ from fastbcd._compress.shares import fixed_schemes
 from fastbcd._compress.sizes import Sizes
 from fastbcd._network import Network
 from fastbcd.exceptions import BudgetError
+from fastbcd.schemes._base import Scheme
 
 Scorer = Callable[..., float]
 
@@ -25,7 +26,9 @@ def run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
 def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration))
-        return job.finish(job.refined(found.network), found, choice=budget.scheme)
+        together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"
+        descent = job.descent(found, together)
+        return job.finish(job.refined(found.network, descent), found, choice=budget.scheme)
     sizes = Sizes(job, budget.scheme)
     if budget.kind == "max_score_drop":
 

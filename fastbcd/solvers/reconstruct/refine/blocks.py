@@ -82,6 +82,13 @@ class Block:
         pulled: Float = self._effective @ pull
         return pulled
 
+    def costs(self, pull: Float, moments: Moments) -> Float64 | None:
+        """Return what each weight costs when it goes; None if none may."""
+        return None
+
+    def shrink(self, stays: NDArray[np.bool_]) -> None:
+        """Let the weights of :meth:`costs` go that do not stay."""
+
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
         """Let up to ``share`` of the support move, given rows ``v`` (n, d), ``pull`` (n, m)."""
 

@@ -19,6 +19,7 @@ from fastbcd.formats import (
     TensorTrainMatrix,
 )
 from fastbcd.solvers.reconstruct.refine.blocks import Block, DenseBlock
+from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock, TrainBlock
 from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock, QuantizedSparseBlock
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
@@ -73,7 +74,7 @@ class Chain:
         used = self.blocks[0].used_inputs()
         return np.arange(self._x.shape[1]) if used is None else used
 
-    def measure(self, share: float = 0.0) -> bool:
+    def measure(self, share: float = 0.0, left: Sequence[int] = ()) -> bool:
         """Refresh the metric of every layer at the current weights; return whether all is finite.
 
         Parameters
@@ -81,6 +82,8 @@ class Chain:
         share : float
             Share of every support that may move to better places. Positive, it costs a backward
             pass and the whole gradients.
+        left : sequence of int
+            How many non-zeros stay; see :func:`.descent.survivors`. None go by default.
         """
         inputs, v = [], self._x
         for block, activation in zip(self.blocks, self._activations, strict=True):
@@ -89,18 +92,37 @@ class Chain:
         if not np.isfinite(v).all():
             return False
         measured = [self._first, *(moments(v) for v in inputs[1:])]
-        if share > 0:
-            pull = self._targets.pull(v, self._rows)
-            for index in range(len(self.blocks) - 1, -1, -1):
-                block, here = self.blocks[index], pull
-                if index > 0:
-                    pull = here @ block.weight().T
-                    sums = np.empty(pull.shape[1], pull.dtype)
-                    self._activations[index - 1].mask(pull, inputs[index], sums)
-                block.move_support(inputs[index], here, measured[index], share)
+        if share > 0 or left:
+            pulls = self._pulls(v, inputs)
+            if left:
+                self._shrink(pulls, measured, left)
+            if share > 0:
+                for block, v, pull, found in zip(self.blocks, inputs, pulls, measured, strict=True):
+                    block.move_support(v, pull, found, share)
         for block, found in zip(self.blocks, measured, strict=True):
             block.measure(found)
         return True
+
+    def _pulls(self, outputs: Float, inputs: Sequence[Float]) -> list[Float]:
+        """Return the pull (n, m) of each layer, given the inputs of all."""
+        pull = self._targets.pull(outputs, self._rows)
+        found = [pull]
+        for index in range(len(self.blocks) - 1, 0, -1):
+            pull = pull @ self.blocks[index].weight().T
+            sums = np.empty(pull.shape[1], pull.dtype)
+            self._activations[index - 1].mask(pull, inputs[index], sums)
+            found.append(pull)
+        return found[::-1]
+
+    def _shrink(self, pulls: Sequence[Float], seen: Sequence[Moments], left: Sequence[int]) -> None:
+        every = [
+            block.costs(pull, found)
+            for block, pull, found in zip(self.blocks, pulls, seen, strict=True)
+        ]
+        stay = iter(survivors([costs for costs in every if costs is not None], left))
+        for block, costs in zip(self.blocks, every, strict=True):
+            if costs is not None:
+                block.shrink(next(stay))
 
     def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> Float:
         """Take one step of all layers on one batch, inputs ``v`` (d, b).

@@ -12,6 +12,7 @@ from fastbcd._types import Float
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.descent import Descent
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.targets import ENOUGH, Targets
 from fastbcd.solvers.reconstruct.statistics import explained_share
@@ -38,7 +39,7 @@ GRAM_ROWS = 8000
 """Rows from which the metric of each layer is measured, once per epoch."""
 
 MOVE_EVERY = 100
-"""Steps between two chances of the supports to move."""
+"""Steps between two chances of the supports to move, or to shrink."""
 
 Tell = Callable[[int, int, float], None]
 
@@ -62,6 +63,8 @@ class Course:
         network still answers for the whole row. Where inputs cannot be told from
         each other less is dropped, and nothing where they are independent or rows are few, and
         with them the steps. ``decay`` follows.
+    momentum_undropped : float
+        mu where no inputs are dropped from many rows: their pulls are less noisy.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
@@ -70,6 +73,8 @@ class Course:
         the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
+    shrinking : float
+        Share of the steps, the first ones, during which supports shrink to what is wanted.
     """
 
     epochs: float = 6.0
@@ -78,9 +83,11 @@ class Course:
     momentum: float = 0.7
     decay: float = 2e-4
     drop: float = 0.1
+    momentum_undropped: float = 0.9
     averaged: float = 0.3
     moving: float = 0.4
     moved: float = 0.1
+    shrinking: float = 0.5
 
     def suited_to(self, targets: Targets, x: Float) -> Course:
         """Return the course with what suits rows ``x`` and the targets of dropping and moving."""
@@ -89,10 +96,17 @@ class Course:
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         moving = self.moving
+        momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
         if targets.n_rows < ENOUGH:
-            factor = 0.0
+            factor, momentum = 0.0, self.momentum
             moving = 0.0 if targets.labels is None else moving
-        return replace(self, drop=factor * self.drop, decay=factor * self.decay, moving=moving)
+        return replace(
+            self,
+            drop=factor * self.drop,
+            decay=factor * self.decay,
+            moving=moving,
+            momentum=momentum,
+        )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -116,6 +130,7 @@ def refine(
     course: Course,
     random_state: np.random.RandomState,
     tell: Tell | None = None,
+    descent: Descent | None = None,
 ) -> Network:
     """Return a network of the same formats that is nearer to the targets, or ``network`` itself.
 
@@ -136,6 +151,10 @@ def refine(
         Order of the rows, and which inputs are dropped.
     tell : callable, optional
         Is told after each step: the steps done, all steps, and the least held-out loss so far.
+    descent : Descent, optional
+        Start there instead, with more weights, and lose them on the way; ``network`` then is what
+        the result is compared with. Ignored where supports cannot move, and in short courses;
+        given up where steps prove to be too long.
 
     Raises
     ------
@@ -148,7 +167,7 @@ def refine(
     targets = targets.changed(1 / unit, np.dtype(np.float32))
     start = _scaled(network, 1 / unit)
     try:
-        found = _refine(start, x, targets, course, random_state, tell)
+        found = _refine(start, x, targets, course, random_state, tell, descent)
     except Interrupted as interruption:
         best = interruption.best
         raise Interrupted(network if best is start else _scaled(best, unit)) from None
@@ -172,6 +191,7 @@ def _refine(
     course: Course,
     random_state: np.random.RandomState,
     tell: Tell | None,
+    descent: Descent | None,
 ) -> Network:
     n = targets.n_rows
     order = random_state.permutation(n)
@@ -185,7 +205,12 @@ def _refine(
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
     judge = Judge(targets, x[held], held, network, course.drop / Course.drop)
-    chain = Chain(balanced(network).layers, x[some], targets, some)
+    # The step of the last loss of weights.
+    shrunk = int(course.shrinking * n_steps / MOVE_EVERY) * MOVE_EVERY
+    if descent is None or course.moving == 0 or shrunk < 2 * MOVE_EVERY:
+        descent, shrunk = None, -1
+    begin_with = network if descent is None else descent.start
+    chain = Chain(balanced(begin_with).layers, x[some], targets, some)
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
@@ -195,11 +220,15 @@ def _refine(
             while done < n_steps and n_halved <= MOST_HALVINGS:
                 moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
                 sound = True
-                if done == epoch_end:
+                due = done > 0 and done % MOVE_EVERY == 0
+                if descent is not None and due and done <= shrunk:
+                    sound = chain.measure(course.moved * moving, descent.at(done / shrunk))
+                elif done == epoch_end:
                     sound = chain.measure()
-                    epoch_end = min(n_steps, done + per_epoch)
-                elif moving > 0 and done % MOVE_EVERY == 0:
+                elif due and moving > 0:
                     sound = chain.measure(course.moved * moving)
+                if done == epoch_end:
+                    epoch_end = min(n_steps, done + per_epoch)
                 if sound:
                     rows, v = batches.next(chain.used_inputs())
                     rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
@@ -212,11 +241,15 @@ def _refine(
                     done += 1
                     if done > (1 - course.averaged) * n_steps:
                         chain.average()
-                    if sound and done in (look, epoch_end):
+                    # Who has more weights than are wanted is not judged.
+                    if sound and done in (look, epoch_end) and done > shrunk:
                         loss = judge.see(chain.network())
                         sound = not judge.diverged(loss)
                 if not sound:
-                    course = _shortened(course, chain, judge)
+                    # What steps that are too long did to many weights is no good start for few.
+                    descent, shrunk = None, -1
+                    chain.restart(balanced(judge.best).layers)
+                    course = replace(course, rate=course.rate / 2)
                     n_halved += 1
                     epoch_end, begin, look = done, done, done + EARLY
                 if tell is not None:
@@ -224,9 +257,3 @@ def _refine(
     except KeyboardInterrupt:
         raise Interrupted(judge.best) from None
     return judge.best
-
-
-def _shortened(course: Course, chain: Chain, judge: Judge) -> Course:
-    """Go back to the best network: the steps are too long for it. Return a course of half steps."""
-    chain.restart(balanced(judge.best).layers)
-    return replace(course, rate=course.rate / 2)

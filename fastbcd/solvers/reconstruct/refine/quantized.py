@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
+from fastbcd._types import Float, Float64
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.solvers.reconstruct.refine.blocks import DenseBlock
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
@@ -83,6 +83,10 @@ class QuantizedSparseBlock(SparseBlock):
         assert isinstance(weight, CodebookSparseMatrix)
         scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
         self._rounding = Rounding(weight.codebook, scale.astype(np.float32)[self._outputs])
+
+    def costs(self, pull: Float, moments: Moments) -> Float64 | None:
+        """Return None: no place may go."""
+        return None
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
         """Keep the support: every place has its code already."""

@@ -75,6 +75,33 @@ class SparseBlock(Block):
         sparse_batch.backward(self._start, self._index, self._effective, pull, back)
         return back
 
+    def costs(self, pull: Float, moments: Moments) -> Float64 | None:
+        """Return what each weight costs when it goes: h_i G_jj w_ji^2, see :meth:`move_support`."""
+        curvature = self._curvature(pull, moments)[self._index, self._outputs]
+        return np.square(self._values) * curvature
+
+    def shrink(self, stays: NDArray[np.bool_]) -> None:
+        """Let weights go, before any average is taken."""
+        mask = np.zeros(self.shape, bool)
+        mask[self._index[stays], self._outputs[stays]] = True
+        self._rearrange(mask, self._spread(self._values))
+        self._averages[1] = self._values.copy()
+
+    @staticmethod
+    def _curvature(pull: Float, moments: Moments) -> Float64:
+        variance = np.diag(moments.covariance)
+        curvature = np.outer(variance, np.square(pull, dtype=np.float64).mean(axis=0))
+        bounded: Float64 = np.maximum(curvature, 1e-6 * curvature.mean() + 1e-30)
+        return bounded
+
+    def _rearrange(self, mask: NDArray[np.bool_], weight: Float) -> None:
+        """Take over a support, and the weights on it; who stays keeps the velocity."""
+        velocity = self._spread(self._velocity)
+        self._use(mask)
+        self._values = weight[self._index, self._outputs]
+        self._velocity = velocity[self._index, self._outputs]
+        self._effective = self._values
+
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
         r"""Exchange the weights that matter least for absent ones that would gain most.
 
@@ -84,9 +111,7 @@ class SparseBlock(Block):
         noise is about 2 log(p) / n for n rows; twice that does not count.
         """
         gradient = v.T @ pull / np.float32(len(v)) - np.outer(moments.mean_in, pull.mean(axis=0))
-        variance = np.diag(moments.covariance)
-        curvature = np.outer(variance, np.square(pull, dtype=np.float64).mean(axis=0))
-        curvature = np.maximum(curvature, 1e-6 * curvature.mean() + 1e-30)
+        curvature = self._curvature(pull, moments)
         gain = np.square(gradient) / curvature - 4 * np.log(gradient.size) / len(v)
         gain[self._index, self._outputs] = 0.0
         cost = np.square(self._values) * curvature[self._index, self._outputs]
@@ -100,13 +125,8 @@ class SparseBlock(Block):
         mask = np.zeros(self.shape, bool)
         mask[self._index, self._outputs] = True
         mask[self._index[leaving], self._outputs[leaving]] = False
-        weight, velocity = self._spread(self._values), self._spread(self._velocity)
         mask.ravel()[entering] = True
-        weight.ravel()[entering] = velocity.ravel()[entering] = 0.0
-        self._use(mask)
-        self._values = weight[self._index, self._outputs]
-        self._velocity = velocity[self._index, self._outputs]
-        self._effective = self._values
+        self._rearrange(mask, self._spread(self._values))
 
     def _prepare(self, gram: Float64) -> None:
         if self._shared:

@@ -1,0 +1,22 @@
+"""How long a refinement is, if nobody says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbcd._network import Network
+from fastbcd.solvers.reconstruct.refine import Course
+
+STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
+"""Steps of an automatic refinement. Networks of fewer weights than ``LARGE`` get more, with the
+root of the ratio, up to so many times as many: their steps are cheap."""
+
+MAX_EPOCHS = 40
+"""Passes over the rows that an automatic refinement does not exceed."""
+
+
+def automatic_epochs(network: Network, n_rows: int) -> float:
+    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
+    n_weights = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in network.layers)
+    steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
+    return float(np.clip(steps * Course.batch_size / n_rows, 1, MAX_EPOCHS))
