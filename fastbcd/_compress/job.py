@@ -179,13 +179,11 @@ class Job:
         them; the dense layers after them are refined on what they give. With a ``descent`` it
         starts there.
         """
-        if self._epochs == 0 or self.interrupted:
+        front, tail = split(network)
+        if self._epochs == 0 or self.interrupted or not tail.layers:
             return network
         # Margins are no indicators: a network with the hinge loss imitates its own outputs.
         labels = None if self._reference._loss() == "hinge" else self._labels
-        front, tail = split(network)
-        if not tail.layers:
-            return network
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
