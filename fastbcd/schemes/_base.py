@@ -69,6 +69,24 @@ class Scheme(ABC):
             Result for a matrix nearby, for methods that can start from it.
         """
 
+    def project_scaled(self, weight: Float, scale: Float, warm: Format | None = None) -> Format:
+        r"""Return the compressed matrix T nearest to ``weight`` with rows that count by ``scale``.
+
+        That is :math:`\min \|D (T - W)\|_F`, D = diag(``scale``), nearly so. Inputs in small
+        units have large weights, which says nothing of what they are worth. A scheme without a
+        method of its own falls back on the plain projection.
+
+        Parameters
+        ----------
+        weight : (n_in, n_out) array
+            What to compress. It is not changed.
+        scale : (n_in, 1) array
+            Positive size of each input.
+        warm : Format, optional
+            Result for a matrix nearby.
+        """
+        return self.project(weight, warm)
+
     def project_in_metric(
         self,
         target: Float64,

@@ -128,9 +128,19 @@ class Combination(Scheme):
             return self._factored(weight, warm)
         return fit_in_turns(weight, self._factored, self._sparse, warm)
 
-    def _sparse(self, weight: Float, warm: Format | None) -> Format:
+    def project_scaled(self, weight: Float, scale: Float, warm: Format | None = None) -> Format:
+        """Return a pruned and perhaps quantised matrix with the entries that count by ``scale``.
+
+        Other combinations are projected plainly.
+        """
+        if self.prune is None or self._factors is not None:
+            return self.project(weight, warm)
+        self.check((weight.shape[0], weight.shape[1]))
+        return self._sparse(weight, warm, self.prune.project_scaled(weight, scale))
+
+    def _sparse(self, weight: Float, warm: Format | None, pruned: Format | None = None) -> Format:
         assert self.prune is not None
-        pruned = self.prune.project(weight)
+        pruned = self.prune.project(weight) if pruned is None else pruned
         if self.quantize is None:
             return pruned
         return self.quantize.project_nonzeros(pruned.to_dense(), warm)

@@ -69,6 +69,15 @@ class LowRank(Scheme):
         left, right = decompose(weight, shape, (1, rank, 1), start)
         return LowRankMatrix(left[0], right[:, :, 0])
 
+    def project_scaled(
+        self, weight: Float, scale: Float, warm: Format | None = None
+    ) -> LowRankMatrix:
+        """Return the nearest matrix of the rank asked for: that of D W, with D taken off."""
+        if isinstance(warm, LowRankMatrix):
+            warm = LowRankMatrix(scale * warm.left, warm.right)
+        found = self.project(scale * weight, warm)
+        return LowRankMatrix(found.left / scale, found.right)
+
     @property
     def is_open(self) -> bool:
         """Whether no amount is given, so that a budget may choose it."""

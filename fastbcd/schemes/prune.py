@@ -203,6 +203,13 @@ class Prune(Scheme):
         self.check((weight.shape[0], weight.shape[1]))
         return SparseMatrix.from_dense(self._keep(weight))
 
+    def project_scaled(
+        self, weight: Float, scale: Float, warm: Format | None = None
+    ) -> SparseMatrix:
+        """Return the entries of ``weight`` that are kept of ``scale * weight``: the nearest."""
+        kept = self._keep(scale * weight) != 0
+        return SparseMatrix.from_dense(np.where(kept, weight, weight.dtype.type(0)))
+
     def project_in_metric(
         self,
         target: Float64,

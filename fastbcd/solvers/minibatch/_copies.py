@@ -10,12 +10,17 @@ pruned goes on learning and may return; what it has learnt is forgotten slowly, 
 that are never used outgrow those that are. Without zeros there is nothing to return, and W moves
 all the way to what the network uses. From the share ``fixed`` of the fit on, W is T itself, its
 zeros stay, and everything else of its structure is restored by a projection every few steps.
+
+Weights of the data are compared by what they do: times the root of the diagonal of the metric
+S + lambda I of their inputs. Else a pixel that hardly ever lights up would be kept for the size
+of its weights.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from fastbcd._types import Float
 from fastbcd.formats import CodebookSparseMatrix
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule
@@ -26,7 +31,9 @@ SPARSE = 0.5
 """A projection with at most this share of non-zeros is one whose zeros matter."""
 
 
-def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bool:
+def renew(
+    layer: LayerState, course: CompressionSchedule, fraction: float, scale: Float | None = None
+) -> bool:
     """Project the weights of ``layer`` and tie what the network uses to the result.
 
     Parameters
@@ -37,6 +44,8 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
         How firm the tie is.
     fraction : float
         Share of the fit that lies behind.
+    scale : (n_in, 1) array, optional
+        By which the rows of the weights are compared.
 
     Returns
     -------
@@ -46,7 +55,10 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
     tie = course.tie(fraction)
     if layer.scheme is None or tie <= 0:
         return False
-    layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
+    if scale is None:
+        layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
+    else:
+        layer.compressed = layer.scheme.project_scaled(layer.weight, scale, layer.compressed)
     target = layer.compressed.to_dense()
     if fraction < course.fixed:
         np.subtract(layer.weight, target, out=layer.used)
@@ -54,7 +66,8 @@ def renew(layer: LayerState, course: CompressionSchedule, fraction: float) -> bo
         if np.count_nonzero(target) <= SPARSE * target.size:
             n_left = round((1 - tie) * np.count_nonzero(layer.used))
             forget = course.forget
-            layer.used[...] = hard_threshold(layer.used, n_left) if n_left else 0
+            sizes = layer.used if scale is None else scale * layer.used
+            layer.used[(hard_threshold(sizes, n_left) if n_left else 0 * sizes) == 0] = 0
         else:
             layer.used *= layer.weight.dtype.type(1 - tie)
         layer.used += target

@@ -123,6 +123,12 @@ class InputMap:
         np.maximum(found, 1e-6 * found.max(), out=found)
         return found
 
+    @property
+    def sizes(self) -> Float:
+        """Root of the diagonal of the metric S + lambda I, (d, 1): what an input may add."""
+        diagonal = self.damped if self.diagonal else np.diag(self.damped)
+        return np.sqrt(diagonal)[:, None]
+
     def metric_norm(self, weight: Float) -> float:
         """Return tr W'(S + lambda I) W for weights of x."""
         if self.diagonal:

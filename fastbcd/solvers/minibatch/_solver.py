@@ -229,7 +229,9 @@ class MiniBatchSolver:
         settings, step = problem.settings, state.step
         if step % problem.copies.period == 0:
             fraction = problem.schedule.fraction(step)
-            fixed = [renew(layer, problem.copies, fraction) for layer in state.layers]
+            first, *others = state.layers
+            fixed = [renew(first, problem.copies, fraction, state.inputs.sizes)]
+            fixed += [renew(layer, problem.copies, fraction) for layer in others]
             if any(fixed):
                 state.take_snapshot()
         if step % settings.refresh == 0:
