@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_diabetes, load_digits, make_friedman1
 
 from fastbcd._network import Layer
-from fastbcd.schemes import LowRank, Prune, TensorTrain
+from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import start_stream, train_minibatch
 from fastbcd.solvers.minibatch._inputs import MANY, Moments
@@ -211,6 +211,22 @@ def test_result_is_exactly_compressed(scheme, n_features):
     assert network.layers[-1].weight.n_params == 24
     if isinstance(scheme, Prune):  # in the coordinates of the data, not of the method
         assert np.mean(network.layers[0].weight.to_dense() != 0) == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "scheme", [Prune(sparsity=0.95), Prune(sparsity=0.95) + Quantize(bits=4), LowRank(rank=6)]
+)
+def test_rare_inputs_in_small_units_are_worth_little(digits, scheme):
+    x, y, x_test, y_test = digits
+    rng = np.random.default_rng(0)
+    dust = 0.004 * (rng.random((len(x), 40)) < 0.01) * rng.random((len(x), 40))
+    wide = np.hstack([x, dust.astype(x.dtype)])
+    network = fit(wide, y, hidden=(64,), scheme=scheme, max_iter=60).network
+    blank = np.hstack([x_test, np.zeros((len(x_test), 40), x.dtype)])
+    assert accuracy(network, blank, y_test) > 0.94
+    if isinstance(scheme, Prune):
+        kept = network.layers[0].weight.to_dense() != 0
+        assert kept[64:].mean() < 0.5 * kept[:64].mean()
 
 
 def test_compression_in_the_loop_beats_compression_afterwards(digits):

@@ -127,6 +127,49 @@ def test_every_scheme_is_under_contract():
         assert any(fits(scheme, shape) for shape in SHAPES)
 
 
+# Rows that count by a scale
+
+
+@each_fit
+@each_dtype
+def test_rows_that_count_alike_are_projected_plainly(scheme, shape, dtype):
+    weight = random_weight(shape, dtype)
+    found = scheme.project_scaled(weight, np.ones((shape[0], 1), dtype))
+    assert found.shape == shape
+    assert found.dtype == dtype
+    np.testing.assert_allclose(
+        found.to_dense(), scheme.project(weight).to_dense(), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("scheme", [Prune(n_nonzero=5), LowRank(rank=2), Prune(structure="2:4")])
+def test_the_projection_is_the_nearest_where_rows_count_by_a_scale(scheme):
+    rng = np.random.default_rng(0)
+    weight, scale = rng.normal(size=(8, 3)), np.exp(3 * rng.normal(size=(8, 1)))
+    found = scheme.project_scaled(weight, scale).to_dense()
+
+    def error(matrix):
+        return np.sum((scale * (matrix - weight)) ** 2)
+
+    if isinstance(scheme, LowRank):  # Eckart and Young
+        assert error(found) == pytest.approx(np.linalg.svd(scale * weight)[1][2] ** 2)
+    else:
+        best = scheme.project(scale * weight).to_dense() != 0
+        assert error(found) == pytest.approx(error(np.where(best, weight, 0)))
+        np.testing.assert_array_equal(found[best], weight[best])
+    assert error(found) < error(scheme.project(weight).to_dense())
+    started = scheme.project_scaled(weight, scale, scheme.project_scaled(weight, scale))
+    np.testing.assert_allclose(started.to_dense(), found, atol=1e-8)
+
+
+def test_pruned_and_quantised_keeps_the_entries_that_count():
+    rng = np.random.default_rng(0)
+    weight, scale = rng.normal(size=(8, 6)), np.exp(3 * rng.normal(size=(8, 1)))
+    kept = Prune(n_nonzero=20).project_scaled(weight, scale).to_dense() != 0
+    found = (Prune(n_nonzero=20) + Quantize(bits=6)).project_scaled(weight, scale).to_dense()
+    np.testing.assert_array_equal(found != 0, kept)
+
+
 # What project returns
 
 
