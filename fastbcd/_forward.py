@@ -136,11 +136,6 @@ class Forward(_Prepared):
     One row goes through the layers as a vector, in one call if it can. Many rows go through them
     at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
     matrices are fastest.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        From the input to the output, all of one type of numbers.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -201,13 +196,7 @@ class Forward(_Prepared):
 
 
 class ImageForward(_Prepared):
-    """The function of a network with patches or poolings, some images at a time.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        From the input to the output, all of one type of numbers.
-    """
+    """The function of a network with patches or poolings, some images at a time."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)

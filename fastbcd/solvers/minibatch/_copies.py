@@ -67,7 +67,7 @@ def renew(
             n_left = round((1 - tie) * np.count_nonzero(layer.used))
             forget = course.forget
             sizes = layer.used if scale is None else scale * layer.used
-            layer.used[(hard_threshold(sizes, n_left) if n_left else 0 * sizes) == 0] = 0
+            layer.used[hard_threshold(sizes, n_left) == 0] = 0
         else:
             layer.used *= layer.weight.dtype.type(1 - tie)
         layer.used += target
