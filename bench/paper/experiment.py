@@ -115,7 +115,9 @@ class Experiment:
         if jobs > 1:
             missing = [key for key in runs if key not in self._kept]
             calls = (delayed(_keyed)(run, key, runs[key]) for key in missing)
-            for key, rows in Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
+            # Copies instead of read-only maps, of which PyTorch warns.
+            pool = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes=None)
+            for key, rows in pool(calls):
                 self._kept.rows(key, lambda rows=rows: rows)
                 print(f"{', '.join(map(str, key))}: done", flush=True)
         return {key: self.rows(key, run, *arguments) for key, arguments in runs.items()}
