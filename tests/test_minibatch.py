@@ -169,6 +169,7 @@ def test_rules():
     course = Schedule(1000)
     assert course.length(0) == pytest.approx(1 / 20, rel=1e-3)
     assert course.length(1000) == 0
+    assert [course.noise(n) for n in (0, 50, 100, 1000)] == pytest.approx([0, 0.25, 1, 1])
     assert Schedule(0).length(10**6) == pytest.approx(1 / 3)
     assert [Schedule(0).fraction(n) for n in (0, 200, 10**9)] == pytest.approx([0, 0.5, 1])
     endless = CompressionSchedule.endless()

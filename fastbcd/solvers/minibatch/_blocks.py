@@ -68,6 +68,10 @@ class MiniBatchProblem:
         """Whether no sample weights were given."""
         return self.rows.sample_weight is None
 
+    def noise_at(self, step: int) -> float:
+        """Return the standard deviation of the noise on the whitened inputs."""
+        return self.settings.noise * self.schedule.noise(step)
+
     @property
     def positions(self) -> int:
         """Inputs of the first layer for each row."""
@@ -88,10 +92,10 @@ def blocks(problem: MiniBatchProblem, state: State) -> Iterator[Prepared]:
         for block in rows.shuffled(state.rng, size):
             yield prepare(problem, state, block)
         return
-    scale = problem.settings.noise
     for chosen in shuffled_indices(rows.n, state.rng, size):
         z = state.buffer("block", 0, chosen.size, state.inputs.width)
         offset = int(state.rng.integers(max(1, state.noise.size - z.size)))
+        scale = problem.noise_at(state.step)
         kernel.gather_rows(state.cache, chosen, state.noise, offset, scale, z)
         yield z, None, rows.targets(chosen), rows.weights(chosen)
 
@@ -101,7 +105,7 @@ def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool =
     x, y, weight = block
     x = problem.layout.views[0].rows(x)
     centered = state.inputs.centered(x)
-    scale = problem.settings.noise if noisy else 0.0
+    scale = problem.noise_at(state.step) if noisy else 0.0
     if problem.schemes[0] is not None:
         # The noise is the same as in the whitened coordinates: of covariance S + lambda I.
         if scale > 0 and state.noise.size > x.size:

@@ -12,8 +12,15 @@ MOST_STEPS = 1500
 NOISE = 0.15
 """Standard deviation of the noise on whitened inputs where there are more weights than rows."""
 
+NOISE_RISE = 0.1
+"""Share of a fit over which the noise grows: at first there is nothing yet that fits single rows,
+and noise only hides what there is to learn."""
+
 LEAST_NOISE = 0.01
 """Less noise than this is not worth its time."""
+
+RECENT = 0.75
+"""Share of an epoch after which its weights are averaged, for the network at its end."""
 
 STREAM_STEPS = 200
 """Steps of a stream after which the ties of compressed copies are half of the way."""
@@ -98,6 +105,10 @@ class Schedule:
     def fraction(self, step: int) -> float:
         """Return the share of the fit that lies behind ``step``; of a stream, it tends to one."""
         return step / (self.n_steps or step + STREAM_STEPS)
+
+    def noise(self, step: int) -> float:
+        """Return the noise on the inputs in units of the largest: a slow rise."""
+        return min(1.0, self.fraction(step) / NOISE_RISE) ** 2
 
     def length(self, step: int) -> float:
         """Return the step length in units of the largest: a short rise, then a cosine to 0.

@@ -27,6 +27,7 @@ from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
+from fastbcd.solvers.minibatch._schedule import RECENT
 from fastbcd.solvers.minibatch._start import first_weights
 from fastbcd.solvers.minibatch._state import Average, LayerState, State
 
@@ -205,7 +206,7 @@ class MiniBatchSolver:
                 done = problem.schedule.fraction(state.step)
                 if done > 1 - problem.settings.average and state.step % every == 0:
                     state.tail.add(state.trainables())
-                if state.step - begin > per_epoch // 2 and state.step % every == 0:
+                if state.step - begin > per_epoch * RECENT and state.step % every == 0:
                     state.recent.add(state.trainables())
             if state.n_step_backs > MOST_STEP_BACKS:
                 state.step_back()
@@ -283,8 +284,7 @@ class MiniBatchSolver:
             stored = DenseMatrix(weight) if layer.scheme is None else layer.scheme.project(weight)
             if index == 0:
                 bias -= state.inputs.center.astype(np.float64) @ stored.to_dense()
-            last = index == len(state.layers) - 1
-            name = "identity" if last else problem.activation.name
+            name = "identity" if index == len(state.layers) - 1 else problem.activation.name
             view, pool = problem.layout.views[index], problem.layout.pools[index]
             layers.append(Layer(stored, bias.astype(weight.dtype), name, view, pool))
         network = Network(layers)
