@@ -73,6 +73,19 @@ def squared_distance(a: Float, b: Float, weight: Float64) -> float:
     )
 
 
+def _column_sums(a: Float, weight: Float64) -> Float64:
+    """Return sum_i weight_i a_i over the rows of an (n, d) array, (d,)."""
+
+    def add_up(rows: slice) -> Float64:
+        sums = np.empty(a.shape[1])
+        column_sums(a[rows], weight[rows], sums)
+        return sums
+
+    first, second = by_rows(add_up, a.shape)
+    total: Float64 = first + second
+    return total
+
+
 def squared_norm(a: Float, weight: Float64) -> float:
     """Return sum_i weight_i ||a_i||^2 over the rows of an (n, d) array."""
     return float(
@@ -157,12 +170,10 @@ def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     n, d = v.shape
     syrk = routine("syrk", v.dtype)
     total = np.zeros((d + 1, d + 1), np.float64 if wide or n > CHUNK else v.dtype)
-    sums = np.empty(d)
     for lo in range(0, n, CHUNK):
         rows = v[lo : lo + CHUNK]
         weight = np.ones(len(rows)) if sample_weight is None else sample_weight[lo : lo + CHUNK]
-        column_sums(rows, weight, sums)
-        total[d, :d] += sums
+        total[d, :d] += _column_sums(rows, weight)
         if sample_weight is not None:
             rows = rows * np.sqrt(weight).astype(v.dtype)[:, None]
         # The upper triangle of the Fortran-ordered result is the lower of its transpose.
@@ -183,12 +194,10 @@ def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) 
     m = u.shape[1]
     gemm = routine("gemm", v.dtype)
     total = np.zeros((d + 1, m), np.float64 if wide or n > CHUNK else v.dtype)
-    sums = np.empty(m)
     for lo in range(0, n, CHUNK):
         rows = u[lo : lo + CHUNK]
         weight = np.ones(len(rows)) if sample_weight is None else sample_weight[lo : lo + CHUNK]
-        column_sums(rows, weight, sums)
-        total[d] += sums
+        total[d] += _column_sums(rows, weight)
         if sample_weight is not None:
             rows = rows * weight.astype(u.dtype)[:, None]
         total[:d] += gemm(1.0, rows.T, v[lo : lo + CHUNK].T, trans_b=True).T

@@ -275,4 +275,4 @@ def test_a_warm_sweep_in_float32_is_as_near_as_one_in_float64(modes, noise):
     floor = (1e-6 * np.linalg.norm(tensor)) ** 2  # what rounding the cores costs
     error = squared_error(tensor, [core.astype(float) for core in cores])
     assert error == pytest.approx(squared_error(tensor, best), rel=1e-5, abs=floor)
-    assert cut == pytest.approx(error, rel=1e-3, abs=floor)
+    assert cut == pytest.approx(error, rel=1e-2, abs=floor)
