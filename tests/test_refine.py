@@ -517,5 +517,10 @@ def test_denser_schemes_keep_more_of_what_is_pruned_freely():
     assert [scheme and scheme.n_nonzero for scheme in more] == [80, 50, None]
     assert denser([Prune(density=0.6), Prune(n_nonzero=60), None], shapes) is None
     assert denser([None, None, None], shapes) is None
-    for other in (Prune(structure="2:4"), LowRank(rank=2), Prune(density=0.1) + Quantize(bits=4)):
-        assert denser([Prune(density=0.1), other, None], shapes) is None
+    assert denser([Prune(density=0.1), Prune(structure="2:4"), None], shapes) is None
+    assert denser([LowRank(rank=2), Quantize(bits=2), None], shapes) is None
+    schemes = [Prune(density=0.1) + Quantize(bits=4), LowRank(rank=2), Quantize(bits=2)]
+    more, left = denser(schemes, shapes)
+    assert left == [20]
+    assert more[0].n_nonzero == 80
+    assert more[1:] == [schemes[1], None]
