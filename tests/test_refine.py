@@ -1,6 +1,7 @@
 """Refinement of compressed networks: the kernels, the blocks of each format, the course."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
+from fastbcd._compress import job
 from fastbcd._compress.denser import denser
+from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -510,6 +513,72 @@ def test_compress_descends_to_the_weights_asked_for(rng, allocation):
     assert found.score(x, y) > few.score(x, y)
 
 
+CODED = {"max_bytes": 1000}, {"scheme": Prune(density=0.1) + Quantize(bits=3)}
+
+
+@pytest.mark.parametrize("budget", CODED, ids=["bytes", "scheme"])
+def test_pruned_and_quantised_layers_descend_without_codes_and_end_with_them(
+    rng, monkeypatch, budget
+):
+    x = rng.standard_normal((1000, 12))
+    y = (x[:, :4] @ rng.standard_normal((4, 3))).argmax(axis=1)
+    with pytest.warns(ConvergenceWarning):
+        model = MLPClassifier((40, 30), max_iter=20, random_state=0).fit(x, y)
+    starts = []
+
+    def refined(network, x, targets, course, random_state, tell, descent):
+        starts.append((network, descent))
+        return refine(network, x, targets, course, random_state, tell, descent)
+
+    monkeypatch.setattr(job, "refine", refined)
+    few = compress(model, x, epochs=0, random_state=0, **budget)
+    found = compress(model, x, y, epochs=110, random_state=0, **budget)
+    (_, way), (settled, none) = starts
+    assert none is None
+    assert sum(stored(way.start)) > sum(way.left)
+    for layer in settled.layers[:-1]:
+        assert isinstance(layer.weight, CodebookSparseMatrix)
+    for before, after in zip(settled.layers, found.network_.layers, strict=True):
+        assert type(before.weight) is type(after.weight)
+    if "max_bytes" in budget:
+        assert found.network_.n_bytes <= 1000
+    else:
+        kept = [layer.weight.codes.size for layer in found.network_.layers[:-1]]
+        assert sum(kept) <= round(0.1 * (12 * 40 + 40 * 30))
+    assert found.score(x, y) > few.score(x, y)
+
+
+def test_weights_are_trimmed_until_the_bytes_with_codes_are_met(rng):
+    x, targets, _, many = descending(rng)
+    schemes = [Prune(n_nonzero=9) + Quantize(bits=2), Prune(n_nonzero=9), None]
+    dense = np.concatenate([layer.weight.to_dense().ravel() for layer in many.layers])
+    fixed, free = _bytes_of(many, schemes)
+    task = SimpleNamespace(task=lambda front, n_inputs: (x, targets))
+    bound = sum(fixed) + sum(free) // 2
+    trimmed = _trimmed(task, many, schemes, bound)
+    assert sum(map(sum, _bytes_of(trimmed, schemes))) <= bound
+    assert 0.4 * sum(stored(many)) < sum(stored(trimmed)) < sum(stored(many))
+    kept = np.concatenate([layer.weight.to_dense().ravel() for layer in trimmed.layers])
+    assert np.isin(np.round(kept, 5), np.round(dense, 5)).all()
+
+
+def test_a_layer_a_little_wider_than_a_byte_is_narrowed(rng):
+    first = rng.standard_normal((5, 300)).astype(np.float32)
+    second = rng.standard_normal((300, 2)).astype(np.float32)
+    weak = rng.permutation(300)[:44]
+    first[:, weak] *= 1e-3
+
+    def narrow(width):
+        layers = [
+            Layer(SparseMatrix.from_dense(first[:, :width]), np.zeros(width, "f4"), "relu"),
+            Layer(DenseMatrix(second[:width]), np.zeros(2, np.float32), "identity"),
+        ]
+        return narrowed(Network(layers)).layers[0].weight.to_dense()
+
+    assert set(np.flatnonzero(~narrow(300).any(axis=0))) == set(weak)
+    np.testing.assert_array_equal(narrow(256), first[:, :256])
+
+
 def test_denser_schemes_keep_more_of_what_is_pruned_freely():
     shapes = [(20, 10), (10, 10), (10, 3)]
     more, left = denser([Prune(density=0.1), Prune(n_nonzero=40), None], shapes)
@@ -517,5 +586,10 @@ def test_denser_schemes_keep_more_of_what_is_pruned_freely():
     assert [scheme and scheme.n_nonzero for scheme in more] == [80, 50, None]
     assert denser([Prune(density=0.6), Prune(n_nonzero=60), None], shapes) is None
     assert denser([None, None, None], shapes) is None
-    for other in (Prune(structure="2:4"), LowRank(rank=2), Prune(density=0.1) + Quantize(bits=4)):
-        assert denser([Prune(density=0.1), other, None], shapes) is None
+    assert denser([Prune(density=0.1), Prune(structure="2:4"), None], shapes) is None
+    assert denser([LowRank(rank=2), Quantize(bits=2), None], shapes) is None
+    schemes = [Prune(density=0.1) + Quantize(bits=4), LowRank(rank=2), Quantize(bits=2)]
+    more, left = denser(schemes, shapes)
+    assert left == [20]
+    assert more[0].n_nonzero == 80
+    assert more[1:] == [schemes[1], None]

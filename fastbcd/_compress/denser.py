@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from fastbcd.schemes import Prune
+import numpy as np
+
+from fastbcd._types import Float64
+from fastbcd.formats import Format, SparseMatrix
+from fastbcd.schemes import Combination, Prune, Quantize
 from fastbcd.schemes._base import Scheme
+from fastbcd.schemes._metric import Metric
 
 TIMES, MOST = 4, 0.5
 """A layer starts with so many times the weights that are wanted, with no more than this share of
 all unless more are wanted."""
+
+
+def pruning_of(scheme: Scheme | None) -> Prune | None:
+    """Return how ``scheme`` prunes, if that is freely and all that it does but quantising."""
+    if isinstance(scheme, Combination) and scheme._factors is None:
+        scheme = scheme.prune
+    return scheme if type(scheme) is Prune and scheme.structure is None else None
+
+
+def quantizing_of(scheme: Scheme | None) -> Quantize | None:
+    """Return how ``scheme`` quantises, if it does that alone or after pruning freely."""
+    if isinstance(scheme, Combination) and pruning_of(scheme) is not None:
+        return scheme.quantize
+    return scheme if isinstance(scheme, Quantize) else None
 
 
 def denser(
@@ -17,20 +37,38 @@ def denser(
 ) -> tuple[list[Scheme | None], list[int]] | None:
     """Return schemes that keep more weights, and how many each pruned layer keeps in the end.
 
-    None unless all that is compressed is pruned, without a structure, and some below ``MOST``.
+    Nothing is quantised in the beginning. None unless some layer is pruned below ``MOST``, and
+    where a layer is pruned in a structure, which a moving support would not keep.
     """
     more: list[Scheme | None] = []
     left: list[int] = []
     for scheme, (rows, columns) in zip(schemes, shapes, strict=True):
-        if scheme is None:
-            more.append(None)
+        pruning = pruning_of(scheme)
+        if pruning is None:
+            if isinstance(scheme, Prune):
+                return None
+            more.append(None if quantizing_of(scheme) is not None else scheme)
             continue
-        if not (type(scheme) is Prune and scheme.structure is None):
-            return None
         size = rows * columns
-        kept = scheme.n_nonzero or scheme.share_of(size)
+        kept = pruning.n_nonzero or pruning.share_of(size)
         assert kept is not None  # a scheme without an amount compresses nothing
-        more.append(scheme.with_nonzeros(max(kept, min(TIMES * kept, round(MOST * size)))))
+        more.append(Rough(n_nonzero=max(kept, min(TIMES * kept, round(MOST * size)))))
         left.append(kept)
     starts = [scheme.n_nonzero for scheme in more if isinstance(scheme, Prune)]
     return None if starts == left else (more, left)
+
+
+class Rough(Prune):
+    """Pruning by a short search: most of what it keeps will go."""
+
+    def project_in_metric(
+        self,
+        target: Float64,
+        metric: Metric,
+        dtype: np.dtype[Any],
+        warm: Format | None = None,
+    ) -> SparseMatrix:
+        """Return a good matrix with the given number of non-zeros, values exact."""
+        assert self.n_nonzero is not None
+        (weight,) = self.path(target, metric, [self.n_nonzero])
+        return SparseMatrix.from_dense(weight.astype(dtype))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
-from fastbcd._compress.denser import denser
 from fastbcd._compress.epochs import automatic_epochs
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
+from fastbcd._compress.one_shot import OneShot
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
-from fastbcd._network import Network
+from fastbcd._network import Layer, Network
 from fastbcd._progress import Progress
 from fastbcd._report import report
 from fastbcd._types import Float
@@ -38,25 +37,6 @@ INTERRUPTED = (
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
-
-
-@dataclass(frozen=True)
-class OneShot:
-    """A network after the layer-by-layer pass, without dead neurons.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    schemes : list of Scheme or None
-        What was done to each layer.
-    errors : list of float
-        What that changed, per layer.
-    """
-
-    network: Network
-    schemes: list[Scheme | None]
-    errors: list[float]
 
 
 class Job:
@@ -103,8 +83,8 @@ class Job:
         present = np.flatnonzero(weight > 0)
         # Rows of the layer-by-layer pass come from the front of this order.
         order = random_state.permutation(present)
-        self._sets_aside = judged and validation_data is None
-        if self._sets_aside:
+        self.sets_aside: bool = judged and validation_data is None
+        if self.sets_aside:
             n_held = round(HELD_OUT * order.size)
             if not 0 < n_held < order.size:
                 raise ValueError(
@@ -124,7 +104,7 @@ class Job:
         self._weight = None if sample_weight is None else weight[used]
         if epochs == "auto":
             epochs = automatic_epochs(source.network, used.size)
-        self._epochs = check.check_number("epochs", epochs, 0, strict=False)
+        self.epochs: float = check.check_number("epochs", epochs, 0, strict=False)
         self.use(source.network)
 
     def use(self, network: Network) -> None:
@@ -137,61 +117,37 @@ class Job:
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
-        result = self._pass("compressing the layers", schemes)
+        result = self.reconstruct("compressing the layers", schemes)
         network, _ = remove_dead(result.network)
         self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
-    def _pass(self, name: str, schemes: list[Scheme | None]) -> Reconstruction:
+    def reconstruct(
+        self, name: str, schemes: list[Scheme | None], of: Network | None = None
+    ) -> Reconstruction:
+        """Compress the layers of the dense network, or ``of`` another, under the bar ``name``."""
+        calibration = self.calibration
+        if of is not None:
+            calibration = Calibration(
+                of, calibration.x, calibration.sample_weight, calibration.centre
+            )
         self.progress.stage(name, len(schemes))
-        return self.calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
+        return calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
 
-    def descent(self, found: OneShot, together: bool) -> Descent | None:
-        """Return a start of a refinement with more weights than ``found`` has.
-
-        Parameters
-        ----------
-        found : OneShot
-            The network of the wanted size.
-        together : bool
-            Whether layers may exchange weights, so that only their sum is what is wanted.
-
-        Returns
-        -------
-        Descent or None
-            None for convolutions, for other schemes than pruning, and if interrupted.
-        """
-        more = denser(found.schemes, [layer.weight.shape for layer in self.source.network.layers])
-        if more is None or not self.source.network.is_plain or self._epochs == 0:
-            return None
-        schemes, left = more
-        try:
-            start = self._pass("preparing the refinement", schemes)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            return None
-        return Descent(start.network, (sum(left),) if together else tuple(left))
-
-    def refined(self, network: Network, descent: Descent | None = None) -> Network:
+    def refined(
+        self, network: Network, descent: Descent | None = None, share: float = 1.0
+    ) -> Network:
         """Return the network after refinement, ``network`` itself if nothing better was found.
 
         If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
         them; the dense layers after them are refined on what they give. With a ``descent`` it
-        starts there.
+        starts there. It takes a ``share`` of the epochs.
         """
         front, tail = split(network)
-        if self._epochs == 0 or self.interrupted or not tail.layers:
+        if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
-        # Margins are no indicators: a network with the hinge loss imitates its own outputs.
-        labels = None if self._reference._loss() == "hinge" else self._labels
-        rows: slice | NDArray[np.intp] = slice(None)
-        if front:
-            rows = np.sort(self._order[: max(1000, MOST_FEATURES // tail.n_inputs)])
-        x = features(front, self._x[rows])
-        targets = Targets(
-            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
-        )
-        course = Course(epochs=self._epochs)
+        x, targets = self.task(front, tail.n_inputs)
+        course = Course(epochs=share * self.epochs)
         self.progress.stage("refining", 1)
 
         def tell(done: int, total: int, loss: float) -> None:
@@ -203,6 +159,21 @@ class Job:
             self.interrupted = True
             better = interruption.best
         return network if better is tail else remove_dead(Network([*front, *better.layers]))[0]
+
+    def task(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
+        """Return what the layers after ``front`` see, ``n_inputs`` numbers, and what they shall do.
+
+        Of all rows, or where images are behind it, of as many as memory holds.
+        """
+        # Margins are no indicators: a network with the hinge loss imitates its own outputs.
+        labels = None if self._reference._loss() == "hinge" else self._labels
+        rows: slice | NDArray[np.intp] = slice(None)
+        if front:
+            rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
+        targets = Targets(
+            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
+        )
+        return features(front, self._x[rows]), targets
 
     def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
         """Return the score on the rows that were set aside."""
@@ -256,9 +227,9 @@ class Job:
                 network,
                 self.source.network,
                 len(self.calibration.x),
-                sets_aside=self._sets_aside,
+                sets_aside=self.sets_aside,
                 interrupted=self.interrupted,
-                refined=network is not found.network or self._epochs == 0,
+                refined=network is not found.network or self.epochs == 0,
             ),
             encoded=True,
         )

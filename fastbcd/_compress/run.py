@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbcd._compress.budget import Budget
+from fastbcd._compress.descending import refined, refined_within
 from fastbcd._compress.job import Job
 from fastbcd._compress.search import smallest_within
 from fastbcd._compress.shares import fixed_schemes
@@ -27,8 +28,7 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration))
         together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"
-        descent = job.descent(found, together)
-        return job.finish(job.refined(found.network, descent), found, choice=budget.scheme)
+        return job.finish(refined(job, found, together), found, choice=budget.scheme)
     sizes = Sizes(job, budget.scheme)
     if budget.kind == "max_score_drop":
 
@@ -45,4 +45,4 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
             f"network can be made is {sizes.smallest} bytes. Ask for no less, "
             "or name other schemes."
         )
-    return job.finish(job.refined(one.network), one)
+    return job.finish(refined_within(job, one, int(limit)), one)

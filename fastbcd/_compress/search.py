@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastbcd._compress.job import Job, OneShot
+from fastbcd._compress.descending import refined_within
+from fastbcd._compress.job import Job
+from fastbcd._compress.one_shot import OneShot
 from fastbcd._compress.sizes import Sizes
 from fastbcd._network import Network
 from fastbcd._progress import duration
@@ -49,7 +51,9 @@ def smallest_within(
     """Return the smallest network found whose score is near enough, and the dense network's score.
 
     What is spent is tried in strides, then between the most that failed and the least that did
-    not. What dead neurons give back is not spent again: it makes the network smaller.
+    not. What dead neurons give back is not spent again: it makes the network smaller. These tries
+    refine the network of their size. With validation data of its own, a last one for the most that
+    failed starts with more weights, which takes longer and generalises better.
 
     Warns
     -----
@@ -62,7 +66,9 @@ def smallest_within(
         If interrupted before there is any network.
     """
     reference = score(job.source.network)
-    start, n_tried = time.perf_counter(), 0
+    start, n_tried, last = time.perf_counter(), 0, False
+    # Rows set aside were perhaps learnt by heart: who stays near the dense weights wins on them.
+    one_more = job.epochs > 0 and not job.sets_aside
     job.progress.say(f"dense network: {job.source.network.n_bytes:,} bytes, score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
@@ -70,7 +76,7 @@ def smallest_within(
     size = min(max(low, high / FIRST), high)
     while not job.interrupted:
         try:
-            judged = _judge(job, sizes, size, score)
+            judged = _judge(job, sizes, size, score, last)
         except KeyboardInterrupt:
             if passed is None and nearest is None:
                 raise
@@ -86,6 +92,8 @@ def smallest_within(
                 nearest = judged
         n_tried += 1
         n_left = tries_left(low, high, passed is not None, nearest is not None)
+        if one_more:
+            n_left = 0 if last else n_left + 1
         best = "no" if passed is None else f"{passed.network.n_bytes:,}"
         line = f"try {n_tried}: {judged.network.n_bytes:,} bytes, score {judged.score:.4f}"
         line += f"; {best} bytes are good enough so far"
@@ -96,13 +104,15 @@ def smallest_within(
         if not n_left:
             break
         # One stride beyond what is known, or half way between what failed and what did not.
-        middle = math.sqrt(low * high)
-        if nearest is None:
+        last = one_more and n_left == 1
+        if last:
+            size = low
+        elif nearest is None:
             size = max(high / STRIDE, low)
         elif passed is None:
             size = min(low * STRIDE, high)
         else:
-            size = middle
+            size = math.sqrt(low * high)
     if passed is not None:
         return passed, reference
     assert nearest is not None
@@ -134,8 +144,11 @@ def tries_left(low: float, high: float, passed: bool, failed: bool) -> int:
     return math.ceil(math.log(high / low) / math.log(STRIDE)) + halvings
 
 
-def _judge(job: Job, sizes: Sizes, size: float, score: Callable[[Network], float]) -> Judged:
-    found = sizes.spending(math.ceil(size))
+def _judge(
+    job: Job, sizes: Sizes, size: float, score: Callable[[Network], float], last: bool
+) -> Judged:
+    n_bytes = math.ceil(size)
+    found = sizes.spending(n_bytes)
     assert found is not None  # nothing below sizes.smallest is asked for
-    network = job.refined(found.network)
+    network = refined_within(job, found, n_bytes) if last else job.refined(found.network)
     return Judged(found, network, score(network))

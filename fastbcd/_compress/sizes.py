@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbcd._compress.job import Job, OneShot
+from fastbcd._compress.job import Job
+from fastbcd._compress.one_shot import OneShot
 from fastbcd._network import Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize

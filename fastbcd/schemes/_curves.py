@@ -140,7 +140,7 @@ def pruned_and_quantised(
             rounding.append(times * part.error(made.to_dense() - some))
         rounded = interpolated(grid, counts, rounding)
         for places, first, second in zip(filled, missed, rounded, strict=True):
-            size = _coded_bytes(places, quantizer.n_levels)
+            size = coded_bytes(places, quantizer.n_levels)
             yield quantizer, places.values.size, size, first + second
 
 
@@ -165,7 +165,7 @@ def sparse_bytes(n_nonzero: int, shape: tuple[int, int], dtype: np.dtype[Any]) -
     return _filled(n_nonzero, shape, dtype).n_bits // 8
 
 
-def _coded_bytes(places: SparseMatrix, levels: int) -> int:
+def coded_bytes(places: SparseMatrix, levels: int) -> int:
     """Return the bytes of ``places`` with ``levels`` different values."""
     codes = np.zeros(places.values.size, np.uint16)
     numbers = np.zeros(levels, places.values.dtype)

@@ -17,10 +17,11 @@ the mean of the outputs alone, and the intercepts have a step of their own.
 Inside, a batch lies in columns, (width, batch): see :mod:`fastbcd_kernels.sparse_batch`.
 """
 
+from fastbcd.solvers.reconstruct.refine.chain import thinned as thinned
 from fastbcd.solvers.reconstruct.refine.descent import Descent as Descent
 from fastbcd.solvers.reconstruct.refine.loop import Course as Course
 from fastbcd.solvers.reconstruct.refine.loop import Interrupted as Interrupted
 from fastbcd.solvers.reconstruct.refine.loop import refine as refine
 from fastbcd.solvers.reconstruct.refine.targets import Targets as Targets
 
-__all__ = ["Course", "Descent", "Interrupted", "Targets", "refine"]
+__all__ = ["Course", "Descent", "Interrupted", "Targets", "refine", "thinned"]

@@ -156,6 +156,24 @@ class Chain:
         return Network([block.layer(self.n_averaged > 0) for block in self.blocks])
 
 
+def thinned(network: Network, x: Float, targets: Targets, left: Sequence[int]) -> Network:
+    """Return ``network`` with fewer non-zeros: those stay whose loss would cost most.
+
+    Parameters
+    ----------
+    network : Network
+        Its sparse layers lose weights.
+    x, targets
+        As in :func:`.loop.refine`.
+    left : sequence of int
+        How many stay; see :func:`.descent.survivors`.
+    """
+    rows = np.arange(len(x))
+    chain = Chain(network.layers, x, targets.changed(1.0, np.dtype(np.float32)), rows)
+    chain.measure(left=left)
+    return chain.network()
+
+
 def moments(v: Float) -> Moments:
     """Return the moments of inputs without targets."""
     nothing: Any = np.zeros((len(v), 0), v.dtype)

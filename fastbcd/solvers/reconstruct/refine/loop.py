@@ -28,9 +28,11 @@ EARLY = 40
 """Steps after which the loss is looked at for the first time, and after going back; then once per
 epoch."""
 
-WILD = 3.0
-"""A batch's loss, within the first ``EARLY`` steps, beyond this multiple of the first one's means
-that the steps are too long; they are taken back at once."""
+WILD, WILD_DESCENT, SMOOTHING = 3.0, 10.0, 0.2
+"""A loss, within the first ``EARLY`` steps, beyond this multiple of the first one's means that the
+steps are too long; they are taken back at once. It is a running mean of the batches' losses, the
+newest with this weight: those of single batches of a good network differ by as much. A descent
+has time to make up for more, and much is lost with it."""
 
 MOST_HALVINGS = 20
 """Halvings of the steps after which no step can help."""
@@ -214,7 +216,7 @@ def _refine(
     batches = Batches(x, train, batch, course.drop, random_state)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
-    first = np.inf
+    first = recent = np.inf
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             while done < n_steps and n_halved <= MOST_HALVINGS:
@@ -235,8 +237,10 @@ def _refine(
                     outputs = chain.step(v, rows, rate, course.momentum, course.decay)
                     if done < begin + EARLY:
                         loss = targets.loss(outputs, rows)
-                        first = loss if done == begin else first
-                        if not loss <= WILD * first:
+                        if done == begin:
+                            first = recent = loss
+                        recent += SMOOTHING * (loss - recent)
+                        if not recent <= (WILD if descent is None else WILD_DESCENT) * first:
                             sound, done = False, begin - 1
                     done += 1
                     if done > (1 - course.averaged) * n_steps:
