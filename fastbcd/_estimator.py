@@ -35,6 +35,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
         input_shape: tuple[int, ...] | None = None,
+        random_shift: int = 0,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -57,6 +58,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.input_shape = input_shape
+        self.random_shift = random_shift
         self.activation = activation
         self.solver = solver
         self.loss = loss
@@ -191,10 +193,23 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 'certificate=True needs exact sweeps: set solver="full" or "auto", or '
                 "certificate=False."
             )
+        shift = check.check_integer("random_shift", self.random_shift, 0)
+        shape = check_input_shape(self.input_shape)
+        if shift and shape is None:
+            raise ValueError(
+                f"random_shift={shift} moves images: give input_shape, their height, width and "
+                "channels, or set random_shift=0."
+            )
+        if shift and (self.certificate or self.solver == "full"):
+            raise ValueError(
+                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
+                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
+            )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
-            input_shape=check_input_shape(self.input_shape),
+            input_shape=shape,
+            random_shift=shift,
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
             scale_targets=self._scale_targets,
