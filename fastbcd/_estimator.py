@@ -193,23 +193,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 'certificate=True needs exact sweeps: set solver="full" or "auto", or '
                 "certificate=False."
             )
-        shift = check.check_integer("random_shift", self.random_shift, 0)
-        shape = check_input_shape(self.input_shape)
-        if shift and shape is None:
-            raise ValueError(
-                f"random_shift={shift} moves images: give input_shape, their height, width and "
-                "channels, or set random_shift=0."
-            )
-        if shift and (self.certificate or self.solver == "full"):
-            raise ValueError(
-                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
-                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
-            )
         return Settings(
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
-            input_shape=shape,
-            random_shift=shift,
+            input_shape=check_input_shape(self.input_shape),
+            random_shift=check.check_integer("random_shift", self.random_shift, 0),
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
             scale_targets=self._scale_targets,

@@ -64,6 +64,19 @@ class Settings:
     accelerate: bool
     certificate: bool
 
+    def __post_init__(self) -> None:
+        shift = self.random_shift
+        if shift and self.input_shape is None:
+            raise ValueError(
+                f"random_shift={shift} moves images: give input_shape, their height, width and "
+                "channels, or set random_shift=0."
+            )
+        if shift and (self.certificate or self.solver == "full"):
+            raise ValueError(
+                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
+                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
+            )
+
 
 @dataclass(frozen=True)
 class Trained:

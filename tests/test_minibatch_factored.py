@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from fastbcd import BCDClassifier
 from fastbcd._architecture import Architecture
 from fastbcd._network import Layer, Network
-from fastbcd._views import WHOLE_ROW
+from fastbcd._views import WHOLE_ROW, Patches
 from fastbcd.formats import DenseMatrix
 from fastbcd.formats.tensor_train import chain
 from fastbcd.layers import Conv2D
@@ -76,7 +76,8 @@ def test_what_becomes_a_pair(scheme, rank):
 @pytest.mark.parametrize("scheme", [LowRank(3), TensorTrain(4, (3, 4, 5, 4))])
 def test_split_and_merged_networks_are_the_projected_one(scheme):
     shapes = ((9, 12), (12, 20), (20, 3))
-    layout = Architecture(shapes, (WHOLE_ROW,) * 3, (None,) * 3)
+    whole = Patches((3, 3, 1), (3, 3))  # an image of one position: a plain layer in effect
+    layout = Architecture(shapes, (whole, WHOLE_ROW, WHOLE_ROW), (None,) * 3)
     schemes = [None, scheme, None]
     thin, thin_schemes, linear = plan(layout, schemes)
     assert linear == {1}
@@ -97,16 +98,18 @@ def test_split_and_merged_networks_are_the_projected_one(scheme):
         if thin_schemes[k] is not None:
             stored = thin_schemes[k].project(stored.to_dense())
         layers[k] = Layer(stored, layers[k].intercept + k, layers[k].activation)
-    whole = Network(merged(layers, linear))
-    assert_allclose(whole.forward(x), Network(layers).forward(x))
+    joined = Network(merged(layers, linear))
+    assert_allclose(joined.forward(x), Network(layers).forward(x))
     made = projected[1].weight
-    assert type(whole.layers[1].weight) is type(made)
-    assert whole.layers[1].weight.n_params == made.n_params
+    assert type(joined.layers[1].weight) is type(made)
+    assert joined.layers[1].weight.n_params == made.n_params
 
 
-def test_first_layer_is_no_pair():
-    layout = Architecture(((12, 20), (20, 3)), (WHOLE_ROW,) * 2, (None,) * 2)
-    assert not plan(layout, [LowRank(3), None]).linear
+def test_first_layers_and_networks_without_images_have_no_pairs():
+    images = Architecture.of((Conv2D(12, 3), 20), 25, 3, (5, 5, 1))
+    assert plan(images, [LowRank(3), LowRank(3), None]).linear == {1}
+    plain = Architecture.of((9, 12), 25, 3)
+    assert not plan(plain, [LowRank(3), LowRank(3), None]).linear
 
 
 @pytest.mark.parametrize("scheme", [LowRank(6), TensorTrain(6)])

@@ -90,7 +90,9 @@ def pair_of(scheme: Scheme | None, shape: tuple[int, int]) -> Pair | None:
 def plan(layout: Architecture, schemes: Sequence[Scheme | None]) -> Plan:
     """Return the layers to work on, in place of those of ``layout``: pairs for factored ones.
 
-    The first layer stays as it is: its inputs have coordinates of their own.
+    Only in networks of images, whose first dense layer is large: elsewhere dense weights tied to
+    their projection were seen to end as well or a little better. The first layer stays as it is,
+    since its inputs have coordinates of their own.
     """
     shapes: list[tuple[int, int]] = []
     views: list[View] = []
@@ -98,7 +100,7 @@ def plan(layout: Architecture, schemes: Sequence[Scheme | None]) -> Plan:
     kept: list[Scheme | None] = []
     linear = set()
     for index, shape in enumerate(layout.shapes):
-        pair = pair_of(schemes[index], shape) if index else None
+        pair = pair_of(schemes[index], shape) if index and layout.has_images else None
         if pair is not None:
             linear.add(len(shapes))
             shapes.append((shape[0], pair.rank))
