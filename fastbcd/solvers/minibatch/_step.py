@@ -40,9 +40,6 @@ SMOOTH = 0.1
 FLOOR = 0.3
 """A step much longer than the running size is shortened to 1/FLOOR of the intended length."""
 
-HALF = 0.5
-"""What each of a pair of thin layers takes of a step: both move the same product."""
-
 GRAM_EVERY = 2
 """Steps between two updates of the running Gram matrices."""
 
@@ -196,8 +193,6 @@ def _move(
     layer.step_size = size if layer.step_size < 0 else _blend(layer.step_size, size, SMOOTH)
     scale = max(layer.step_size, FLOOR * size)
     rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
-    if layer.thin:
-        rate *= HALF
     keep = 1 - length * settings.weight_decay
     if layer.used is layer.weight or layer.support is None:
         copy, support = layer.weight[:0], NOWHERE
