@@ -3,8 +3,8 @@ r"""Steps within the tensor trains of given ranks.
 The trains of given ranks form a manifold. A step of all weights mostly leads off it, and is lost
 in the next projection: of the 78th part of the numbers a ninth of a random step is left. So the
 step is projected on the tangent space of the train first (Lubich, Oseledets, Vandereycken, SIAM
-Journal on Numerical Analysis 53, 2015), and its length is that of what is left. With left-orthogonal cores U_k, and
-orthonormal rows Q_k that span those of the cores after k,
+Journal on Numerical Analysis 53, 2015), and its length is that of what is left. With
+left-orthogonal cores U_k, and orthonormal rows Q_k that span those of the cores after k,
 
 .. math:: P(Z) = \sum_{k<d} (U_{<k} \otimes (I - U_k U_k^T)) Z Q_k^T Q_k + U_{<d} U_{<d}^T Z .
 """
