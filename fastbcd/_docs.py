@@ -9,7 +9,12 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
         Widths of the hidden layers. For images and signals, convolutions and poolings of
         :mod:`fastbcd.layers` may come first.
     input_shape : (h, w) or (h, w, c), default=None
-        What images the rows of ``X`` are, pixel by pixel; only convolutions and poolings need it.
+        What images the rows of ``X`` are, pixel by pixel; convolutions, poolings and
+        ``random_shift`` need it.
+    random_shift : int, default=0
+        Pixels by which ``fit`` moves each image at most, up or down and to the left or right, at
+        random each time that it is seen. Where things may lie a bit elsewhere, such as digits,
+        1 or 2 do as much as several times the rows. Mini-batches only.
     activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
         Activation of the hidden layers.
     solver : {"auto", "full", "minibatch"}, default="auto"

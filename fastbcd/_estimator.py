@@ -35,6 +35,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
         input_shape: tuple[int, ...] | None = None,
+        random_shift: int = 0,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -57,6 +58,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.input_shape = input_shape
+        self.random_shift = random_shift
         self.activation = activation
         self.solver = solver
         self.loss = loss
@@ -195,6 +197,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
             input_shape=check_input_shape(self.input_shape),
+            random_shift=check.check_integer("random_shift", self.random_shift, 0),
             activation=check.check_choice("activation", self.activation, ACTIVATIONS),
             loss=self._loss(),
             scale_targets=self._scale_targets,

@@ -56,6 +56,7 @@ TYPES = {
     "output_step.cross_entropy_step": "F2 F2 F2 x x d1 x",
     "patches.gather_patches": "F2 n3 n2 n2 n2 F2",
     "patches.scatter_patches": "F2 n3 n2 n2 n2 F2",
+    "patches.move_images": "F2 n3 i2 F2",
     "pooling.average_pool": "F2 n3 n2 F2",
     "pooling.add_to_windows": "F2 n3 n2 x F2",
     "pooling.max_pool": "F2 n3 n2 F2",

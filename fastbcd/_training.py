@@ -51,6 +51,7 @@ class Settings:
     solver: str
     hidden_layer_sizes: tuple[LayerSize, ...]
     input_shape: Shape3 | None
+    random_shift: int
     activation: str
     loss: str
     scale_targets: bool
@@ -62,6 +63,19 @@ class Settings:
     init: str
     accelerate: bool
     certificate: bool
+
+    def __post_init__(self) -> None:
+        shift = self.random_shift
+        if shift and self.input_shape is None:
+            raise ValueError(
+                f"random_shift={shift} moves images: give input_shape, their height, width and "
+                "channels, or set random_shift=0."
+            )
+        if shift and (self.certificate or self.solver == "full"):
+            raise ValueError(
+                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
+                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
+            )
 
 
 @dataclass(frozen=True)
@@ -87,10 +101,12 @@ def choose_solver(settings: Settings, n_rows: int) -> str:
     """Return "full" or "minibatch".
 
     "auto" takes exact sweeps where they are cheap, with fewer than ``FULL_BELOW`` rows, and where
-    a certificate is asked for, which only they can give.
+    a certificate is asked for, which only they can give; not for images that move.
     """
     if settings.solver != "auto":
         return settings.solver
+    if settings.random_shift:
+        return "minibatch"
     return "full" if settings.certificate or n_rows < FULL_BELOW else "minibatch"
 
 
@@ -137,6 +153,7 @@ def train(
             n_out=y.shape[1],
             hidden_layer_sizes=settings.hidden_layer_sizes,
             input_shape=settings.input_shape,
+            random_shift=settings.random_shift,
             random_state=random_state,
             make_monitor=make_monitor,
             activation=settings.activation,

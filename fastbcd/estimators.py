@@ -65,6 +65,7 @@ class BCDClassifier(LabelledEstimator):
         hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
         *,
         input_shape: tuple[int, ...] | None = None,
+        random_shift: int = 0,
         activation: str = "relu",
         solver: str = "auto",
         loss: str = "auto",
@@ -89,6 +90,7 @@ class BCDClassifier(LabelledEstimator):
         super().__init__(
             hidden_layer_sizes,
             input_shape=input_shape,
+            random_shift=random_shift,
             activation=activation,
             solver=solver,
             loss=loss,

@@ -128,6 +128,7 @@ def recipes(dtype):
         yield f"{solver}, images", partial(images, BCDClassifier, three, solver=solver)
         yield f"{solver}, regression", partial(fit, BCDRegressor, x[:, 0], solver=solver)
         yield f"{solver}, outputs", partial(fit, BCDRegressor, x[:, :2], solver=solver)
+    yield "images that move", partial(images, BCDClassifier, three, random_shift=1)
     yield "certificate", partial(fit, BCDClassifier, three, certificate=True)
     stream = BCDClassifier((8, 8), random_state=0)
     yield "stream", partial(stream.partial_fit, x, three, classes=[0, 1, 2])

@@ -39,6 +39,7 @@ STYLES: dict[str, Style] = {
     "fastbcd full": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "fastbcd full, float32": {"color": "#56B4E9", "marker": "P", "linestyle": ":"},
     "fastbcd mini-batch": {"color": "#009E73", "marker": "^", "linestyle": "-"},
+    "fastbcd mini-batch, shifts": {"color": "#F0E442", "marker": "<", "linestyle": "-"},
     "Adam, dense": {"color": "#666666", "marker": "v", "linestyle": ":"},
     "Adam, compressed, fine-tuned": {"color": "#CC79A7", "marker": "X", "linestyle": "-."},
 }

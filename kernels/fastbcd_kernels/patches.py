@@ -106,3 +106,34 @@ def scatter_patches(
                     start = ((top + a) * w + left) * c
                     for j in range(lo, hi):
                         out[i, start + j] += row[a * run + j]
+
+
+@njit(cache=True, nogil=True)
+def move_images(
+    v: NDArray[np.floating],
+    shape: tuple[int, int, int],
+    moves: NDArray[np.integer],
+    out: NDArray[np.floating],
+) -> None:
+    """Write the images, each moved by whole pixels, into ``out``; border pixels are repeated.
+
+    Parameters
+    ----------
+    v : (n, h * w * c) C-contiguous array
+        Images.
+    shape : (h, w, c)
+        Shape of one image.
+    moves : (n, 2) integer array
+        Pixels down and to the right; negative numbers move up and to the left.
+    out : (n, h * w * c) C-contiguous array of the same type, other memory than ``v``
+        Overwritten.
+    """
+    h, w, c = shape
+    for i in range(v.shape[0]):
+        for y in range(h):
+            line = min(max(y - moves[i, 0], 0), h - 1) * w
+            for x in range(w):
+                start = (line + min(max(x - moves[i, 1], 0), w - 1)) * c
+                to = (y * w + x) * c
+                for j in range(c):
+                    out[i, to + j] = v[i, start + j]

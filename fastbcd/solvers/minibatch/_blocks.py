@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastbcd._architecture import Architecture
 from fastbcd._types import Float
-from fastbcd.activations import Activation
+from fastbcd._views import Shape3
+from fastbcd.activations import ACTIVATIONS, Activation
 from fastbcd.losses import Loss
 from fastbcd.schemes import Scheme
 from fastbcd.solvers.minibatch._rows import Block, Rows, shuffled_indices
-from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
+from fastbcd.solvers.minibatch._schedule import (
+    THIN,
+    CompressionSchedule,
+    Schedule,
+    Settings,
+)
 from fastbcd.solvers.minibatch._state import State
 from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import patches
 
 BLOCK_SIZE = 1 << 20
 """Numbers in a block of prepared inputs, about."""
@@ -25,6 +32,28 @@ Prepared: TypeAlias = tuple[Float, Float | None, Float, Float]
 """Inputs of the first layer, the same whitened if they are not, targets, weights.
 
 Of a convolution the inputs are patches, as many for each row as it has positions."""
+
+
+class Shift(NamedTuple):
+    """Random shifts of images.
+
+    Parameters
+    ----------
+    pixels : int
+        The most by which an image moves, up or down and to the left or right.
+    shape : (h, w, c)
+        What images the rows are.
+    """
+
+    pixels: int
+    shape: Shape3
+
+    def moved(self, x: Float, rng: np.random.Generator) -> Float:
+        """Return the images ``x`` (n, h * w * c), each moved by its own number of pixels."""
+        moves = rng.integers(-self.pixels, self.pixels, (len(x), 2), endpoint=True)
+        out = np.empty_like(x)
+        patches.move_images(x, self.shape, moves, out)
+        return out
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,11 @@ class MiniBatchProblem:
         Course of the step lengths.
     copies : CompressionSchedule
         Course of the compression.
+    linear : frozenset of int
+        Layers without an activation, each the first of a pair that stands for a factored layer:
+        see :mod:`fastbcd.solvers.minibatch._factored`.
+    shift : Shift, optional
+        How far images are moved at random each time that they are seen.
     """
 
     rows: Rows
@@ -62,6 +96,24 @@ class MiniBatchProblem:
     settings: Settings
     schedule: Schedule
     copies: CompressionSchedule
+    linear: frozenset[int] = frozenset()
+    shift: Shift | None = None
+
+    @property
+    def activations(self) -> list[Activation]:
+        """The activation of each layer; the last one's is not used."""
+        return [
+            ACTIVATIONS["identity"] if index in self.linear else self.activation
+            for index in range(len(self.schemes))
+        ]
+
+    def course(self, index: int) -> CompressionSchedule:
+        """Return the course of the compression of a layer."""
+        return THIN if self.is_thin(index) else self.copies
+
+    def is_thin(self, index: int) -> bool:
+        """Whether a layer is one of a pair that stands for a factored layer."""
+        return index in self.linear or index - 1 in self.linear
 
     @property
     def unit_weights(self) -> bool:
@@ -101,8 +153,13 @@ def blocks(problem: MiniBatchProblem, state: State) -> Iterator[Prepared]:
 
 
 def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool = True) -> Prepared:
-    """Centre a block of inputs and whiten it, with noise if asked for; overwrites plain rows."""
+    """Centre a block of inputs and whiten it, moved and with noise if asked for.
+
+    Overwrites plain rows.
+    """
     x, y, weight = block
+    if noisy and problem.shift is not None:
+        x = problem.shift.moved(x, state.rng)
     x = problem.layout.views[0].rows(x)
     centered = state.inputs.centered(x)
     scale = problem.noise_at(state.step) if noisy else 0.0

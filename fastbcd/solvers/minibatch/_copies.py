@@ -21,10 +21,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd._types import Float
-from fastbcd.formats import CodebookSparseMatrix
+from fastbcd.formats import CodebookSparseMatrix, TensorTrainMatrix
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.solvers.minibatch._schedule import CompressionSchedule
 from fastbcd.solvers.minibatch._state import LayerState
+from fastbcd.solvers.minibatch._tangent import TangentSpace
 from fastbcd_kernels import minibatch_weights
 
 SPARSE = 0.5
@@ -59,6 +60,8 @@ def renew(
         layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
     else:
         layer.compressed = layer.scheme.project_scaled(layer.weight, scale, layer.compressed)
+    if layer.thin and isinstance(layer.compressed, TensorTrainMatrix):
+        layer.tangent = TangentSpace(layer.compressed.cores)
     target = layer.compressed.to_dense()
     if fraction < course.fixed:
         np.subtract(layer.weight, target, out=layer.used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastbcd._architecture import Architecture
@@ -26,7 +27,9 @@ class Pass(NamedTuple):
     outputs: list[Float]
 
 
-def forward(state: State, layout: Architecture, activation: Activation, first: Float) -> Pass:
+def forward(
+    state: State, layout: Architecture, activations: Sequence[Activation], first: Float
+) -> Pass:
     """Run the inputs of the first layer through the network."""
     done = Pass([first], [])
     n = len(first) // layout.views[0].positions
@@ -38,7 +41,7 @@ def forward(state: State, layout: Architecture, activation: Activation, first: F
         done.outputs.append(out)
         if index == last:
             break
-        activation.add_bias(out, layer.bias)
+        activations[index].add_bias(out, layer.bias)
         pool = layout.pools[index]
         v = out.reshape(n, -1)
         if pool is not None:
@@ -48,7 +51,7 @@ def forward(state: State, layout: Architecture, activation: Activation, first: F
 
 
 def backward(
-    state: State, layout: Architecture, activation: Activation, done: Pass
+    state: State, layout: Architecture, activations: Sequence[Activation], done: Pass
 ) -> tuple[list[Float], list[Float]]:
     """Return D_1 .. D_L and their column means; D_L stands in the last output already."""
     last = len(state.layers) - 1
@@ -68,7 +71,7 @@ def backward(
         if pool is not None:
             d = pool.back(d, out.reshape(n, -1), state.buffer("spread", index, n, pool.n_in))
         d = d.reshape(out.shape)
-        activation.mask(d, out, mean)
+        activations[index].mask(d, out, mean)
         changes.insert(0, d)
         means.insert(0, mean)
     return changes, means

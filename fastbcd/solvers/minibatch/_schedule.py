@@ -159,3 +159,8 @@ class CompressionSchedule:
         """
         x = float(np.clip((fraction - self.start) / (self.full - self.start), 0.0, 1.0))
         return 1 - (1 - x) ** 3
+
+
+THIN = CompressionSchedule(start=-2.0, full=-1.0, fixed=0.0, period=5)
+"""Of the thin layers that stand for factored ones: trains from the first step to the last. Their
+steps stay in the tangent space, so that projections may be some steps apart."""

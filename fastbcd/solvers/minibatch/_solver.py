@@ -24,6 +24,7 @@ from fastbcd.solvers.minibatch._blocks import (
     whiten_all,
 )
 from fastbcd.solvers.minibatch._copies import renew
+from fastbcd.solvers.minibatch._factored import merged
 from fastbcd.solvers.minibatch._inputs import MANY, InputMap, Moments
 from fastbcd.solvers.minibatch._passes import forward
 from fastbcd.solvers.minibatch._rows import Block
@@ -115,7 +116,7 @@ class MiniBatchSolver:
         self.observe(problem, state, (x[chosen], y[chosen], weight[chosen]))
         del x, y, weight
         size = rows.n * inputs.width * rows.dtype.itemsize
-        kept = problem.schemes[0] is None and view is WHOLE_ROW
+        kept = problem.schemes[0] is None and view is WHOLE_ROW and problem.shift is None
         if rows.in_memory and kept and size <= CACHE_BYTES:
             state.cache = whiten_all(problem, state)
         return state
@@ -131,10 +132,10 @@ class MiniBatchSolver:
         dtype = problem.rows.dtype
         weights, biases = first_weights(problem, inputs, rng, start)
         layers = [
-            LayerState.start(np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, index == 0)
-            for index, (w, b, scheme) in enumerate(
-                zip(weights, biases, problem.schemes, strict=True)
+            LayerState.start(
+                np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, i == 0, problem.is_thin(i)
             )
+            for i, (w, b, scheme) in enumerate(zip(weights, biases, problem.schemes, strict=True))
         ]
         sizes = [array.size for layer in layers for array in (layer.weight, layer.bias)]
         state = State(
@@ -155,7 +156,7 @@ class MiniBatchSolver:
     def observe(self, problem: MiniBatchProblem, state: State, block: Block) -> None:
         """Start the statistics of the hidden layers and the record from some rows."""
         first, _, y, weight = prepare(problem, state, block, noisy=False)
-        done = forward(state, problem.layout, problem.activation, first)
+        done = forward(state, problem.layout, problem.activations, first)
         outputs = done.outputs[-1]
         for index in range(1, len(state.layers)):
             share = 1 / max(float(weight.mean()), 1e-12)
@@ -228,12 +229,10 @@ class MiniBatchSolver:
             If the batch is not finite.
         """
         settings, step = problem.settings, state.step
-        if step % problem.copies.period == 0:
-            fraction = problem.schedule.fraction(step)
-            first, *others = state.layers
-            fixed = [renew(first, problem.copies, fraction, state.inputs.sizes)]
-            fixed += [renew(layer, problem.copies, fraction) for layer in others]
-            if any(fixed):
+        fraction = problem.schedule.fraction(step)
+        for index, layer in enumerate(state.layers):
+            course, scale = problem.course(index), None if index else state.inputs.sizes
+            if step % course.period == 0 and renew(layer, course, fraction, scale):
                 state.take_snapshot()
         if step % settings.refresh == 0:
             try:
@@ -244,7 +243,7 @@ class MiniBatchSolver:
         loss = _step.take_step(
             state,
             problem.layout,
-            problem.activation,
+            problem.activations,
             problem.loss,
             settings,
             batch,
@@ -284,10 +283,11 @@ class MiniBatchSolver:
             stored = DenseMatrix(weight) if layer.scheme is None else layer.scheme.project(weight)
             if index == 0:
                 bias -= state.inputs.center.astype(np.float64) @ stored.to_dense()
-            name = "identity" if index == len(state.layers) - 1 else problem.activation.name
+            last = index == len(state.layers) - 1
+            name = "identity" if last else problem.activations[index].name
             view, pool = problem.layout.views[index], problem.layout.pools[index]
             layers.append(Layer(stored, bias.astype(weight.dtype), name, view, pool))
-        network = Network(layers)
+        network = Network(merged(layers, problem.linear))
         if problem.rows.scaling is None:
             return network
         return absorb(network, Scaling(np.zeros(problem.rows.d), 1.0), problem.rows.scaling)

@@ -51,6 +51,10 @@ def first_weights(
                 w = w / inputs.unit[:, None]
             if index == len(shapes) - 1:
                 w *= SMALL_OUTPUT
+            scheme = problem.schemes[index]
+            if scheme is not None and problem.is_thin(index):  # what is cut off is made up for
+                train = scheme.project(w).to_dense()
+                w = train * (np.linalg.norm(w) / np.linalg.norm(train))
             weights.append(np.ascontiguousarray(w, dtype))
     if problem.schemes[0] is None:
         weights[0] = inputs.from_inputs(weights[0])

@@ -14,6 +14,7 @@ from fastbcd.schemes import Scheme
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._loop import Ending
 from fastbcd.solvers.minibatch._inputs import InputMap
+from fastbcd.solvers.minibatch._tangent import TangentSpace
 from fastbcd_kernels import minibatch_weights
 
 WIDE = 2048
@@ -56,6 +57,10 @@ class LayerState:
         The last projection, to start the next one from.
     metric_square : float
         tr W'(S + lambda I) W of a first layer that is not whitened.
+    thin : bool
+        Whether the layer is one of a pair that stands for a factored one.
+    tangent : TangentSpace or None
+        What the steps of a thin layer stay in, if it is a train.
     """
 
     weight: Float
@@ -74,6 +79,8 @@ class LayerState:
     square: float = 0.0
     compressed: Format | None = None
     metric_square: float = 0.0
+    thin: bool = False
+    tangent: TangentSpace | None = None
 
     @property
     def wide(self) -> bool:
@@ -81,7 +88,9 @@ class LayerState:
         return self.mean.size > WIDE
 
     @classmethod
-    def start(cls, weight: Float, bias: Float, scheme: Scheme | None, first: bool) -> LayerState:
+    def start(
+        cls, weight: Float, bias: Float, scheme: Scheme | None, first: bool, thin: bool = False
+    ) -> LayerState:
         """Return a layer at ``weight``, which is kept, with empty statistics."""
         n = 0 if first else weight.shape[0]
         square_size = 0 if n > WIDE else n
@@ -100,6 +109,7 @@ class LayerState:
             support=None if scheme is None else np.ones(weight.shape, bool),
             square=square,
             metric_square=square,
+            thin=thin,
         )
 
 

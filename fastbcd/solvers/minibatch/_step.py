@@ -17,6 +17,8 @@ running Gram matrix, which has seen many more rows than the batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastbcd import _linalg as la
@@ -51,7 +53,7 @@ NOWHERE = np.empty((0, 0), bool)
 def take_step(
     state: State,
     layout: Architecture,
-    activation: Activation,
+    activations: Sequence[Activation],
     loss: Loss,
     settings: Settings,
     batch: tuple[Float, Float | None, Float, Float],
@@ -64,8 +66,8 @@ def take_step(
     ----------
     state : State
         Changed, unless the loss is not acceptable.
-    layout, activation, loss
-        Of the network.
+    layout, activations, loss
+        Of the network; one activation per layer.
     settings : Settings
         Numbers of the method.
     batch : (V_0, Z, Y, weights)
@@ -84,13 +86,13 @@ def take_step(
     """
     first, whitened, y, weight = batch
     layers = state.layers
-    done = forward(state, layout, activation, first)
+    done = forward(state, layout, activations, first)
     last = len(layers) - 1
     mean = state.buffer("mean", last, 1, y.shape[1])[0]
     value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
     if not np.isfinite(value) or value > 50 * max(state.first_loss, 1e-3):
         return value
-    changes, means = backward(state, layout, activation, done)
+    changes, means = backward(state, layout, activations, done)
     for index, layer in enumerate(layers):
         if index == 0:
             step, size = _first_step(state, layer, first, whitened, changes[0])
@@ -100,6 +102,9 @@ def take_step(
             step, size = _ridge_step(
                 state, index, done.inputs[index], changes[index], means[index], settings.damping
             )
+            if layer.tangent is not None:
+                layer.tangent.project(step)
+                size = np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
             means[index] -= layer.mean @ step
         _move(layer, step, means[index], size, length * state.brake, settings)
     return value

@@ -22,7 +22,8 @@ from fastbcd.losses import LOSSES
 from fastbcd.schemes._base import SchemeChoice, schemes_by_layer
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._loop import Monitor, Outcome, run
-from fastbcd.solvers.minibatch._blocks import MiniBatchProblem
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, Shift
+from fastbcd.solvers.minibatch._factored import plan, split
 from fastbcd.solvers.minibatch._rows import Rows
 from fastbcd.solvers.minibatch._schedule import (
     CompressionSchedule,
@@ -83,6 +84,7 @@ def train_minibatch(
     copies: CompressionSchedule | None = None,
     dtype: Any = None,
     input_shape: Shape3 | None = None,
+    random_shift: int = 0,
 ) -> Fitted:
     """Train a network by mini-batches, compressing it on the way if a scheme is given.
 
@@ -121,6 +123,8 @@ def train_minibatch(
         Type of the fit; by default that of ``x``, if it is float32 or float64.
     input_shape : (h, w, c), optional
         What images the rows are.
+    random_shift : int, default=0
+        Pixels by which images move at most, at random, each time that they are seen.
 
     Returns
     -------
@@ -146,18 +150,23 @@ def train_minibatch(
         settings = Settings(noise=noise)
     size = min(batch_size or batch_size_for(n), n)
     epochs = min(monitor.max_iter, epochs_for(n))
+    thin, thin_schemes, linear = plan(layout, schemes)
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
     problem = MiniBatchProblem(
         Rows(x, y, None if unit else sample_weight, n_out, kind, scaling),
-        layout,
+        thin,
         LOSSES[loss],
         ACTIVATIONS[activation],
-        schemes,
+        thin_schemes,
         size,
         settings,
         Schedule(epochs * (n // size)),
         copies or CompressionSchedule(),
+        linear,
+        Shift(random_shift, input_shape) if random_shift and input_shape else None,
     )
+    if start is not None:
+        start = split(start, schemes, linear)
     solver = MiniBatchSolver()
     with blas_threads.one_blas_pool():
         state = solver.init(problem, rng, start)
