@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
@@ -593,3 +594,18 @@ def test_denser_schemes_keep_more_of_what_is_pruned_freely():
     assert left == [20]
     assert more[0].n_nonzero == 80
     assert more[1:] == [schemes[1], None]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_a_refinement_keeps_patterns_and_blocks(with_labels):
+    x, y = load_digits(return_X_y=True)
+    mlp = MLPClassifier((24, 16), max_iter=40, random_state=0).fit(x, y)
+    schemes = {0: Prune(structure="2:4"), 1: Prune(sparsity=0.75, structure="4x4")}
+    small = compress(mlp, x, y if with_labels else None, scheme=schemes, random_state=0)
+    first, second, _ = (layer.weight.to_dense() != 0 for layer in small.network_.layers)
+    assert (first.shape, second.shape) == ((64, 24), (24, 16))  # dead neurons keep the others' place
+    assert first.reshape(16, 4, 24).sum(axis=1).max() == 2
+    blocks = second.reshape(6, 4, 4, 4).sum(axis=(1, 3))
+    assert set(np.unique(blocks)) <= {0, 16}
+    assert np.count_nonzero(blocks) == 6

@@ -83,7 +83,7 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
         As in :func:`descent`.
     """
     way = descent(job, found, together)
-    few = job.refined(found.network, way)
+    few = job.refined(found.network, found.schemes, way)
     return few if way is None else _finished(job, found, few, None)
 
 
@@ -101,8 +101,9 @@ def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
     """
     way = descent(job, found, together=False)
     if way is None:
-        return job.refined(found.network)
-    few = job.refined(found.network, _spending(way, found.schemes, n_bytes))
+        return job.refined(found.network, found.schemes)
+    way = _spending(way, found.schemes, n_bytes)
+    few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, n_bytes)
 
 
@@ -126,8 +127,8 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
     if small is few:
         return few
     if small.n_bytes > bound:
-        return job.refined(found.network)
-    return job.refined(small, share=CODED)
+        return job.refined(found.network, found.schemes)
+    return job.refined(small, found.schemes, share=CODED)
 
 
 def _spending(way: Descent, schemes: Sequence[Scheme | None], n_bytes: int) -> Descent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastbcd._compress.epochs import automatic_epochs
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._compress.one_shot import OneShot
+from fastbcd._compress.structures import aligned, structure_of
 from fastbcd._fitted import forward
 from fastbcd._inputs import check_weights
 from fastbcd._network import Layer, Network
@@ -118,7 +120,7 @@ class Job:
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
         result = self.reconstruct("compressing the layers", schemes)
-        network, _ = remove_dead(result.network)
+        network, _ = remove_dead(result.network, aligned(schemes))
         self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
         return OneShot(network, schemes, result.errors)
 
@@ -135,19 +137,26 @@ class Job:
         return calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))
 
     def refined(
-        self, network: Network, descent: Descent | None = None, share: float = 1.0
+        self,
+        network: Network,
+        schemes: Sequence[Scheme | None],
+        descent: Descent | None = None,
+        share: float = 1.0,
     ) -> Network:
         """Return the network after refinement, ``network`` itself if nothing better was found.
 
         If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
         them; the dense layers after them are refined on what they give. With a ``descent`` it
-        starts there. It takes a ``share`` of the epochs.
+        starts there. It takes a ``share`` of the epochs. Where one of the ``schemes`` prunes in a
+        structure no support moves.
         """
         front, tail = split(network)
         if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
         x, targets = self.task(front, tail.n_inputs)
         course = Course(epochs=share * self.epochs)
+        if any(map(structure_of, schemes)):
+            course = replace(course, moving=0.0)
         self.progress.stage("refining", 1)
 
         def tell(done: int, total: int, loss: float) -> None:
@@ -158,7 +167,9 @@ class Job:
         except Interrupted as interruption:
             self.interrupted = True
             better = interruption.best
-        return network if better is tail else remove_dead(Network([*front, *better.layers]))[0]
+        if better is tail:
+            return network
+        return remove_dead(Network([*front, *better.layers]), aligned(schemes))[0]
 
     def task(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
         """Return what the layers after ``front`` see, ``n_inputs`` numbers, and what they shall do.

@@ -150,5 +150,8 @@ def _judge(
     n_bytes = math.ceil(size)
     found = sizes.spending(n_bytes)
     assert found is not None  # nothing below sizes.smallest is asked for
-    network = refined_within(job, found, n_bytes) if last else job.refined(found.network)
+    if last:
+        network = refined_within(job, found, n_bytes)
+    else:
+        network = job.refined(found.network, found.schemes)
     return Judged(found, network, score(network))

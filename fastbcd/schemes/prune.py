@@ -110,6 +110,8 @@ class Prune(Scheme):
         the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
         each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
         keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
+        Between such layers ``compress`` leaves dead neurons where they are: without them the
+        groups would shift.
 
     Examples
     --------

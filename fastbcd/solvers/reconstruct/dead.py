@@ -7,6 +7,7 @@ until nothing changes. What is counted afterwards is what is stored.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
@@ -27,11 +28,11 @@ from fastbcd.formats import (
 Index = NDArray[np.intp]
 
 
-def remove_dead(network: Network) -> tuple[Network, list[int]]:
+def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network, list[int]]:
     """Return an equal network without dead neurons.
 
     Layers whose format cannot lose rows or columns (tensor trains) stay as they are. A hidden
-    layer keeps at least one neuron.
+    layer keeps at least one neuron, and one of ``whole`` all.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def remove_dead(network: Network) -> tuple[Network, list[int]]:
     changed = True
     while changed:
         changed = False
-        for index in range(len(layers) - 1):
+        for index in sorted({*range(len(layers) - 1)} - {*whole}):
             pair = _clean(layers[index], layers[index + 1])
             if pair is not None:
                 layers[index : index + 2] = pair
