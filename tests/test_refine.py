@@ -604,7 +604,7 @@ def test_a_refinement_keeps_patterns_and_blocks(with_labels):
     schemes = {0: Prune(structure="2:4"), 1: Prune(sparsity=0.75, structure="4x4")}
     small = compress(mlp, x, y if with_labels else None, scheme=schemes, random_state=0)
     first, second, _ = (layer.weight.to_dense() != 0 for layer in small.network_.layers)
-    assert (first.shape, second.shape) == ((64, 24), (24, 16))  # dead neurons keep the others' place
+    assert (first.shape, second.shape) == ((64, 24), (24, 16))  # dead ones too
     assert first.reshape(16, 4, 24).sum(axis=1).max() == 2
     blocks = second.reshape(6, 4, 4, 4).sum(axis=(1, 3))
     assert set(np.unique(blocks)) <= {0, 16}
