@@ -162,17 +162,17 @@ def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool =
         x = problem.shift.moved(x, state.rng)
     x = problem.layout.views[0].rows(x)
     centered = state.inputs.centered(x)
-    scale = problem.noise_at(state.step) if noisy else 0.0
+    scale = problem.noise_at(state.step)
     if problem.schemes[0] is not None:
         # The noise is the same as in the whitened coordinates: of covariance S + lambda I.
-        if scale > 0 and state.noise.size > x.size:
+        if noisy and state.noise.size > x.size:
             offset, first, second = state.rng.integers([state.noise.size - x.size, len(x), len(x)])
             floor, x = state.inputs.floor, np.empty_like(centered)
             kernel.add_spread(centered, scale, first, second, state.noise, offset, floor, x)
             centered = x
         return centered, state.inputs.whitened(centered), y, weight
     whitened = state.inputs.whitened(centered)
-    if scale > 0 and state.noise.size > whitened.size:
+    if noisy and state.noise.size > whitened.size:
         offset = int(state.rng.integers(state.noise.size - whitened.size))
         kernel.add_noise(whitened, state.noise, offset, scale)
     return whitened, None, y, weight

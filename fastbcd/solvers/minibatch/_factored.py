@@ -92,7 +92,7 @@ def plan(layout: Architecture, schemes: Sequence[Scheme | None]) -> Plan:
 
     Only in networks of images, whose first dense layer is large: elsewhere dense weights tied to
     their projection were seen to end as well or a little better. The first layer stays as it is,
-    since its inputs have coordinates of their own.
+    since its inputs have coordinates of their own, and so do convolutions, which are small.
     """
     shapes: list[tuple[int, int]] = []
     views: list[View] = []
@@ -100,7 +100,8 @@ def plan(layout: Architecture, schemes: Sequence[Scheme | None]) -> Plan:
     kept: list[Scheme | None] = []
     linear = set()
     for index, shape in enumerate(layout.shapes):
-        pair = pair_of(schemes[index], shape) if index and layout.has_images else None
+        thin = index > 0 and layout.has_images and layout.views[index].positions == 1
+        pair = pair_of(schemes[index], shape) if thin else None
         if pair is not None:
             linear.add(len(shapes))
             shapes.append((shape[0], pair.rank))
