@@ -18,9 +18,6 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.solvers.reconstruct.statistics import Moments
 
-RIDGE_HIDDEN, RIDGE_OUTPUT = 0.5, 0.5
-"""lambda, relative to the mean variance of the inputs."""
-
 RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
 """eta at a rate of one."""
 
@@ -41,6 +38,12 @@ class Block:
 
     _caution = 1.0
     """Factor of the steps of the weights."""
+
+    _ridge = 0.5
+    """lambda, relative to the mean variance of the inputs."""
+
+    _least_momentum = 0.0
+    """Bound of mu."""
 
     def __init__(self, layer: Layer, is_input: bool, is_output: bool) -> None:
         self.start = layer
@@ -111,15 +114,15 @@ class Block:
     def measure(self, moments: Moments) -> None:
         """Take over the second moments of the inputs."""
         self.mean = moments.mean_in.astype(np.float32)
-        ridge = RIDGE_OUTPUT if self.is_output else RIDGE_HIDDEN
         gram = moments.covariance.copy()
-        gram[np.diag_indices_from(gram)] += ridge * max(np.trace(gram) / len(gram), 1e-12)
+        gram[np.diag_indices_from(gram)] += self._ridge * max(np.trace(gram) / len(gram), 1e-12)
         self._prepare(gram)
 
     def step(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
         """Move towards ``pull`` (m, b), the wanted change of the outputs for inputs ``v``."""
         if not self.is_input:
             self.mean += FORGET * (v.mean(axis=1) - self.mean)
+        momentum = max(momentum, self._least_momentum)
         base = RATE_OUTPUT if self.is_output else RATE_HIDDEN
         self._move(v, pull, base * self._caution * rate, momentum, decay)
         self._intercept_velocity *= np.float32(momentum)

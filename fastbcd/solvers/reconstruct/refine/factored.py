@@ -13,7 +13,17 @@ DAMPING = 1e-3
 """Ridge of the small systems between the factors, relative to their mean eigenvalue."""
 
 
-class LowRankBlock(Block):
+class FactoredBlock(Block):
+    """Few parameters have a long way to go from what the layer-by-layer pass left.
+
+    There is little noise on it, so that the steps can be bolder than those of single weights.
+    """
+
+    _ridge = 0.1
+    _least_momentum = 0.95
+
+
+class LowRankBlock(FactoredBlock):
     """Both factors are free; each takes the ridge step that is exact with the other one fixed."""
 
     def _begin(self) -> list[Float]:
@@ -70,7 +80,7 @@ class LowRankBlock(Block):
         return LowRankMatrix(*parameters)
 
 
-class TrainBlock(Block):
+class TrainBlock(FactoredBlock):
     """All cores of a tensor train are free.
 
     The ridge step of the whole matrix is projected on what each core can do with the others
