@@ -51,8 +51,7 @@ def fit_train(cores: list[Float], target: Float64, metric: Metric) -> list[Float
         return best
     cut = int(hits[0]) + 1
     rank = best[cut].shape[0]
-    widest = max(core.size for core in best)
-    if 2.0 * d * d * rank * widest > MAX_WORK:
+    if max(_work(best[:cut], d, rank), _work(best[cut:], target.shape[1], rank)) > MAX_WORK:
         return best
     error = _error(best, cut, target, metric)
     trial = list(best)
@@ -68,6 +67,15 @@ def fit_train(cores: list[Float], target: Float64, metric: Metric) -> list[Float
         if before - error < TOLERANCE * before:
             break
     return best
+
+
+def _work(cores: list[Float64], length: int, rank: int) -> float:
+    """Return the flops of the dearest core of a chain of ``length * rank`` entries.
+
+    They are those of the metric times the Jacobian, of the normal matrix, and of its solution.
+    """
+    size = float(max(core.size for core in cores))
+    return 2 * size * length * rank * (length + size) + size**3 / 3
 
 
 def _sweep(cores: list[Float64], cut: int, target: Float64, metric: Metric) -> list[Float64]:
