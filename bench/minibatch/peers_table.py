@@ -75,8 +75,9 @@ def main() -> None:
         lines.append(f"| {name} | {' | '.join(cells)} |")
         medians.append([np.median(rows, axis=0) for rows in found.values()])
     chosen = [m for name, m in zip(names, medians, strict=True) if name not in REGRESSIONS]
-    means = " | ".join(f"{a:.4f} | {s:.2f}" for a, s in np.mean(chosen, axis=0))
-    lines.append(f"| mean of the classifications | {means} |")
+    if chosen:
+        means = " | ".join(f"{a:.4f} | {s:.2f}" for a, s in np.mean(chosen, axis=0))
+        lines.append(f"| mean of the classifications | {means} |")
     kept.table("\n".join(lines))
 
 
