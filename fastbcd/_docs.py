@@ -14,7 +14,7 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
     random_shift : int, default=0
         Pixels by which ``fit`` moves each image at most, up or down and to the left or right, at
         random each time that it is seen. Where things may lie a bit elsewhere, such as digits,
-        1 or 2 do as much as several times the rows. Mini-batches only.
+        1 or 2 can do as much as several times the rows. Mini-batches only.
     activation : {"relu", "leaky_relu", "hard_tanh", "identity"}, default="relu"
         Activation of the hidden layers.
     solver : {"auto", "full", "minibatch"}, default="auto"
