@@ -32,7 +32,14 @@ def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network,
     """Return an equal network without dead neurons.
 
     Layers whose format cannot lose rows or columns (tensor trains) stay as they are. A hidden
-    layer keeps at least one neuron, and one of ``whole`` all.
+    layer keeps at least one neuron.
+
+    Parameters
+    ----------
+    network : Network
+        Not changed.
+    whole : collection of int, optional
+        Hidden layers that keep all neurons, dead or not.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network,
     changed = True
     while changed:
         changed = False
-        for index in sorted({*range(len(layers) - 1)} - {*whole}):
+        for index in (i for i in range(len(layers) - 1) if i not in whole):
             pair = _clean(layers[index], layers[index + 1])
             if pair is not None:
                 layers[index : index + 2] = pair
