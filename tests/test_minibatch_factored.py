@@ -20,9 +20,15 @@ from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.schemes._base import schemes_by_layer
 from fastbcd.solvers.minibatch import _step
 from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, prepare
+from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._factored import merged, pair_of, plan, split
 from fastbcd.solvers.minibatch._rows import Rows
-from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
+from fastbcd.solvers.minibatch._schedule import (
+    THIN,
+    CompressionSchedule,
+    Schedule,
+    Settings,
+)
 from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._tangent import TangentSpace
 
@@ -148,6 +154,22 @@ def problem_with_pairs(x, y, **changes):
         Rows(x, y, None, 10, x.dtype), thin, LOSSES["cross_entropy"], ACTIVATIONS["relu"], schemes,
         50, Settings(noise=0.0), Schedule(100), CompressionSchedule(), linear, **changes,
     )  # fmt: skip
+
+
+def test_a_fit_that_steps_back_finds_the_train_of_the_snapshot():
+    x, y = load_digits(return_X_y=True)
+    problem, solver = problem_with_pairs(x / 16, y), MiniBatchSolver()
+    state = solver.init(problem, np.random.default_rng(0))
+    solver.step(problem, state)
+    state.take_snapshot()
+    train = next(layer for layer in state.layers if layer.tangent is not None)
+    kept = train.scheme.project(train.weight).to_dense()
+    solver.step(problem, state)
+    state.step_back()
+    assert train.tangent is None
+    renew(train, THIN, 0.5)
+    assert train.tangent is not None
+    assert_allclose(train.weight, kept, atol=1e-8)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -243,6 +243,7 @@ class State:
             layer.momentum[:] = 0
             layer.bias_momentum[:] = 0
             layer.step_size = -1.0
+            layer.tangent = None  # of a train that may be far away
             layer.square = float(np.vdot(layer.weight, layer.weight))
         self.losses.clear()
         self.brake *= 0.5
