@@ -73,6 +73,13 @@ class Scheme(ABC):
         """Return the scheme of a dense layer whose inputs are the pixels of ``image``, (h, w, c).
 
         A scheme to which the order of the inputs means nothing returns itself.
+
+        Parameters
+        ----------
+        shape : (n_in, n_out)
+            Shape of the weight matrix.
+        image : (h, w, c)
+            Height, width and channels; n_in is their product.
         """
         return self
 

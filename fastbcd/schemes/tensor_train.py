@@ -128,7 +128,15 @@ class TensorTrain(Scheme):
             )
 
     def for_image(self, shape: tuple[int, int], image: tuple[int, int, int]) -> TensorTrain:
-        """Return the train with modes for height, width and channels, unless it has modes."""
+        """Return the train with modes for height, width and channels, unless it has modes.
+
+        Parameters
+        ----------
+        shape : (n_in, n_out)
+            Shape of the weight matrix.
+        image : (h, w, c)
+            Height, width and channels; n_in is their product.
+        """
         if self.modes is not None:
             return self
         inputs = [mode for size in image if size > 1 for mode in default_modes(size)]
