@@ -43,6 +43,19 @@ class Architecture:
         """Whether any layer sees more than whole rows."""
         return any(view is not WHOLE_ROW for view in self.views)
 
+    @property
+    def images(self) -> list[Shape3 | None]:
+        """The images (h, w, c) whose pixels are the inputs of each dense layer; None elsewhere."""
+        found: list[Shape3 | None] = []
+        before: Shape3 | None = None
+        for (_, m), view, pool in zip(self.shapes, self.views, self.pools, strict=True):
+            dense = not isinstance(view, Patches) or view.is_whole
+            pooled = view.pooled_shape if isinstance(view, Patches) else before
+            found.append(pooled if dense else None)
+            before = (*view.grid, m) if isinstance(view, Patches) and not dense else None
+            before = pool.shape_out if pool is not None else before
+        return found
+
     @classmethod
     def of(
         cls,

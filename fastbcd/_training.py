@@ -167,7 +167,7 @@ def train(
     layout = Architecture.of(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
     )
-    schemes = schemes_by_layer(settings.scheme, layout.shapes)
+    schemes = schemes_by_layer(settings.scheme, layout.shapes, layout.images)
     plain = layout.views[0] is WHOLE_ROW
     inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
     outputs = None

@@ -345,15 +345,14 @@ def test_a_pattern_anywhere_in_the_image_is_learnt(name, solver):
     assert clf.score(x[200:], y[200:]) > 0.8
 
 
-def test_a_layer_of_many_inputs_is_solved_against_the_batch(monkeypatch):
+def test_a_layer_of_many_inputs_is_solved_against_the_batch():
     from fastbcd.solvers.minibatch import _state, _step
 
     rng = np.random.default_rng(0)
     v, change = rng.standard_normal((20, 6)) + 1, rng.standard_normal((20, 4))
-    monkeypatch.setattr(_state, "WIDE", 5)
-    layer = _state.LayerState.start(rng.standard_normal((6, 4)), np.zeros(4), None, first=False)
-    layer.mean[...] = v.mean(axis=0)
-    assert layer.wide
+    weight = rng.standard_normal((6, 4))
+    layer = _state.LayerState.start(weight, np.zeros(4), None, first=False, wide=True)
+    assert layer.gram.size == layer.inverse.size == 0
 
     centred = v - v.mean(axis=0)
     step, size = _step._wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))

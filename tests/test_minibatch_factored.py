@@ -11,11 +11,25 @@ from fastbcd import BCDClassifier
 from fastbcd._architecture import Architecture
 from fastbcd._network import Layer, Network
 from fastbcd._views import WHOLE_ROW, Patches
+from fastbcd.activations import ACTIVATIONS
 from fastbcd.formats import DenseMatrix
 from fastbcd.formats.tensor_train import chain
-from fastbcd.layers import Conv2D
+from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
+from fastbcd.losses import LOSSES
 from fastbcd.schemes import LowRank, Prune, TensorTrain
+from fastbcd.schemes._base import schemes_by_layer
+from fastbcd.solvers.minibatch import _step
+from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, prepare
+from fastbcd.solvers.minibatch._copies import renew
 from fastbcd.solvers.minibatch._factored import merged, pair_of, plan, split
+from fastbcd.solvers.minibatch._rows import Rows
+from fastbcd.solvers.minibatch._schedule import (
+    THIN,
+    CompressionSchedule,
+    Schedule,
+    Settings,
+)
+from fastbcd.solvers.minibatch._solver import MiniBatchSolver
 from fastbcd.solvers.minibatch._tangent import TangentSpace
 
 TRAINS = [((12, 10), (3, 4, 5, 2), 3), ((6, 4), (2, 3, 4), 3), ((16, 16), (4, 4, 4, 4), 5)]
@@ -53,6 +67,27 @@ def test_train_itself_and_its_scaling_are_tangent():
     step = 3 * train.to_dense()
     TangentSpace(train.cores).project(step)
     assert_allclose(step, 3 * train.to_dense(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "modes", "rank"), TRAINS)
+def test_retraction_of_a_tangent_step_loses_as_little_as_a_decomposition(shape, modes, rank):
+    rng = np.random.default_rng(2)
+    scheme = TensorTrain(rank, modes)
+    train = scheme.project(rng.standard_normal(shape))
+    space = TangentSpace(train.cores)
+    step = rng.standard_normal(shape)
+    space.project(step)
+    lost = []
+    for length in (1e-2, 1e-3):
+        moved = train.to_dense() + length * step
+        cores = space.retract(moved)
+        found = chain(cores).reshape(shape)
+        lost.append(np.linalg.norm(found - moved))
+        least = np.linalg.norm(scheme.project(moved).to_dense() - moved)
+        assert lost[-1] <= 1.5 * least + 1e-12
+        # It is a train of those ranks: decomposed once more, nothing is lost.
+        assert_allclose(scheme.project(found).to_dense(), found, atol=1e-9)
+    assert lost[1] <= 0.02 * lost[0] + 1e-12  # of second order
 
 
 @pytest.mark.parametrize(
@@ -110,6 +145,91 @@ def test_first_layers_and_networks_without_images_have_no_pairs():
     assert plan(images, [LowRank(3), LowRank(3), None]).linear == {1}
     plain = Architecture.of((9, 12), 25, 3)
     assert not plan(plain, [LowRank(3), LowRank(3), None]).linear
+
+
+def problem_with_pairs(x, y, **changes):
+    layout = Architecture.of((Conv2D(4, 3), 30, 20), 64, 10, (8, 8, 1))
+    thin, schemes, linear = plan(layout, [None, LowRank(5), TensorTrain(4), None])
+    return MiniBatchProblem(
+        Rows(x, y, None, 10, x.dtype), thin, LOSSES["cross_entropy"], ACTIVATIONS["relu"], schemes,
+        50, Settings(noise=0.0), Schedule(100), CompressionSchedule(), linear, **changes,
+    )  # fmt: skip
+
+
+def test_a_fit_that_steps_back_finds_the_train_of_the_snapshot():
+    x, y = load_digits(return_X_y=True)
+    problem, solver = problem_with_pairs(x / 16, y), MiniBatchSolver()
+    state = solver.init(problem, np.random.default_rng(0))
+    solver.step(problem, state)
+    state.take_snapshot()
+    train = next(layer for layer in state.layers if layer.tangent is not None)
+    kept = train.scheme.project(train.weight).to_dense()
+    solver.step(problem, state)
+    state.step_back()
+    assert train.tangent is None
+    renew(train, THIN, 0.5)
+    assert train.tangent is not None
+    assert_allclose(train.weight, kept, atol=1e-8)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_of_thin_layers_do_not_lag_behind_the_layers_below(weighted):
+    x, y = load_digits(return_X_y=True)
+    problem = problem_with_pairs(x[:50] / 16, y[:50])
+    weight = np.random.default_rng(1).random(50) if weighted else np.ones(50)
+    ends = []
+    for stale in (0.0, 3.0):
+        state = MiniBatchSolver().init(problem, np.random.default_rng(0))
+        thin = [layer for layer in state.layers if layer.thin]
+        assert len(thin) == 4
+        for layer in thin:
+            layer.mean += stale  # what a running mean would still be
+        batch = prepare(problem, state, (x[:50] / 16, problem.rows.targets(np.arange(50)), weight))
+        _step.take_step(
+            state, problem.layout, problem.activations, problem.loss, problem.settings, batch, 1.0,
+            not weighted,
+        )  # fmt: skip
+        ends.append([a.copy() for a in state.trainables()])
+    for a, b in zip(*ends, strict=True):
+        assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_batch_mean_is_weighted():
+    rng = np.random.default_rng(0)
+    v, weight = rng.standard_normal((6, 4)), np.array([1.0, 0.0, 2.0])
+    by_hand = np.repeat(weight, 2) @ v / 6  # two patches of each row
+    assert_allclose(_step._batch_mean(v, weight), by_hand)
+    assert_allclose(_step._batch_mean(v, None), v.mean(axis=0))
+    assert_allclose(_step._batch_mean(v, 0 * weight), v.mean(axis=0))
+
+
+def test_linear_layers_start_with_the_gain_of_no_activation():
+    x, y = load_digits(return_X_y=True)
+    problem = problem_with_pairs(x / 16, y)
+    state = MiniBatchSolver().init(problem, np.random.default_rng(0))
+    for index in (1, 2, 3, 4):
+        weight = state.layers[index].weight
+        expected = (1 if index in problem.linear else 2) * weight.shape[1]
+        assert 0.6 * expected < np.vdot(weight, weight) < 1.6 * expected
+
+
+def test_modes_follow_height_width_and_channels():
+    layers = (Conv2D(8, 3), MaxPool2D(2), Conv2D(6, 3, stride=2), 64, 32)
+    layout = Architecture.of(layers, 22 * 16, 10, (22, 16, 1))
+    assert layout.images == [None, None, (4, 3, 6), None, None]
+    pooled = Architecture.of((Conv2D(8, 3), AveragePool2D(2), 64), 22 * 16, 10, (22, 16, 1))
+    assert pooled.images == [None, (10, 7, 8), None]
+    given = TensorTrain(4, (8, 9, 8, 8))
+    schemes = {2: TensorTrain(4), 3: TensorTrain(4)}
+    found = schemes_by_layer(schemes, layout.shapes, layout.images)
+    assert found[2].modes == (4, 3, 6, 4, 4, 4)
+    assert found[3].modes is None
+    assert schemes[2].modes is None  # the user's own stays as it is
+    assert schemes_by_layer({2: given}, layout.shapes, layout.images)[2] is given
+    assert schemes_by_layer(schemes, layout.shapes)[2].modes is None
+    assert TensorTrain(4).for_image((12, 8), (1, 1, 12)).modes == (3, 4, 8)
+    low = LowRank(3)
+    assert low.for_image((12, 8), (2, 2, 3)) is low
 
 
 @pytest.mark.parametrize("scheme", [LowRank(6), TensorTrain(6)])

@@ -15,6 +15,7 @@ pixel at random, which the published runs did not do: the table keeps it apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,9 @@ class Net:
 
     def __init__(self, side: int, hidden: tuple[int, ...], rank: int) -> None:
         self.image, self.hidden, self.rank = (side, side), hidden, rank
-        self.n_features = FILTERS * ((side - KERNEL) // STRIDE + 1) ** 2
+        grid = (side - KERNEL) // STRIDE + 1
+        self.filtered = (grid, grid, FILTERS)
+        self.n_features = prod(self.filtered)
 
     @property
     def modes(self) -> list[tuple[int, ...]]:
@@ -148,9 +151,11 @@ HEAD = (
 def lines_of(net: Net, courses: Courses) -> list[list[object]]:
     """Return the lines of the table of one rank."""
     goal = GOALS.get(net.rank, np.inf)
-    ratio = size_ratio((net.n_features, *net.hidden, 10), net.rank)
+    widths = (net.n_features, *net.hidden, 10)
     lines: list[list[object]] = []
     for method, runs in courses.items():
+        image = net.filtered if method.startswith("fastbcd") else None
+        ratio = size_ratio(widths, net.rank, image)
         reached = [next((r[SECONDS] for r in run if r[TEST] >= goal), np.inf) for run in runs]
         lines.append([
             net.rank, "1" if method == "Adam, dense" else f"{ratio:.4f}", method,

@@ -21,7 +21,7 @@ from sklearn.metrics import balanced_accuracy_score
 from bench.minibatch.kept import Row
 from bench.paper.data import Array, Split
 from fastbcd import BCDClassifier
-from fastbcd.schemes import Scheme
+from fastbcd.schemes import Scheme, TensorTrain
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
 VALUES = ("step", "seconds", "train", "test", "balanced", "objective", "rises")
@@ -223,14 +223,22 @@ def _forward(weights: Sequence[Array], biases: Sequence[Array]) -> Predict:
     return predict
 
 
-def size_ratio(widths: Sequence[int], rank: int) -> float:
-    """Return the numbers of the trains over those of the matrices that they stand for."""
+def size_ratio(
+    widths: Sequence[int], rank: int, image: tuple[int, int, int] | None = None
+) -> float:
+    """Return the numbers of the trains over those of the matrices that they stand for.
+
+    With ``image`` the first of them is that of a layer of fastbcd behind a convolution.
+    """
     shapes = list(pairwise(widths[:-1]))
-    small = sum(_train_size(shape, rank) for shape in shapes)
+    trains = [TensorTrain(rank, default_modes(n) + default_modes(m)) for n, m in shapes]
+    if image is not None:
+        trains[0] = TensorTrain(rank).for_image(shapes[0], image)
+    small = sum(_train_size(train) for train in trains)
     return small / sum(n_in * n_out for n_in, n_out in shapes)
 
 
-def _train_size(shape: tuple[int, int], rank: int) -> int:
-    modes = default_modes(shape[0]) + default_modes(shape[1])
+def _train_size(train: TensorTrain) -> int:
+    modes, rank = train.modes or (), train.rank
     ranks = train_ranks(modes, rank)
     return sum(ranks[k] * mode * ranks[k + 1] for k, mode in enumerate(modes))

@@ -69,6 +69,20 @@ class Scheme(ABC):
             Result for a matrix nearby, for methods that can start from it.
         """
 
+    def for_image(self, shape: tuple[int, int], image: tuple[int, int, int]) -> Scheme:
+        """Return the scheme of a dense layer whose inputs are the pixels of ``image``, (h, w, c).
+
+        A scheme to which the order of the inputs means nothing returns itself.
+
+        Parameters
+        ----------
+        shape : (n_in, n_out)
+            Shape of the weight matrix.
+        image : (h, w, c)
+            Height, width and channels; n_in is their product.
+        """
+        return self
+
     def project_scaled(self, weight: Float, scale: Float, warm: Format | None = None) -> Format:
         r"""Return the compressed matrix T nearest to ``weight`` with rows that count by ``scale``.
 
@@ -215,7 +229,9 @@ SchemeChoice = Scheme | Mapping[int | str, Scheme | None] | None
 
 
 def schemes_by_layer(
-    choice: SchemeChoice, shapes: Sequence[tuple[int, int]]
+    choice: SchemeChoice,
+    shapes: Sequence[tuple[int, int]],
+    images: Sequence[tuple[int, int, int] | None] | None = None,
 ) -> list[Scheme | None]:
     """Return the scheme of every layer, checked against its shape.
 
@@ -227,6 +243,8 @@ def schemes_by_layer(
         dense unless it is named.
     shapes : sequence of (n_in, n_out)
         Shapes of the weight matrices, the output layer last.
+    images : sequence of (h, w, c) or None, optional
+        The images that dense layers have as inputs, for :meth:`Scheme.for_image`.
 
     Raises
     ------
@@ -268,4 +286,6 @@ def schemes_by_layer(
                 raise ValueError(
                     f"scheme does not fit layer {index} of shape {shape[0]} x {shape[1]}: {error}"
                 ) from None
+            image = None if images is None else images[index]
+            found[index] = scheme if image is None else scheme.for_image(shape, image)
     return found

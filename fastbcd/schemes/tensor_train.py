@@ -88,7 +88,8 @@ class TensorTrain(Scheme):
     modes : sequence of int, optional
         Sizes of the tensor's modes; their product is the number of weights. By default
         both sides of the matrix are factored into small modes, so that the train can be
-        multiplied by without forming the matrix.
+        multiplied by without forming the matrix. In estimators, the inputs of a dense layer
+        behind a convolution are factored as height, width and channels, one after the other.
 
     Notes
     -----
@@ -125,6 +126,21 @@ class TensorTrain(Scheme):
                 f"{prod(shape)} weights. Leave modes out to have them chosen, for example "
                 f"{default_modes(shape[0]) + default_modes(shape[1])}."
             )
+
+    def for_image(self, shape: tuple[int, int], image: tuple[int, int, int]) -> TensorTrain:
+        """Return the train with modes for height, width and channels, unless it has modes.
+
+        Parameters
+        ----------
+        shape : (n_in, n_out)
+            Shape of the weight matrix.
+        image : (h, w, c)
+            Height, width and channels; n_in is their product.
+        """
+        if self.modes is not None:
+            return self
+        inputs = [mode for size in image if size > 1 for mode in default_modes(size)]
+        return TensorTrain(self.rank, (*inputs, *default_modes(shape[1])))
 
     def project(self, weight: Float, warm: Format | None = None) -> TensorTrainMatrix:
         """Return a train near ``weight``."""

@@ -28,6 +28,12 @@ from fastbcd_kernels import patches
 BLOCK_SIZE = 1 << 20
 """Numbers in a block of prepared inputs, about."""
 
+WIDE = 2048
+"""Inputs beyond which a layer is solved against each batch alone: no Gram matrix is kept."""
+
+WIDE_OF_THIN = 512
+"""The same in networks of thin layers, where such a matrix costs more than all other products."""
+
 Prepared: TypeAlias = tuple[Float, Float | None, Float, Float]
 """Inputs of the first layer, the same whitened if they are not, targets, weights.
 
@@ -114,6 +120,11 @@ class MiniBatchProblem:
     def is_thin(self, index: int) -> bool:
         """Whether a layer is one of a pair that stands for a factored layer."""
         return index in self.linear or index - 1 in self.linear
+
+    def is_wide(self, index: int) -> bool:
+        """Whether a layer, not the first, is solved against each batch alone."""
+        most = WIDE_OF_THIN if self.linear else WIDE
+        return index > 0 and self.layout.shapes[index][0] > most
 
     @property
     def unit_weights(self) -> bool:

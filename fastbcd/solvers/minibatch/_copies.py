@@ -56,7 +56,10 @@ def renew(
     tie = course.tie(fraction)
     if layer.scheme is None or tie <= 0:
         return False
-    if scale is None:
+    if layer.tangent is not None:
+        cores = layer.tangent.retract(layer.weight)
+        layer.compressed = TensorTrainMatrix(cores, layer.weight.shape)
+    elif scale is None:
         layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
     else:
         layer.compressed = layer.scheme.project_scaled(layer.weight, scale, layer.compressed)

@@ -25,6 +25,9 @@ RECENT = 0.75
 STREAM_STEPS = 200
 """Steps of a stream after which the ties of compressed copies are half of the way."""
 
+THIN_RATE = 0.02
+"""Length of a step in networks of thin layers: they are more, and all of them move at once."""
+
 WARM_UP = 20
 """Steps over which the first step lengths grow."""
 

@@ -131,11 +131,10 @@ class MiniBatchSolver:
         """Return a state at its :func:`first_weights`."""
         dtype = problem.rows.dtype
         weights, biases = first_weights(problem, inputs, rng, start)
+        kinds = [(i == 0, problem.is_wide(i), problem.is_thin(i)) for i in range(len(weights))]
         layers = [
-            LayerState.start(
-                np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, i == 0, problem.is_thin(i)
-            )
-            for i, (w, b, scheme) in enumerate(zip(weights, biases, problem.schemes, strict=True))
+            LayerState.start(np.ascontiguousarray(w, dtype), b.astype(dtype), scheme, *kind)
+            for w, b, scheme, kind in zip(weights, biases, problem.schemes, kinds, strict=True)
         ]
         sizes = [array.size for layer in layers for array in (layer.weight, layer.bias)]
         state = State(
@@ -158,15 +157,14 @@ class MiniBatchSolver:
         first, _, y, weight = prepare(problem, state, block, noisy=False)
         done = forward(state, problem.layout, problem.activations, first)
         outputs = done.outputs[-1]
-        for index in range(1, len(state.layers)):
+        for index, layer in enumerate(state.layers[1:], start=1):
             share = 1 / max(float(weight.mean()), 1e-12)
-            _step.observe(state, index, done.inputs[index], weight, problem.unit_weights, share)
+            if not layer.wide:
+                _step.observe(state, index, done.inputs[index], weight, problem.unit_weights, share)
         mean = state.buffer("mean", len(state.layers) - 1, 1, y.shape[1])[0]
-        bias, smoothing = state.layers[-1].bias, problem.settings.smoothing
-        blank = problem.loss.descend(
-            np.zeros_like(outputs), np.zeros_like(bias), y, weight, smoothing, mean
-        )
-        loss = problem.loss.descend(outputs, bias, y, weight, smoothing, mean)
+        bias, known = state.layers[-1].bias, (y, weight, problem.settings.smoothing, mean)
+        blank = problem.loss.descend(np.zeros_like(outputs), np.zeros_like(bias), *known)
+        loss = problem.loss.descend(outputs, bias, *known)
         if np.isnan(state.first_loss):
             # A warm start may begin with hardly any loss: that of no outputs counts as well.
             state.first_loss = max(loss, blank)

@@ -22,7 +22,8 @@ def first_weights(
 ) -> tuple[list[Float], list[Float]]:
     """Return first weights and biases: those of ``start``, or random ones.
 
-    He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs).
+    He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs), and half of
+    that in layers without an activation.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def first_weights(
         biases = [np.zeros(m, dtype) for _, m in shapes]
         for index, (n, m) in enumerate(shapes):
             variance = n if index or inputs.spread <= 0 else inputs.spread
-            w = rng.standard_normal((n, m)) * np.sqrt(2 / variance)
+            factor = 1 if index in problem.linear else 2
+            w = rng.standard_normal((n, m)) * np.sqrt(factor / variance)
             if index == 0:
                 w = w / inputs.unit[:, None]
             if index == len(shapes) - 1:

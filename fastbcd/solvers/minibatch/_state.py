@@ -17,9 +17,6 @@ from fastbcd.solvers.minibatch._inputs import InputMap
 from fastbcd.solvers.minibatch._tangent import TangentSpace
 from fastbcd_kernels import minibatch_weights
 
-WIDE = 2048
-"""Inputs beyond which a layer is solved against each batch alone: no Gram matrix is kept."""
-
 
 @dataclass
 class LayerState:
@@ -57,6 +54,9 @@ class LayerState:
         The last projection, to start the next one from.
     metric_square : float
         tr W'(S + lambda I) W of a first layer that is not whitened.
+    wide : bool
+        Whether the layer has too many inputs to keep a Gram matrix of them: it is solved against
+        each batch alone.
     thin : bool
         Whether the layer is one of a pair that stands for a factored one.
     tangent : TangentSpace or None
@@ -79,21 +79,23 @@ class LayerState:
     square: float = 0.0
     compressed: Format | None = None
     metric_square: float = 0.0
+    wide: bool = False
     thin: bool = False
     tangent: TangentSpace | None = None
 
-    @property
-    def wide(self) -> bool:
-        """Whether the layer has too many inputs to keep a Gram matrix of them."""
-        return self.mean.size > WIDE
-
     @classmethod
     def start(
-        cls, weight: Float, bias: Float, scheme: Scheme | None, first: bool, thin: bool = False
+        cls,
+        weight: Float,
+        bias: Float,
+        scheme: Scheme | None,
+        first: bool,
+        wide: bool = False,
+        thin: bool = False,
     ) -> LayerState:
         """Return a layer at ``weight``, which is kept, with empty statistics."""
         n = 0 if first else weight.shape[0]
-        square_size = 0 if n > WIDE else n
+        square_size = 0 if wide else n
         square = float(np.vdot(weight, weight))
         return cls(
             weight=weight,
@@ -109,6 +111,7 @@ class LayerState:
             support=None if scheme is None else np.ones(weight.shape, bool),
             square=square,
             metric_square=square,
+            wide=wide,
             thin=thin,
         )
 
@@ -240,6 +243,7 @@ class State:
             layer.momentum[:] = 0
             layer.bias_momentum[:] = 0
             layer.step_size = -1.0
+            layer.tangent = None  # of a train that may be far away
             layer.square = float(np.vdot(layer.weight, layer.weight))
         self.losses.clear()
         self.brake *= 0.5

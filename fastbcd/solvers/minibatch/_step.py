@@ -41,10 +41,13 @@ FLOOR = 0.3
 """A step much longer than the running size is shortened to 1/FLOOR of the intended length."""
 
 GRAM_EVERY = 2
-"""Steps between two updates of the running Gram matrices."""
+"""Steps between two updates of the running Gram matrices, but for those of thin layers."""
 
 GRAM_ROWS = 5000
 """Rows over which the Gram matrices remember."""
+
+THIN_BATCHES = 10
+"""Batches over which those of thin layers remember: what feeds them moves faster."""
 
 NOWHERE = np.empty((0, 0), bool)
 """The support of a copy that there is not."""
@@ -97,15 +100,18 @@ def take_step(
         if index == 0:
             step, size = _first_step(state, layer, first, whitened, changes[0])
         else:
-            if state.step % GRAM_EVERY == 0:
-                observe(state, index, done.inputs[index], weight, unit_weights)
-            step, size = _ridge_step(
-                state, index, done.inputs[index], changes[index], means[index], settings.damping
-            )
+            v = done.inputs[index]
+            if not layer.wide and (layer.thin or state.step % GRAM_EVERY == 0):
+                observe(state, index, v, weight, unit_weights)
+            center = layer.mean
+            if layer.wide or layer.thin:
+                center = _batch_mean(v, None if unit_weights else weight)
+            target = (changes[index], means[index])
+            step, size = _ridge_step(state, index, v, center, target, settings.damping)
             if layer.tangent is not None:
                 layer.tangent.project(step)
                 size = np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
-            means[index] -= layer.mean @ step
+            means[index] -= center @ step
         _move(layer, step, means[index], size, length * state.brake, settings)
     return value
 
@@ -139,18 +145,18 @@ def _first_step(
 
 
 def _ridge_step(
-    state: State, index: int, v: Float, change: Float, mean: Float, damping: float
+    state: State, index: int, v: Float, center: Float, target: tuple[Float, Float], damping: float
 ) -> tuple[Float, float]:
     r"""Return the step of a layer above the first, and its relative norm.
 
     With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
     first way is the cheaper one for a batch of fewer rows than the layer has outputs.
     """
-    layer = state.layers[index]
+    layer, (change, mean) = state.layers[index], target
     step = state.buffer("step", index, *layer.weight.shape)
     support = layer.support if layer.fixed else None
     if layer.wide or (support is None and len(v) < layer.bias.size):
-        centred = np.subtract(v, layer.mean, out=state.buffer("centred", index, *v.shape))
+        centred = np.subtract(v, center, out=state.buffer("centred", index, *v.shape))
         if layer.wide:
             return _wide_step(state, layer, centred, change, damping, step)
         ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
@@ -158,7 +164,7 @@ def _ridge_step(
         return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
     gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
-    blas.subtract_outer(gradient, layer.mean, mean)
+    blas.subtract_outer(gradient, center, mean)
     if support is not None:
         minibatch_weights.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
@@ -206,6 +212,19 @@ def _move(
     layer.bias += layer.bias.dtype.type(rate) * layer.bias_momentum
 
 
+def _batch_mean(v: Float, weight: Float | None) -> Float:
+    """Return the mean of a layer's inputs by which its step is centred.
+
+    A running mean lags behind the layers below. The intercept then makes up for a shift that is no
+    longer there, and over several layers that was seen to grow from step to step.
+    """
+    if weight is None or not weight.any():
+        mean: Float = v.mean(axis=0)
+        return mean
+    mean = np.average(v, axis=0, weights=np.repeat(weight, len(v) // len(weight)))
+    return mean.astype(v.dtype, copy=False)
+
+
 def _blend(old: float, new: float, share: float) -> float:
     return old + share * (new - old)
 
@@ -233,18 +252,20 @@ def observe(
     unit_weights : bool
         Whether they are all one.
     share : float, optional
-        How much the batch counts; by default its share of the rows remembered, at most 0.1.
+        How much the batch counts; by default its share of what is remembered, at most 0.1.
     """
     layer = state.layers[index]
     if share is None:
-        share = min(0.1, len(weight) / GRAM_ROWS)
+        share = 1 / THIN_BATCHES
+        if not layer.thin:
+            share = min(share, len(weight) / GRAM_ROWS)
     weight = np.repeat(weight, len(v) // len(weight))  # of the patches of a row
     keep = kernel.running_mean(v, weight, share, layer.mean)
     total = float(len(v))
     if not unit_weights:
         total = float(weight.sum())
         v = v * np.sqrt(weight)[:, None]
-    if total > 0 and not layer.wide:
+    if total > 0:
         blas.decay_and_add_gram(layer.gram, keep, v, (1 - keep) / total)
 
 

@@ -26,6 +26,7 @@ from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, Shift
 from fastbcd.solvers.minibatch._factored import plan, split
 from fastbcd.solvers.minibatch._rows import Rows
 from fastbcd.solvers.minibatch._schedule import (
+    THIN_RATE,
     CompressionSchedule,
     Schedule,
     Settings,
@@ -134,7 +135,7 @@ def train_minibatch(
     kind = kept if kept in (np.float32, np.float64) else np.dtype(np.float64)
     assert kind is not None
     layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
-    schemes = schemes_by_layer(scheme, layout.shapes)
+    schemes = schemes_by_layer(scheme, layout.shapes, layout.images)
     rng = np.random.default_rng(random_state.randint(2**31 - 1))
     monitor = make_monitor(lambda network: network)
     if monitor.score is None and loss == "squared" and start is None:
@@ -144,13 +145,15 @@ def train_minibatch(
     if scale_targets:
         weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
         scaling = Scaling.of(np.asarray(y), weight, by_column=schemes[-1] is None)
+    thin, thin_schemes, linear = plan(layout, schemes)
     if settings is None:
         # A compressed network has no capacity to spare for noise.
         noise = 0.0 if any(schemes) else noise_for(n, sum(k * m for k, m in layout.shapes))
         settings = Settings(noise=noise)
+        if linear:
+            settings = replace(settings, learning_rate=THIN_RATE)
     size = min(batch_size or batch_size_for(n), n)
     epochs = min(monitor.max_iter, epochs_for(n))
-    thin, thin_schemes, linear = plan(layout, schemes)
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
     problem = MiniBatchProblem(
         Rows(x, y, None if unit else sample_weight, n_out, kind, scaling),
@@ -207,7 +210,7 @@ def start_stream(
         Its ``learn(x, y, sample_weight)`` takes the same ``y``.
     """
     layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
-    schemes = schemes_by_layer(scheme, layout.shapes)
+    schemes = schemes_by_layer(scheme, layout.shapes, layout.images)
     scaling = None
     if scale_targets:
         scaling = Scaling.of(np.asarray(y), np.ones(len(y)), by_column=schemes[-1] is None)
