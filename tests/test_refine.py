@@ -12,8 +12,9 @@ from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
 from fastbcd._compress import job
-from fastbcd._compress.denser import denser
+from fastbcd._compress.denser import MANY, are_many, denser
 from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
+from fastbcd._compress.epochs import batch_size
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -224,6 +225,13 @@ def test_a_small_step_lowers_the_loss_of_its_batch(rng, activation, scheme):
     chain.measure()
     chain.step(np.ascontiguousarray(x.T), rows, 0.1, 0.0, 0.0)
     assert targets.loss(chain.network().forward(x), rows) < before
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "rows"), [(1, 50), (1500, 50), (3000, 100), (6000, 200), (60_000, 200)]
+)
+def test_few_rows_make_small_batches(n_rows, rows):
+    assert batch_size(n_rows) == rows
 
 
 def test_supports_move_to_where_they_gain(rng):
@@ -625,6 +633,17 @@ def test_a_layer_a_little_wider_than_a_byte_is_narrowed(rng):
 
     assert set(np.flatnonzero(~narrow(300).any(axis=0))) == set(weak)
     np.testing.assert_array_equal(narrow(256), first[:, :256])
+
+
+def test_only_few_weights_per_output_start_as_more():
+    shapes = [(100, 30), (30, 20), (20, 5)]
+    at_bound = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY), None]
+    above = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY + 1), None]
+    assert not are_many(at_bound, shapes)
+    assert are_many(above, shapes)
+    assert are_many([Prune(density=0.5), None, None], shapes)
+    assert not are_many([Prune(density=0.5) + Quantize(bits=4), None, None], shapes)
+    assert not are_many([LowRank(rank=2), None, None], shapes)
 
 
 def test_denser_schemes_keep_more_of_what_is_pruned_freely():
