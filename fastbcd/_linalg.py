@@ -136,6 +136,13 @@ def product(a: Float, b: Float, transposed: bool = False) -> Float:
     return result
 
 
+def inner_product(a: Float, b: Float) -> Float:
+    """Return ``a.T @ b`` for C-contiguous arrays of one type."""
+    gemm = routine("gemm", a.dtype)
+    result: Float = gemm(1.0, b.T, a.T, trans_b=True).T
+    return result
+
+
 def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
     """Write ``x @ weight + bias`` into ``out`` and return it."""
 

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from fastbcd import _validation as check
+from fastbcd._blas_threads import one_blas_pool
 from fastbcd._report import CompressionReport as CompressionReport
 from fastbcd._report import LayerReport as LayerReport
 from fastbcd._report import report as report
@@ -163,21 +164,22 @@ def compress(
     if validation_data is not None:
         validation_data = importing.image_rows(model, validation_data[0])[0], validation_data[1]
     source = importing.read(model, y, input_shape)
-    job = Job(
-        source,
-        X,
-        y,
-        sample_weight,
-        epochs,
-        check_random_state(random_state),
-        check.check_verbose(verbose),
-        judged=max_score_drop is not None,
-        validation_data=validation_data,
-    )
-    scorer = None
-    if max_score_drop is not None and scoring is not None:
-        scorer = check_scoring(source.estimator(source.network), scoring)
-    return run(job, budget, scorer)
+    with one_blas_pool():
+        job = Job(
+            source,
+            X,
+            y,
+            sample_weight,
+            epochs,
+            check_random_state(random_state),
+            check.check_verbose(verbose),
+            judged=max_score_drop is not None,
+            validation_data=validation_data,
+        )
+        scorer = None
+        if max_score_drop is not None and scoring is not None:
+            scorer = check_scoring(source.estimator(source.network), scoring)
+        return run(job, budget, scorer)
 
 
 def _is_pair(data: Any) -> bool:

@@ -93,17 +93,25 @@ def test_refit_of_dependent_inputs_stays_finite(rng):
     np.testing.assert_allclose(gram @ solution, cross.T, atol=1e-8)
 
 
-def test_masked_inverses(rng):
-    weight, metric = problem(rng, d=21, m=5)
-    start, index = support.supports(rng.random(weight.shape) < 0.5)
-    offset = np.concatenate([[0], np.cumsum(np.diff(start) ** 2)])
-    inverses = np.empty(offset[-1], np.float32)
-    kernel.masked_inverses(metric.gram, start, index, offset, 0, 5, inverses)
-    for i in range(5):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_masked_inverses(rng, dtype):
+    """Lower triangles by rows; supports of all lengths, so that rows are left over by eights."""
+    d = m = 29
+    gram = np.cov(rng.standard_normal((60, d)).T) + 0.1 * np.eye(d)
+    start, index = support.supports(np.triu(np.ones((d, m), bool))[:, rng.permutation(m)])
+    counts = np.diff(start)
+    assert set(counts) == set(range(1, d + 1))
+    offset = np.concatenate([[0], np.cumsum(counts * (counts + 1) // 2)])
+    inverses = np.full(offset[-1], np.nan, np.float32)
+    kernel.masked_inverses(gram.astype(dtype), start, index, offset, 0, 7, inverses)
+    assert np.isnan(inverses[offset[7] :]).all()
+    kernel.masked_inverses(gram.astype(dtype), start, index, offset, 7, m, inverses)
+    for i in range(m):
         rows = index[start[i] : start[i + 1]]
-        found = inverses[offset[i] : offset[i + 1]].reshape(rows.size, rows.size)
-        expected = np.linalg.inv(metric.gram[np.ix_(rows, rows)])
-        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-3)
+        expected = np.linalg.inv(gram[np.ix_(rows, rows)])[np.tril_indices(rows.size)]
+        np.testing.assert_allclose(
+            inverses[offset[i] : offset[i + 1]], expected, rtol=1e-4, atol=1e-4 * expected.max()
+        )
 
 
 # ------------------------------------------------------------------ schemes in the metric

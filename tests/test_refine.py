@@ -1,6 +1,7 @@
 """Refinement of compressed networks: the kernels, the blocks of each format, the course."""
 
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,17 +12,20 @@ from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
 from fastbcd._compress import job
-from fastbcd._compress.denser import denser
+from fastbcd._compress.denser import MANY, are_many, denser
 from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
+from fastbcd._compress.epochs import batch_size
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes._support import supports
 from fastbcd.solvers.reconstruct import Calibration
 from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Targets, refine
+from fastbcd.solvers.reconstruct.refine import crew as crew_of_threads
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.crew import WORTH, Crew
 from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
@@ -80,7 +84,8 @@ def test_products_equal_dense_ones(rng, density):
 def test_step_solves_on_the_support_and_keeps_the_mean_output(rng):
     weight, start, index, outputs, values = sparse_layer(rng)
     gram = np.cov(rng.standard_normal((80, 23)).T)
-    offset = np.concatenate([[0], np.cumsum(np.diff(start) ** 2)])
+    counts = np.diff(start)
+    offset = np.concatenate([[0], np.cumsum(counts * (counts + 1) // 2)])
     inverses = np.empty(offset[-1], np.float32)
     masked_refit.masked_inverses(gram, start, index, offset, 0, 9, inverses)
     gradient, velocity = rng.standard_normal((2, values.size)).astype(np.float32)
@@ -104,15 +109,16 @@ def test_step_solves_on_the_support_and_keeps_the_mean_output(rng):
 
 @pytest.mark.parametrize("dropped", [0, 64])
 def test_gather_transposes_and_drops(rng, dropped):
-    x, rows = rng.random((50, 11)), rng.permutation(50)[:19]
+    x, rows = rng.random((50, 11)), rng.permutation(50)[:39]
     inputs = np.array([0, 3, 4, 9])
-    noise = np.frombuffer(rng.bytes(4 * 19), np.uint8)
-    out = np.full((11, 19), 7.0, np.float32)
-    sparse_batch.gather(x, rows, inputs, noise, dropped, out)
-    kept = dropped <= noise.reshape(19, 4).T
+    noise = rng.integers(0, 256, 11 * 39).astype(np.uint8)
+    out = np.full((11, 39), 7.0, np.float32)
+    sparse_batch.gather(x, rows, inputs, noise, dropped, 2, 37, out)
+    kept = dropped <= noise.reshape(39, 11)[:, inputs].T
     expected = x[np.ix_(rows, inputs)].T * kept * (256 / (256 - dropped))
-    np.testing.assert_allclose(out[inputs], expected, rtol=1e-6)
+    np.testing.assert_allclose(out[inputs, 2:37], expected[:, 2:37], rtol=1e-6)
     assert (np.delete(out, inputs, axis=0) == 7).all()
+    assert (out[:, [0, 1, 37, 38]] == 7).all()
 
 
 def test_snap_takes_the_nearest_level(rng):
@@ -160,6 +166,48 @@ def test_batches_pass_over_all_rows(rng):
     np.testing.assert_allclose(v.mean(), x[rows].mean(), rtol=0.2)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_crew_shares_work_evenly(size):
+    cost = np.array([0, 7, 1, 1, 1, 0, 5, 3]) * int(WORTH)
+    done = []
+    with Crew(size) as crew:
+        parts = crew.parts(cost)
+        crew.share(lambda lo, hi: done.append((lo, hi)), parts)
+        assert crew.parts(cost // int(WORTH)) == [(0, 8)]
+        assert crew.parts(cost[:0]) == []
+    assert sorted(done) == parts
+    assert parts[0][0] == 0
+    assert parts[-1][1] == 8
+    assert all(a[1] == b[0] for a, b in pairwise(parts))
+    assert len(parts) == size
+    assert max(cost[lo:hi].sum() for lo, hi in parts) <= cost.sum() / size + cost.max()
+
+
+def test_a_crew_passes_on_what_its_helpers_raise():
+    def work(first, last):
+        if first > 0:
+            raise ValueError("here")
+
+    with Crew(2) as crew, pytest.raises(ValueError, match="here"):
+        crew.share(work, [(0, 1), (1, 2)])
+
+
+def test_threads_change_no_bit_of_a_refinement(rng, monkeypatch):
+    """Every output is computed by one of them, in the same way."""
+    monkeypatch.setattr(crew_of_threads, "WORTH", 1.0)
+    x, dense = rng.standard_normal((500, 12)).astype(np.float32), network(rng)
+    start = Calibration(dense, x, None, True).reconstruct([Prune(density=0.2)] * 2 + [None])
+    targets = Targets(dense.forward(x), np.eye(4, dtype="f")[rng.integers(0, 4, 500)], True)
+    found = []
+    for n in (1, 3):
+        monkeypatch.setattr(crew_of_threads, "n_threads", lambda n=n: n)
+        course = Course(epochs=20, batch_size=50)
+        found.append(refine(start.network, x, targets, course, np.random.RandomState(0)))
+    for one, other in zip(*(few.layers for few in found), strict=True):
+        np.testing.assert_array_equal(one.weight.to_dense(), other.weight.to_dense())
+        np.testing.assert_array_equal(one.intercept, other.intercept)
+
+
 # ------------------------------------------------------------------ the chain
 
 
@@ -177,6 +225,13 @@ def test_a_small_step_lowers_the_loss_of_its_batch(rng, activation, scheme):
     chain.measure()
     chain.step(np.ascontiguousarray(x.T), rows, 0.1, 0.0, 0.0)
     assert targets.loss(chain.network().forward(x), rows) < before
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "rows"), [(1, 50), (1500, 50), (3000, 100), (6000, 200), (60_000, 200)]
+)
+def test_few_rows_make_small_batches(n_rows, rows):
+    assert batch_size(n_rows) == rows
 
 
 def test_supports_move_to_where_they_gain(rng):
@@ -578,6 +633,17 @@ def test_a_layer_a_little_wider_than_a_byte_is_narrowed(rng):
 
     assert set(np.flatnonzero(~narrow(300).any(axis=0))) == set(weak)
     np.testing.assert_array_equal(narrow(256), first[:, :256])
+
+
+def test_only_few_weights_per_output_start_as_more():
+    shapes = [(100, 30), (30, 20), (20, 5)]
+    at_bound = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY), None]
+    above = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY + 1), None]
+    assert not are_many(at_bound, shapes)
+    assert are_many(above, shapes)
+    assert are_many([Prune(density=0.5), None, None], shapes)
+    assert not are_many([Prune(density=0.5) + Quantize(bits=4), None, None], shapes)
+    assert not are_many([LowRank(rank=2), None, None], shapes)
 
 
 def test_denser_schemes_keep_more_of_what_is_pruned_freely():

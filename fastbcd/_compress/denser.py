@@ -17,6 +17,10 @@ TIMES, MOST = 4, 0.5
 """A layer starts with so many times the weights that are wanted, with no more than this share of
 all unless more are wanted."""
 
+MANY = 24
+"""Weights that an output keeps, on average, beyond which more in the beginning are of no use: then
+the supports of the layer-by-layer pass are as good as those that a way down finds."""
+
 
 def pruning_of(scheme: Scheme | None) -> Prune | None:
     """Return how ``scheme`` prunes, if that is freely and all that it does but quantising."""
@@ -56,6 +60,22 @@ def denser(
         left.append(kept)
     starts = [scheme.n_nonzero for scheme in more if isinstance(scheme, Prune)]
     return None if starts == left else (more, left)
+
+
+def are_many(schemes: Sequence[Scheme | None], shapes: Sequence[tuple[int, int]]) -> bool:
+    """Return whether the outputs of pruned layers keep more than ``MANY`` weights on average.
+
+    Never where something is quantised, too: then it is the places that cost.
+    """
+    if any(map(quantizing_of, schemes)):
+        return False
+    kept = outputs = 0
+    for scheme, (rows, columns) in zip(schemes, shapes, strict=True):
+        pruning = pruning_of(scheme)
+        if pruning is not None:
+            kept += pruning.n_nonzero or pruning.share_of(rows * columns) or 0
+            outputs += columns
+    return kept > MANY * outputs
 
 
 class Rough(Prune):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd._compress.denser import denser, quantizing_of
+from fastbcd._compress.denser import are_many, denser, quantizing_of
 from fastbcd._compress.job import Job
 from fastbcd._compress.one_shot import OneShot
 from fastbcd._network import Network
@@ -75,14 +75,15 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
 
 
 def refined(job: Job, found: OneShot, together: bool) -> Network:
-    """Return ``found`` refined, starting with more weights where it is pruned.
+    """Return ``found`` refined, starting with more weights where few are left of it.
 
     Parameters
     ----------
     job, found, together
         As in :func:`descent`.
     """
-    way = descent(job, found, together)
+    many = are_many(found.schemes, [layer.weight.shape for layer in job.source.network.layers])
+    way = None if many else descent(job, found, together)
     few = job.refined(found.network, found.schemes, way)
     return few if way is None else _finished(job, found, few, None)
 

@@ -1,4 +1,4 @@
-"""How long a refinement is, if nobody says."""
+"""How long a refinement is, if nobody says, and how many rows its steps see."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ root of the ratio, up to so many times as many: their steps are cheap."""
 
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
+
+BATCHES = 30
+"""Steps in an epoch, if batches of a quarter of the usual size are enough for that."""
+
+
+def batch_size(n_rows: int) -> int:
+    """Return how many of ``n_rows`` rows a step sees."""
+    return min(Course.batch_size, max(Course.batch_size // 4, n_rows // BATCHES))
 
 
 def automatic_epochs(network: Network, n_rows: int) -> float:

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
-from fastbcd._compress.epochs import automatic_epochs
+from fastbcd._compress.epochs import automatic_epochs, batch_size
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._compress.one_shot import OneShot
@@ -154,7 +154,7 @@ class Job:
         if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
         x, targets = self.task(front, tail.n_inputs)
-        course = Course(epochs=share * self.epochs)
+        course = Course(epochs=share * self.epochs, batch_size=batch_size(len(x)))
         if any(map(structure_of, schemes)):
             course = replace(course, moving=0.0)
         self.progress.stage("refining", 1)

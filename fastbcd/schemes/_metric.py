@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cholesky, eigh
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 
 FLOOR = 1e-7
@@ -113,7 +114,7 @@ class Metric:
     def error(self, difference: Float) -> float:
         """Return the squared norm of ``difference`` (n_in, n_out)."""
         e = np.asarray(difference, np.float64)
-        return float(np.einsum("ij,ij,j->", e, self.gram @ e, self.sensitivity))
+        return float(np.einsum("ij,ij,j->", e, la.product(self.gram, e), self.sensitivity))
 
     def seen(self, weight: Float64) -> Float64:
         """Return ``weight`` (n_in, n_out) with huge entries that the data hardly see made usual.

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd.schemes._metric import Metric
 from fastbcd_kernels import masked_refit as kernel
@@ -83,20 +84,19 @@ def find_support(
     rotated = np.ascontiguousarray(vectors.T)
     goal = scale * target.astype(np.float32)
     # G T in the eigenbasis: the constant part of every right-hand side.
-    attraction = values[:, None] * (rotated @ goal)
+    attraction = values[:, None] * la.product(rotated, goal)
     z = keep(goal if start is None else scale * start.astype(np.float32))
     y = np.zeros_like(z)
     mask: Mask = z != 0
     work = np.empty_like(z)
-    b = np.empty_like(z)
     penalty = np.float32(rho)
     for _ in range(max_iterations):
         np.multiply(z, penalty, out=work)
         work -= y
-        np.matmul(rotated, work, out=b)
+        b = la.product(rotated, work)
         b += attraction
         b /= (values + penalty)[:, None]
-        np.matmul(vectors, b, out=work)
+        work = la.product(vectors, b)
         np.divide(y, penalty, out=b)
         b += work
         z = keep(b)
@@ -117,7 +117,7 @@ def refit(mask: Mask, target: Float64, metric: Metric) -> Float64:
     """
     d, m = target.shape
     start, index = supports(mask)
-    cross = np.ascontiguousarray((metric.gram @ target).T)
+    cross: Float64 = np.ascontiguousarray(la.product(metric.gram, target).T)
     values = np.empty(index.size)
     in_threads(
         lambda lo, hi: kernel.masked_refit(metric.gram, cross, start, index, lo, hi, values), start

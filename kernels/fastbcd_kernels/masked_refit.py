@@ -148,8 +148,43 @@ def masked_refit(
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _subtract(
+    row: NDArray[np.floating],
+    factors: NDArray[np.floating],
+    column: int,
+    a: NDArray[np.floating],
+    lo: int,
+    hi: int,
+    first: int,
+    last: int,
+) -> None:
+    """Subtract ``factors[k, column] * a[k]`` for k = lo .. hi - 1 from ``row``, in columns
+    ``first`` .. ``last - 1``; eight at a time, so that ``row`` is read and written once for them.
+    """
+    k = lo
+    while k + 8 <= hi:
+        x0, x1 = factors[k, column], factors[k + 1, column]
+        x2, x3 = factors[k + 2, column], factors[k + 3, column]
+        x4, x5 = factors[k + 4, column], factors[k + 5, column]
+        x6, x7 = factors[k + 6, column], factors[k + 7, column]
+        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+        a4, a5, a6, a7 = a[k + 4], a[k + 5], a[k + 6], a[k + 7]
+        for c in range(first, last):
+            row[c] -= (x0 * a0[c] + x1 * a1[c] + x2 * a2[c] + x3 * a3[c]) + (
+                x4 * a4[c] + x5 * a5[c] + x6 * a6[c] + x7 * a7[c]
+            )
+        k += 8
+    while k < hi:
+        x0 = factors[k, column]
+        a0 = a[k]
+        for c in range(first, last):
+            row[c] -= x0 * a0[c]
+        k += 1
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def masked_inverses(
-    gram: NDArray[np.float64],
+    gram: NDArray[np.floating],
     start: NDArray[np.int64],
     index: NDArray[np.int64],
     offset: NDArray[np.int64],
@@ -157,34 +192,52 @@ def masked_inverses(
     last: int,
     out: NDArray[np.float32],
 ) -> None:
-    """Write the inverse of every ``gram[S_i, S_i]`` for the outputs ``first`` .. ``last - 1``.
+    r"""Write the inverse of every ``gram[S_i, S_i]`` for the outputs ``first`` .. ``last - 1``.
+
+    With the Cholesky factor :math:`U'U` and :math:`Y = U^{-T}` the inverse is :math:`Y'Y`. All
+    three run along rows, in the type of ``gram``. Cost: s^3 flops for a support of s inputs.
 
     Parameters
     ----------
-    gram, start, index, first, last
+    gram : (d, d) C-contiguous array
+        Symmetric positive definite, well enough so for its type: no pivot may be lost.
+    start, index, first, last
         As in :func:`masked_refit`.
     offset : (m + 1,) int64 array
-        Where the inverse of each output begins in ``out``; it takes s_i^2 places.
-    out : (sum s_i^2,) float32 array
-        The inverses, one after another.
+        Where the inverse of each output begins in ``out``; it takes s_i (s_i + 1) / 2 places.
+    out : (sum s_i (s_i + 1) / 2,) float32 array
+        The lower triangles of the inverses by rows, one after another.
     """
     widest = 0
     for i in range(first, last):
         widest = max(widest, start[i + 1] - start[i])
-    a = np.empty((widest, widest))
-    inv = np.empty((widest, widest))
+    u = np.empty((widest, widest), gram.dtype)
+    y = np.empty((widest, widest), gram.dtype)
+    total = np.empty(widest, gram.dtype)
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
-        _factor(gram, index, lo, s, a)
-        # Column k of the inverse factor is kept as row k, so that all products run along rows.
-        for k in range(s):
-            inv[k, k] = 1.0 / a[k, k]
-            for r in range(k + 1, s):
-                inv[k, r] = -_dot(a, r, inv, k, k, r) / a[r, r]
+        for r in range(s):
+            row = u[r]
+            for c in range(r, s):
+                row[c] = gram[index[lo + r], index[lo + c]]
+            _subtract(row, u, r, u, 0, r, r, s)
+            scale = 1 / np.sqrt(row[r])
+            for c in range(r, s):
+                row[c] *= scale
+            # Eight rows are read together, the last of them longer than the first.
+            solved = y[r]
+            for c in range(s):
+                solved[c] = 0
+            _subtract(solved, u, r, y, 0, r, 0, r)
+            for c in range(r):
+                solved[c] *= scale
+            solved[r] = scale
         base = offset[i]
         for r in range(s):
             for c in range(r + 1):
-                t = _dot(inv, r, inv, c, r, s)
-                out[base + r * s + c] = t
-                out[base + c * s + r] = t
+                total[c] = 0
+            _subtract(total, y, r, y, r, s, 0, r + 1)
+            for c in range(r + 1):
+                out[base + c] = -total[c]
+            base += r + 1

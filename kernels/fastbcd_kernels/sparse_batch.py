@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 FASTMATH = {"reassoc", "contract"}
 
-TILE = 8
-"""Samples that are transposed together: their places in an output row share a cache line."""
+TILE = 16
+"""Samples that are transposed together: their places in an output row fill a cache line."""
 
 
 @njit(cache=True, nogil=True)
@@ -26,6 +26,8 @@ def gather(
     inputs: NDArray[np.integer],
     noise: NDArray[np.uint8],
     dropped: int,
+    first: int,
+    last: int,
     out: NDArray[np.float32],
 ) -> None:
     """Write the chosen samples and inputs as columns, some entries set to zero.
@@ -36,33 +38,41 @@ def gather(
         Samples.
     rows, inputs : integer arrays
         Which samples, and which of their inputs.
-    noise : (inputs.size * rows.size,) uint8 array
+    noise : (rows.size * d,) uint8 array
         Random bytes; unused where ``dropped`` is zero.
     dropped : int
         Entries whose byte is below this become zero; the others are scaled by
         256 / (256 - dropped), which keeps the mean.
+    first, last : int
+        The samples ``rows[first:last]`` are written; different ranges can run in different threads.
     out : (d, b) float32 array
         Only the rows ``inputs`` are written, at their own places.
     """
-    n = inputs.size
+    d = x.shape[1]
     scale = np.float32(256.0 / (256 - dropped))
     zero = np.float32(0.0)
-    tile = np.empty((TILE, n), np.float32)
-    for first in range(0, rows.size, TILE):
-        width = min(TILE, rows.size - first)
+    tile = np.empty((TILE, d), np.float32)
+    for lo in range(first, last, TILE):
+        width = min(TILE, last - lo)
+        # Whole samples, wanted inputs or not: that vectorises.
         for c in range(width):
-            source = x[rows[first + c]]
+            source = x[rows[lo + c]]
             if dropped > 0:
-                own = noise[(first + c) * n : (first + c + 1) * n]
-                for k in range(n):
-                    tile[c, k] = zero if own[k] < dropped else scale * source[inputs[k]]
+                own = noise[(lo + c) * d : (lo + c + 1) * d]
+                for j in range(d):
+                    scaled = scale * np.float32(source[j])
+                    tile[c, j] = zero if own[j] < dropped else scaled
             else:
-                for k in range(n):
-                    tile[c, k] = source[inputs[k]]
-        for k in range(n):
-            j = inputs[k]
-            for c in range(width):
-                out[j, first + c] = tile[c, k]
+                for j in range(d):
+                    tile[c, j] = source[j]
+        if width == TILE:
+            for j in inputs:
+                for c in range(TILE):
+                    out[j, lo + c] = tile[c, j]
+        else:
+            for j in inputs:
+                for c in range(width):
+                    out[j, lo + c] = tile[c, j]
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -226,9 +236,10 @@ def step(
     start, index : int64 arrays
         The supports.
     offset : (m + 1,) int64 array
-        Where the inverse of each output begins; it takes s_i^2 places.
-    inverses : (sum s_i^2,) float32 array
-        The inverses, symmetric, one after another.
+        Where the inverse of each output begins; it takes s_i (s_i + 1) / 2 places.
+    inverses : (sum s_i (s_i + 1) / 2,) float32 array
+        The lower triangles of the inverses by rows, one after another. They are most of what is
+        read here, and every number is used twice.
     mean : (d,) float32 array
         Mean of the inputs.
     momentum, rate, decay : float
@@ -245,14 +256,22 @@ def step(
         lo = start[i]
         s = start[i + 1] - lo
         g = gradient[lo : lo + s]
+        m = velocity[lo : lo + s]
+        for r in range(s):
+            m[r] *= mu
+        base = offset[i]
+        for r in range(s):
+            row = inverses[base : base + r + 1]
+            base += r + 1
+            t = np.float32(0.0)
+            x = g[r]
+            for q in range(r):
+                t += row[q] * g[q]
+                m[q] += row[q] * x
+            m[r] += t + row[r] * x
         shift = np.float32(0.0)
         for r in range(s):
-            row = inverses[offset[i] + r * s : offset[i] + (r + 1) * s]
-            t = np.float32(0.0)
-            for q in range(s):
-                t += row[q] * g[q]
-            velocity[lo + r] = mu * velocity[lo + r] + t
-            change = eta * (velocity[lo + r] - lam * values[lo + r])
+            change = eta * (m[r] - lam * values[lo + r])
             values[lo + r] += change
             shift += mean[index[lo + r]] * change
         intercept[i] -= shift

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from fastbcd import _linalg as la
 from fastbcd._network import Layer
 from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
+from fastbcd.solvers.reconstruct.refine.crew import ALONE, Crew
 from fastbcd.solvers.reconstruct.statistics import Moments
 
 RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
@@ -34,6 +36,8 @@ class Block:
         Where to start.
     is_input, is_output : bool
         Whether it is the first or the last layer.
+    crew : Crew
+        Threads to use.
     """
 
     _caution = 1.0
@@ -45,8 +49,9 @@ class Block:
     _least_momentum = 0.0
     """Bound of mu."""
 
-    def __init__(self, layer: Layer, is_input: bool, is_output: bool) -> None:
+    def __init__(self, layer: Layer, is_input: bool, is_output: bool, crew: Crew = ALONE) -> None:
         self.start = layer
+        self.crew = crew
         self.is_input = is_input
         self.is_output = is_output
         self.shape: tuple[int, int] = layer.weight.shape
@@ -57,7 +62,7 @@ class Block:
 
     def restarted(self, layer: Layer) -> Self:
         """Return the block as it would start from ``layer``."""
-        return type(self)(layer, self.is_input, self.is_output)
+        return type(self)(layer, self.is_input, self.is_output, self.crew)
 
     # ------------------------------------------------------------ what a kind defines
 
@@ -76,14 +81,13 @@ class Block:
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
-        u: Float = self._effective.T @ v
+        u = la.inner_product(self._effective, v)
         u += self.intercept[:, None]
         return u
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
-        pulled: Float = self._effective @ pull
-        return pulled
+        return la.product(self._effective, pull)
 
     def costs(self, pull: Float, moments: Moments) -> Float64 | None:
         """Return what each weight costs when it goes; None if none may."""
@@ -166,7 +170,7 @@ class DenseBlock(Block):
 
     def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
         self._velocity *= np.float32(momentum)
-        self._velocity += self._inverse @ centred_gradient(v, pull, self.mean)
+        self._velocity += la.product(self._inverse, centred_gradient(v, pull, self.mean))
         change = np.float32(rate) * (self._velocity - np.float32(decay) * self._weight)
         self._weight += change
         # The weights move around the mean of the inputs.
@@ -188,7 +192,7 @@ def inverse(gram: Float64) -> Float:
 
 def centred_gradient(v: Float, pull: Float, mean: Float) -> Float:
     """Return (V - mean) dU' / b, (d, m), for ``v`` (d, b) and ``pull`` (m, b)."""
-    gradient: Float = v @ pull.T
+    gradient = la.product(v, pull, transposed=True)
     gradient -= np.outer(mean, pull.sum(axis=1))
     gradient /= np.float32(v.shape[1])
     return gradient

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._types import Float
 from fastbcd.activations import ALL_ACTIVATIONS
@@ -19,6 +20,7 @@ from fastbcd.formats import (
     TensorTrainMatrix,
 )
 from fastbcd.solvers.reconstruct.refine.blocks import Block, DenseBlock
+from fastbcd.solvers.reconstruct.refine.crew import ALONE, Crew
 from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock, TrainBlock
 from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock, QuantizedSparseBlock
@@ -50,12 +52,21 @@ class Chain:
         What the outputs shall become.
     rows : (n,) integer array
         The places of these rows in ``targets``.
+    crew : Crew
+        Threads to use.
     """
 
-    def __init__(self, layers: Sequence[Layer], x: Float, targets: Targets, rows: Rows) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        x: Float,
+        targets: Targets,
+        rows: Rows,
+        crew: Crew = ALONE,
+    ) -> None:
         self._targets, self._rows = targets, rows
         self.blocks: list[Block] = [
-            KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers))
+            KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers), crew)
             for index, layer in enumerate(layers)
         ]
         self._activations = [ALL_ACTIVATIONS[layer.activation] for layer in layers]
@@ -88,7 +99,9 @@ class Chain:
         inputs, v = [], self._x
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
-            v = activation.value(v @ block.weight() + block.intercept)
+            u = la.product(v, block.weight())
+            u += block.intercept
+            v = activation.value(u)
         if not np.isfinite(v).all():
             return False
         measured = [self._first, *(moments(v) for v in inputs[1:])]
@@ -108,7 +121,7 @@ class Chain:
         pull = self._targets.pull(outputs, self._rows)
         found = [pull]
         for index in range(len(self.blocks) - 1, 0, -1):
-            pull = pull @ self.blocks[index].weight().T
+            pull = la.product(pull, self.blocks[index].weight(), transposed=True)
             sums = np.empty(pull.shape[1], pull.dtype)
             self._activations[index - 1].mask(pull, inputs[index], sums)
             found.append(pull)

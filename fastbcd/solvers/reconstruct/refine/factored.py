@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format, LowRankMatrix, TensorTrainMatrix
 from fastbcd.formats.tensor_train import chain
@@ -38,20 +39,18 @@ class LowRankBlock(FactoredBlock):
 
     def weight(self) -> Float:
         """Return the weights (d, m) as they are."""
-        product: Float = self._left @ self._right
-        return product
+        return la.product(self._left, self._right)
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
-        self._inner = self._left.T @ v
-        u: Float = self._right.T @ self._inner
+        self._inner = la.inner_product(self._left, v)
+        u = la.inner_product(self._right, self._inner)
         u += self.intercept[:, None]
         return u
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
-        pulled: Float = self._left @ (self._right @ pull)
-        return pulled
+        return la.product(self._left, la.product(self._right, pull))
 
     def _prepare(self, gram: Float64) -> None:
         self._gram = gram.astype(np.float32)
@@ -61,12 +60,14 @@ class LowRankBlock(FactoredBlock):
         left, right = self._left, self._right
         b = np.float32(v.shape[1])
         totals = pull.sum(axis=1)
-        through = right @ pull
-        to_left = v @ through.T - np.outer(self.mean, right @ totals)
-        to_right = self._inner @ pull.T - np.outer(self.mean @ left, totals)
+        through = la.product(right, pull)
+        to_left = la.product(v, through, transposed=True)
+        to_left -= np.outer(self.mean, right @ totals)
+        to_right = la.product(self._inner, pull, transposed=True)
+        to_right -= np.outer(self.mean @ left, totals)
         steps = (
-            np.linalg.solve(damped(right @ right.T), (self._inverse @ to_left).T).T / b,
-            np.linalg.solve(damped(left.T @ (self._gram @ left)), to_right) / b,
+            np.linalg.solve(damped(right @ right.T), la.product(self._inverse, to_left).T).T / b,
+            np.linalg.solve(damped(left.T @ la.product(self._gram, left)), to_right) / b,
         )
         before = (self.mean @ left) @ right
         for factor, velocity, step in zip((left, right), self._velocities, steps, strict=True):
@@ -101,7 +102,7 @@ class TrainBlock(FactoredBlock):
         self._inverse = inverse(gram)
 
     def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        wanted = self._inverse @ centred_gradient(v, pull, self.mean)
+        wanted = la.product(self._inverse, centred_gradient(v, pull, self.mean))
         steps = [self._core_step(k, wanted) for k in range(len(self._cores))]
         share = np.float32(rate / len(self._cores))
         for core, velocity, step in zip(self._cores, self._velocities, steps, strict=True):

@@ -12,6 +12,7 @@ from fastbcd._types import Float
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.crew import Crew
 from fastbcd.solvers.reconstruct.refine.descent import Descent
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.targets import ENOUGH, Targets
@@ -169,7 +170,8 @@ def refine(
     targets = targets.changed(1 / unit, np.dtype(np.float32))
     start = _scaled(network, 1 / unit)
     try:
-        found = _refine(start, x, targets, course, random_state, tell, descent)
+        with Crew.of_all() as crew:
+            found = _refine(start, x, targets, course, random_state, tell, descent, crew)
     except Interrupted as interruption:
         best = interruption.best
         raise Interrupted(network if best is start else _scaled(best, unit)) from None
@@ -194,6 +196,7 @@ def _refine(
     random_state: np.random.RandomState,
     tell: Tell | None,
     descent: Descent | None,
+    crew: Crew,
 ) -> Network:
     n = targets.n_rows
     order = random_state.permutation(n)
@@ -212,8 +215,8 @@ def _refine(
     if descent is None or course.moving == 0 or shrunk < 2 * MOVE_EVERY:
         descent, shrunk = None, -1
     begin_with = network if descent is None else descent.start
-    chain = Chain(balanced(begin_with).layers, x[some], targets, some)
-    batches = Batches(x, train, batch, course.drop, random_state)
+    chain = Chain(balanced(begin_with).layers, x[some], targets, some, crew)
+    batches = Batches(x, train, batch, course.drop, random_state, crew)
     done = epoch_end = begin = n_halved = 0
     look = EARLY
     first = recent = np.inf

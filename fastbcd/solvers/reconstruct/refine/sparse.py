@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format, SparseMatrix
 from fastbcd.schemes._support import in_threads, supports
@@ -15,7 +16,10 @@ from fastbcd_kernels import masked_refit, sparse_batch
 DENSE_FROM = 0.25
 """Density from which dense products are faster than those of the non-zeros."""
 
-MAX_INVERSES = 30_000_000
+BATCH = 200
+"""Rows of a usual batch; how outputs are divided among threads depends on it."""
+
+MAX_INVERSES = 15_000_000
 """Numbers in the inverses of one layer; beyond it the supports share one inverse."""
 
 
@@ -34,10 +38,14 @@ class SparseBlock(Block):
         self._start, self._index = supports(mask)
         counts = np.diff(self._start)
         self._outputs = np.repeat(np.arange(counts.size), counts)
-        self._offset = np.concatenate([[0], np.cumsum(counts**2)]).astype(np.int64)
+        triangles = counts * (counts + 1) // 2
+        self._offset = np.concatenate([[0], np.cumsum(triangles)]).astype(np.int64)
         self._shared = bool(self._offset[-1] > MAX_INVERSES)
         self._inputs = np.unique(self._index)
         self._dense_products = self._index.size > DENSE_FROM * mask.size
+        # Outputs divided among threads: for the products with a batch, and for the steps.
+        self._parts = self.crew.parts(BATCH * counts)
+        self._step_parts = self.crew.parts(triangles)
 
     def _parameters(self) -> list[Float]:
         return [self._values]
@@ -59,18 +67,23 @@ class SparseBlock(Block):
         """Return the pre-activations (m, b) for inputs (d, b)."""
         if self._dense_products:
             self._dense = self.weight()
-            u: Float = self._dense.T @ v
+            u = la.inner_product(self._dense, v)
             u += self.intercept[:, None]
             return u
         out = np.empty((self.shape[1], v.shape[1]), np.float32)
-        sparse_batch.forward(self._start, self._index, self._effective, self.intercept, v, out)
+        start, index, values, intercept = self._start, self._index, self._effective, self.intercept
+        self.crew.share(
+            lambda lo, hi: sparse_batch.forward(
+                start[lo : hi + 1], index, values, intercept[lo:hi], v, out[lo:hi]
+            ),
+            self._parts,
+        )
         return out
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
         if self._dense_products:
-            pulled: Float = self._dense @ pull
-            return pulled
+            return la.product(self._dense, pull)
         back = np.empty((self.shape[0], pull.shape[1]), np.float32)
         sparse_batch.backward(self._start, self._index, self._effective, pull, back)
         return back
@@ -110,7 +123,8 @@ class SparseBlock(Block):
         :math:`g_{ji}^2 / (h_i G_{jj})` in its own Newton step. The largest of p gains that are only
         noise is about 2 log(p) / n for n rows; twice that does not count.
         """
-        gradient = v.T @ pull / np.float32(len(v)) - np.outer(moments.mean_in, pull.mean(axis=0))
+        gradient = la.inner_product(v, pull) / np.float32(len(v))
+        gradient = gradient - np.outer(moments.mean_in, pull.mean(axis=0))
         curvature = self._curvature(pull, moments)
         gain = np.square(gradient) / curvature - 4 * np.log(gradient.size) / len(v)
         gain[self._index, self._outputs] = 0.0
@@ -133,9 +147,11 @@ class SparseBlock(Block):
             self._inverse = inverse(gram)
             return
         self._inverses = np.empty(self._offset[-1], np.float32)
+        # With its ridge the matrix is far from singular.
+        single = gram.astype(np.float32)
         in_threads(
             lambda lo, hi: masked_refit.masked_inverses(
-                gram, self._start, self._index, self._offset, lo, hi, self._inverses
+                single, self._start, self._index, self._offset, lo, hi, self._inverses
             ),
             self._start,
         )
@@ -145,9 +161,14 @@ class SparseBlock(Block):
             gradient = centred_gradient(v, pull, self.mean)[self._index, self._outputs]
         else:
             gradient = np.empty_like(self._values)
-            sparse_batch.gradient(self._start, self._index, v, pull, self.mean, gradient)
+            self.crew.share(
+                lambda lo, hi: sparse_batch.gradient(
+                    self._start[lo : hi + 1], self._index, v, pull[lo:hi], self.mean, gradient
+                ),
+                self._parts,
+            )
         if self._shared:
-            solved = self._inverse @ self._spread(gradient)
+            solved = la.product(self._inverse, self._spread(gradient))
             self._velocity *= np.float32(momentum)
             self._velocity += solved[self._index, self._outputs]
             change = np.float32(rate) * (self._velocity - np.float32(decay) * self._values)
@@ -159,19 +180,22 @@ class SparseBlock(Block):
         self._moved()
 
     def _own_steps(self, gradient: Float, rate: float, momentum: float, decay: float) -> None:
-        sparse_batch.step(
-            gradient,
-            self._start,
-            self._index,
-            self._offset,
-            self._inverses,
-            self.mean,
-            momentum,
-            rate,
-            decay,
-            self._velocity,
-            self._values,
-            self.intercept,
+        self.crew.share(
+            lambda lo, hi: sparse_batch.step(
+                gradient,
+                self._start[lo : hi + 1],
+                self._index,
+                self._offset[lo : hi + 1],
+                self._inverses,
+                self.mean,
+                momentum,
+                rate,
+                decay,
+                self._velocity,
+                self._values,
+                self.intercept[lo:hi],
+            ),
+            self._step_parts,
         )
 
     def _moved(self) -> None:
