@@ -20,15 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.compress import low_rank, pruning, quantisation
-from bench.compress.contestants import REFINED, ours
-from bench.compress.networks import Problem, dense_network, problem
+from bench.compress import budgets, low_rank, pruning, quantisation
+from bench.compress.networks import dense_network, problem
 from bench.compress.tables import Table, options_of
 
 DROPS = (0.002, 0.005, 0.01, 0.02)
-RATIOS = (10, 20, 40, 80)
-MAX_DROP = 0.005
-
 Curves = dict[tuple[str, str], list[tuple[int, float]]]
 
 
@@ -107,16 +103,6 @@ def draw(curves: Curves, dense: float, network: str, path: Path) -> None:
     print(f"\nDrawn: {path}")
 
 
-def budgets(of: Problem, table: Table, quick: bool) -> None:
-    """Add ours with a budget alone: a ratio of the bytes, or the score that may be lost."""
-    for ratio in (4,) if quick else RATIOS:
-        try:
-            ours(of, table, f"{ratio}x", only=(REFINED,), ratio=ratio)
-        except ValueError as error:
-            print(f"{ratio}x: left out, {error}", flush=True)
-    ours(of, table, f"drop {MAX_DROP}", only=(REFINED,), max_score_drop=MAX_DROP)
-
-
 def run(options: Namespace) -> None:
     """Measure what is missing and print."""
     tables = {
@@ -127,7 +113,7 @@ def run(options: Namespace) -> None:
     }
     for name in options.networks:
         of = problem(name)
-        budgets(of, tables["any"], options.quick)
+        budgets.measure(of, tables["any"], options.quick)
         curves = curves_of(tables, name)
         dense = float(of.model.score(of.data.x_test, of.data.y_test))
         show(curves, dense, dense_network(of).n_bytes, name)
