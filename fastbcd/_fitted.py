@@ -127,7 +127,8 @@ class FittedNetwork(Deployable, BaseEstimator):
     def _store_projection(self, network: Network) -> None:
         """Project every layer that has a scheme, without data."""
         dense = [layer.weight.to_dense() for layer in network.layers]
-        schemes = schemes_by_layer(self.scheme, [weight.shape for weight in dense])
+        layout = network.architecture
+        schemes = schemes_by_layer(self.scheme, layout.shapes, layout.images)
         layers = [
             layer if scheme is None else replace(layer, weight=scheme.project(weight))
             for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)

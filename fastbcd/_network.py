@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd._architecture import Architecture
 from fastbcd._forward import Forward, ImageForward
 from fastbcd._pooling import MaxPool
 from fastbcd._types import Float
@@ -113,6 +114,16 @@ class Network:
     def is_plain(self) -> bool:
         """Whether all layers are dense ones: no patches, no pooling."""
         return all(layer.is_plain for layer in self.layers)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What each layer sees, and how large it is."""
+        layers = self.layers
+        return Architecture(
+            tuple(layer.weight.shape for layer in layers),
+            tuple(layer.view for layer in layers),
+            tuple(layer.pool for layer in layers),
+        )
 
     @property
     def n_inputs(self) -> int:

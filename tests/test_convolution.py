@@ -482,6 +482,29 @@ def test_convolutions_are_compressed_in_training_and_afterwards(fitted, scheme):
     assert small.compression_report_.layers[0].output_error > 0
 
 
+def test_trains_behind_a_convolution_have_the_same_modes_however_they_come_about(fitted):
+    clf, x, y = fitted
+    scheme = {2: TensorTrain(rank=3)}
+    trained = clone(clf).set_params(scheme=scheme, max_iter=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        trained.fit(x, y)
+    _, filters = clf.layers_[1].shape
+    found = [
+        trained.network_,
+        clf.compress(scheme=scheme).network_,
+        compress(clf, x, scheme=scheme, epochs=0).network_,
+    ]
+    modes = {network.layers[2].weight.modes for network in found}
+    assert len(modes) == 1
+    (modes,) = modes
+    assert math.prod(modes) == clf.layers_[2].shape[0] * 16
+    # Height, width and channels follow one another.
+    products = [math.prod(modes[:k]) for k in range(len(modes))]
+    pixels = clf.layers_[2].shape[0] // filters
+    assert pixels in products
+
+
 def test_reconstruction_fits_the_data_better_than_the_projection(fitted):
     clf, x, _ = fitted
     scheme = Prune(sparsity=0.6)

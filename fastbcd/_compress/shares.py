@@ -13,9 +13,9 @@ def fixed_schemes(budget: Budget, calibration: Calibration) -> list[Scheme | Non
     A sparsity that is given for all hidden layers is taken as that of all of them together, unless
     ``allocation="uniform"``.
     """
-    shapes = [layer.weight.shape for layer in calibration.network.layers]
-    schemes = schemes_by_layer(budget.scheme, shapes)
-    one, hidden = budget.scheme, shapes[:-1]
+    layout = calibration.network.architecture
+    schemes = schemes_by_layer(budget.scheme, layout.shapes, layout.images)
+    one, hidden = budget.scheme, layout.shapes[:-1]
     if not isinstance(one, Scheme) or budget.allocation == "uniform" or len(hidden) < 2:
         return schemes
     sizes = [rows * columns for rows, columns in hidden]
