@@ -176,7 +176,7 @@ def test_torch_images_are_read(kind):
     rows, shape = importing.image_rows(model, X)
     found = importing.read(model, np.arange(300) % 3, shape).network
     np.testing.assert_allclose(found.forward(rows), expected, rtol=1e-4, atol=1e-5)
-    small = compress(model, X, expected.argmax(axis=1), scheme=Prune(sparsity=0.3), epochs=1)
+    small = compress(model, X, expected.argmax(axis=1), scheme=Prune(sparsity=0.3), epochs=3)
     assert small.score(rows, expected.argmax(axis=1)) > 0.9
     again = clone(small).set_params(max_iter=1, solver="minibatch").fit(rows, np.arange(300) % 3)
     np.testing.assert_array_equal(

@@ -30,7 +30,7 @@ from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
-from fastbcd_kernels import masked_refit, sparse_batch
+from fastbcd_kernels import codebook_fit, masked_refit, sparse_batch
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_snap_takes_the_nearest_level(rng):
     values, scale = rng.standard_normal(200).astype(np.float32), rng.random(200).astype("f") + 0.1
     levels = np.sort(rng.standard_normal(5)).astype(np.float32)
     codes, out = np.empty(200, np.int32), np.empty(200, np.float32)
-    sparse_batch.snap(values, scale, (levels[1:] + levels[:-1]) / 2, levels, codes, out)
+    codebook_fit.snap(values, scale, (levels[1:] + levels[:-1]) / 2, levels, codes, out)
     options = levels * scale[:, None]
     nearest = np.abs(options - values[:, None]).min(axis=1)
     np.testing.assert_allclose(np.abs(out - values), nearest, atol=1e-6)

@@ -242,3 +242,38 @@ def grid_sums(
             squares += q * q
         product[i] = total
         square[i] = squares
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def snap(
+    values: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    edges: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """Write the nearest level times scale for every value.
+
+    Parameters
+    ----------
+    values, scale : (n,) float32 arrays
+        What to round, and the positive factor of the levels for each.
+    edges : (k - 1,) float32 array
+        The middles between neighbouring levels, ascending.
+    levels : (k,) float32 array
+        The levels, ascending.
+    codes : (n,) int32 array
+        Overwritten with the place of the level.
+    out : (n,) float32 array
+        Overwritten.
+    """
+    n = values.size
+    for i in range(n):
+        codes[i] = 0
+    for e in range(edges.size):
+        edge = edges[e]
+        for i in range(n):
+            codes[i] += values[i] > edge * scale[i]
+    for i in range(n):
+        out[i] = levels[codes[i]] * scale[i]

@@ -14,7 +14,7 @@ from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, Sparse
 from fastbcd.solvers.reconstruct.refine.blocks import DenseBlock
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
-from fastbcd_kernels import sparse_batch
+from fastbcd_kernels import codebook_fit
 
 CAUTION = 0.1
 """Steps of quantised layers are shorter by this factor: a code that changes is a jump."""
@@ -56,7 +56,7 @@ class Rounding:
 
     def _snap(self, free: Float, out: Float) -> None:
         edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
-        sparse_batch.snap(free, self._scale, edges, self.levels, self._codes, out)
+        codebook_fit.snap(free, self._scale, edges, self.levels, self._codes, out)
 
 
 class QuantizedSparseBlock(SparseBlock):
