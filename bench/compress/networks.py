@@ -86,14 +86,23 @@ class Problem:
 
 
 def problem(name: str) -> Problem:
-    """Return the network called ``name``, trained now or read from the cache."""
-    recipe = RECIPES[name]
-    data = load(recipe.data)
+    """Return the network called ``name``, trained now or read from the cache.
+
+    ``name`` may end in a seed, as in "watch_har/3": another network and, where the data have no
+    customary split, another split; of watch_har that means other people.
+    """
+    recipe, seed = RECIPES[base_of(name)], int(name.partition("/")[2] or 0)
+    data = load(recipe.data, seed)
     rows = np.random.default_rng(0).permutation(len(data.x))[:CALIBRATION_ROWS]
-    return Problem(name, _trained(recipe, data), data, np.ascontiguousarray(data.x[rows]))
+    return Problem(name, _trained(recipe, data, seed), data, np.ascontiguousarray(data.x[rows]))
 
 
-def _trained(recipe: Recipe, data: Split, seed: int = 0) -> MLPClassifier:
+def base_of(name: str) -> str:
+    """Return the name of a network without its seed."""
+    return name.partition("/")[0]
+
+
+def _trained(recipe: Recipe, data: Split, seed: int) -> MLPClassifier:
     shape = "-".join(map(str, recipe.hidden))
     key = f"{recipe.data}_{shape}_{recipe.epochs}_seed{seed}_sklearn{sklearn.__version__}.pickle"
     path = cache_folder() / key

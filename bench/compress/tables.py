@@ -11,13 +11,13 @@ import argparse
 import csv
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.compress.networks import Problem, dense_network
+from bench.compress.networks import Problem, base_of, dense_network
 from bench.minibatch.problems import score
 from fastbcd._network import Network
 
@@ -107,11 +107,17 @@ class Table:
         beside.replace(self.path)
 
     def show(self, networks: Iterable[str], amounts: Sequence[str]) -> None:
-        """Print the table, the best one-shot and the best trained method of each amount in bold."""
-        for network in networks:
+        """Print the table, the best one-shot and the best trained method of each amount in bold.
+
+        Of a network with several seeds the means are printed, too.
+        """
+        wanted = list(networks)
+        means = averaged([row for row in self.rows if row.network in wanted])
+        for network in [*wanted, *dict.fromkeys(row.network for row in means)]:
             print(f"\n{network}: {HEAD}")
             for amount in amounts:
-                rows = [r for r in self.rows if (r.network, r.amount) == (network, amount)]
+                here = (network, amount)
+                rows = [row for row in self.rows + means if (row.network, row.amount) == here]
                 for labels in ("no", "yes"):
                     group = sorted((r for r in rows if r.labels == labels), key=_rank)
                     for row in group:
@@ -122,6 +128,26 @@ HEAD = (
     "\n\n| amount | method | labels | test accuracy | layer errors | output error | seconds "
     "| bytes |\n|---|---|---|---|---|---|---|---|"
 )
+
+
+def averaged(rows: Sequence[Row]) -> list[Row]:
+    """Return the means of methods that were run on several seeds of a network."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((base_of(row.network), row.amount, row.method), []).append(row)
+    return [
+        replace(
+            group[0],
+            network=f"{base}, mean of {len(group)}",
+            accuracy=float(np.mean([row.accuracy for row in group])),
+            layer_errors="",
+            output_error=float(np.mean([row.output_error for row in group])),
+            seconds=float(np.mean([row.seconds for row in group])),
+            n_bytes=round(float(np.mean([row.n_bytes for row in group]))),
+        )
+        for (base, *_), group in groups.items()
+        if len(group) > 1
+    ]
 
 
 def _rank(row: Row) -> tuple[float, float]:
