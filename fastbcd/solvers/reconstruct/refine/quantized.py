@@ -20,15 +20,14 @@ from fastbcd_kernels import codebook_fit
 
 CAUTION, CAUTION_DENSE = 0.1, 0.03
 """Steps of quantised layers are shorter by these factors, pruned or not: a code that changes is a
-jump. Where nothing is pruned most of them are noise: many codes, each of little weight."""
+jump. Where nothing is pruned there are many codes of little weight each, so that more is noise."""
 
-
-LEADING = 8
+LEADING = 16
 """Directions of the inputs whose variances count one by one; the others share their mean."""
 
 
 class Leading:
-    """Inverse of a positive definite matrix, all but its leading eigenvalues replaced by their mean.
+    """Inverse of a positive definite matrix with all but its leading eigenvalues made equal.
 
     A step divides by the variance of the inputs, and small variances make much of the noise of
     a batch; with codes that noise changes some that then change back. Most directions
@@ -154,16 +153,7 @@ class QuantizedBlock(DenseBlock):
     """A layer whose weights take few different values."""
 
     _caution = CAUTION_DENSE
-    _inverse_of: Leading | None = None
-
-    def _prepare(self, gram: Float64) -> None:
-        # The inputs of the first layer do not change.
-        if self._inverse_of is None or not self.is_input:
-            self._inverse_of = Leading(gram)
-
-    def _solved(self, gradient: Float) -> Float:
-        assert self._inverse_of is not None
-        return self._inverse_of.times(gradient)
+    _leading: Leading | None = None
 
     def _begin(self) -> list[Float]:
         weight = self.start.weight
@@ -174,6 +164,15 @@ class QuantizedBlock(DenseBlock):
         self._rounding = Rounding(weight.codebook, by_entry)
         self._effective = self._weight.copy()
         return averaged
+
+    def _prepare(self, gram: Float64) -> None:
+        # The inputs of the first layer do not change.
+        if self._leading is None or not self.is_input:
+            self._leading = Leading(gram)
+
+    def _solved(self, gradient: Float) -> Float:
+        assert self._leading is not None
+        return self._leading.times(gradient)
 
     def _moved(self) -> None:
         self._rounding.round(self._weight.ravel(), self._effective.ravel())
