@@ -138,9 +138,9 @@ def nearest_codes(values: Float, codebook: Float, scale: Float | None = None) ->
     wide = codebook.astype(np.float64)
     middles[: codebook.size - 1] = 0.5 * (wide[:-1] + wide[1:])
     factor = np.ones(1) if scale is None else scale.astype(np.float64)
-    codes = np.empty(values.shape, code_type(codebook.size))
+    codes = np.empty(values.shape, np.uint16)  # one type to compile for
     kernel.assign(values, factor, middles, codes)
-    return codes
+    return codes.astype(code_type(codebook.size), copy=False)
 
 
 def symmetric_grid(levels: int) -> Float64:

@@ -84,9 +84,12 @@ class _Listener(event.Listener):
     """Hears of every function that Numba compiles, and passes on which of them are ours."""
 
     def on_start(self, event: Any) -> None:
-        """Call the hooks."""
-        kernel = event.data["dispatcher"].py_func
+        """Call the hooks, and leave out what nobody uses."""
+        dispatcher = event.data["dispatcher"]
+        kernel = dispatcher.py_func
         if kernel.__module__.startswith(__name__):
+            # Nothing in C calls a kernel; the wrapper for that would take a twentieth of the time.
+            dispatcher.targetoptions["no_cfunc_wrapper"] = True
             for hook in before_compiling:
                 hook(f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}")
 

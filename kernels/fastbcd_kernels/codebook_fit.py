@@ -171,7 +171,7 @@ def assign(
     values: NDArray[np.floating],
     scale: NDArray[np.floating],
     middles: NDArray[np.floating],
-    codes: NDArray[np.unsignedinteger],
+    codes: NDArray[np.uint16],
 ) -> None:
     """Write the code of the interval that holds each value.
 
@@ -183,7 +183,7 @@ def assign(
         The middles of column j are ``middles`` times its scale, which is not negative.
     middles : (2 ** bits - 1,) increasing array
         Upper borders of the intervals but the last; filled up with inf.
-    codes : (n, m) unsigned array
+    codes : (n, m) uint16 array
         Result.
     """
     n, m = values.shape

@@ -209,6 +209,7 @@ def masked_inverses(
         The lower triangles of the inverses by rows, one after another.
     """
     widest = 0
+    top = first - first  # where a literal 0 is passed on, Numba compiles for it by itself
     for i in range(first, last):
         widest = max(widest, start[i + 1] - start[i])
     u = np.empty((widest, widest), gram.dtype)
@@ -221,7 +222,7 @@ def masked_inverses(
             row = u[r]
             for c in range(r, s):
                 row[c] = gram[index[lo + r], index[lo + c]]
-            _subtract(row, u, r, u, 0, r, r, s)
+            _subtract(row, u, r, u, top, r, r, s)
             scale = 1 / np.sqrt(row[r])
             for c in range(r, s):
                 row[c] *= scale
@@ -229,7 +230,7 @@ def masked_inverses(
             solved = y[r]
             for c in range(s):
                 solved[c] = 0
-            _subtract(solved, u, r, y, 0, r, 0, r)
+            _subtract(solved, u, r, y, top, r, top, r)
             for c in range(r):
                 solved[c] *= scale
             solved[r] = scale
@@ -237,7 +238,7 @@ def masked_inverses(
         for r in range(s):
             for c in range(r + 1):
                 total[c] = 0
-            _subtract(total, y, r, y, r, s, 0, r + 1)
+            _subtract(total, y, r, y, r, s, top, r + 1)
             for c in range(r + 1):
                 out[base + c] = -total[c]
             base += r + 1

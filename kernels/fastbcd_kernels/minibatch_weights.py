@@ -95,19 +95,6 @@ def scale_on_support(
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
-def squared_norm_by_row(w: NDArray[np.floating], scale: NDArray[np.floating]) -> float:
-    """Return sum_ij w_ij^2 / scale_i for ``w`` (d, h) and positive ``scale`` (d,)."""
-    rows, columns = w.shape
-    total = 0.0
-    for i in range(rows):
-        square = w.dtype.type(0)
-        for j in range(columns):
-            square += w[i, j] * w[i, j]
-        total += float(square / scale[i])
-    return float(total)
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def average(mean: NDArray[np.floating], value: NDArray[np.floating], share: float) -> None:
     """Move ``mean`` by ``share`` of the way to ``value`` (both flat), in place."""
     s = mean.dtype.type(share)

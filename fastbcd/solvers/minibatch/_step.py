@@ -130,7 +130,7 @@ def _first_step(
         # The solve on a support would need one matrix per unit; its diagonal does as well.
         blas.cross_product(first, change, factor, out)
         square = minibatch_weights.scale_on_support(out, state.inputs.step_diagonal, layer.support)
-        norm = minibatch_weights.squared_norm_by_row(layer.weight, state.inputs.step_diagonal)
+        norm = np.square(layer.weight).sum(axis=1) @ (1 / state.inputs.step_diagonal)
         return out, np.sqrt(square / max(norm, 1e-20))
     if state.inputs.diagonal:
         blas.cross_product(whitened, change, factor, out)
