@@ -34,6 +34,7 @@ TYPES = {
     "codebook_metric.nearest_plane": "d2 d2 i1 i1 d1 d1 d1 n n i1",
     "codebook_metric.descend": "d2 i1 i1 d1 d1 d1 n n n i1",
     "codebook_metric.normal_equations": "d2 i1 i1 d1 i1 n n n d3 d2",
+    "dense_step.step": "s2 s1 x x x s2 s2 s1",
     "loss_descent.squared_descent": "F2 F1 F2 F1 F1",
     "loss_descent.softmax_descent": "F2 F1 F2 F1 x F1",
     "loss_descent.logistic_descent": "F2 F1 F2 F1 x F1",

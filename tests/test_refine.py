@@ -14,7 +14,7 @@ from fastbcd import compress
 from fastbcd._compress import job
 from fastbcd._compress.denser import MANY, are_many, denser
 from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
-from fastbcd._compress.epochs import batch_size
+from fastbcd._compress.epochs import FEW, LONGER, MAX_EPOCHS, batch_size, times_longer
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -28,9 +28,10 @@ from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.crew import WORTH, Crew
 from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.judge import Judge
+from fastbcd.solvers.reconstruct.refine.quantized import LEADING, Leading, Rounding
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
-from fastbcd_kernels import codebook_fit, masked_refit, sparse_batch
+from fastbcd_kernels import codebook_fit, dense_step, masked_refit, sparse_batch
 
 
 @pytest.fixture
@@ -107,6 +108,18 @@ def test_step_solves_on_the_support_and_keeps_the_mean_output(rng):
     np.testing.assert_allclose(moved.T @ mean + intercept, before, atol=1e-4)
 
 
+def test_a_dense_step_moves_the_weights_with_momentum(rng):
+    solved, velocity, weight = rng.standard_normal((3, 23, 9)).astype(np.float32)
+    mean, shift = rng.standard_normal(23).astype(np.float32), np.empty(9, np.float32)
+    faster = 0.7 * velocity + solved
+    change = 0.1 * (faster - 0.01 * weight)
+    moved = weight + change
+    dense_step.step(solved, mean, 0.7, 0.1, 0.01, velocity, weight, shift)
+    np.testing.assert_allclose(velocity, faster, atol=1e-6)
+    np.testing.assert_allclose(weight, moved, atol=1e-6)
+    np.testing.assert_allclose(shift, mean @ change, atol=1e-5)
+
+
 @pytest.mark.parametrize("dropped", [0, 64])
 def test_gather_transposes_and_drops(rng, dropped):
     x, rows = rng.random((50, 11)), rng.permutation(50)[:39]
@@ -130,6 +143,29 @@ def test_snap_takes_the_nearest_level(rng):
     nearest = np.abs(options - values[:, None]).min(axis=1)
     np.testing.assert_allclose(np.abs(out - values), nearest, atol=1e-6)
     np.testing.assert_array_equal(out, options[np.arange(200), codes])
+
+
+@pytest.mark.parametrize("d", [1, LEADING, LEADING + 1, 40])
+def test_all_but_the_leading_variances_are_replaced_by_their_mean(rng, d):
+    gram = np.cov(rng.standard_normal((d, 3 * d + 9)), ddof=0).reshape(d, d) + 0.1 * np.eye(d)
+    matrix = rng.standard_normal((d, 5)).astype(np.float32)
+    variances, directions = np.linalg.eigh(gram)
+    if d > LEADING:
+        variances[:-LEADING] = variances[:-LEADING].mean()
+    expected = (directions / variances) @ directions.T @ matrix
+    np.testing.assert_allclose(Leading(gram).times(matrix.copy()), expected, atol=1e-4)
+
+
+def test_rounding_keeps_the_ratios_of_the_levels_and_fits_their_factor(rng):
+    levels, scale = np.array([-1, 0.5, 2], np.float32), rng.random(400).astype(np.float32) + 0.5
+    free = 1.1 * levels[rng.integers(0, 3, 400)] * scale
+    free += 0.05 * rng.standard_normal(400).astype(np.float32)
+    rounding, out = Rounding(levels, scale), np.empty_like(free)
+    for _ in range(2):
+        rounding.round(free, out)
+    codes, found = rounding.finished(free)
+    unit = levels[codes] * scale
+    np.testing.assert_allclose(found, levels * (unit @ free) / (unit @ unit), rtol=1e-4)
 
 
 # ------------------------------------------------------------------ targets and batches
@@ -232,6 +268,22 @@ def test_a_small_step_lowers_the_loss_of_its_batch(rng, activation, scheme):
 )
 def test_few_rows_make_small_batches(n_rows, rows):
     assert batch_size(n_rows) == rows
+
+
+def test_only_layers_of_few_levels_are_refined_longer(rng):
+    net = network(rng)
+
+    def coded(bits):
+        layers = [
+            replace(r, weight=Quantize(bits=bits).project(r.weight.to_dense())) for r in net.layers
+        ]
+        return Network([*layers[:-1], net.layers[-1]])
+
+    assert coded(4).layers[0].weight.codebook.size == FEW
+    assert times_longer(net, 5.0) == times_longer(coded(5), 5.0) == 1
+    assert times_longer(coded(4), 5.0) == times_longer(coded(1), 5.0) == LONGER
+    assert times_longer(coded(1), MAX_EPOCHS / 1.5) == 1.5
+    assert times_longer(coded(1), MAX_EPOCHS) == 1
 
 
 def test_supports_move_to_where_they_gain(rng):

@@ -84,8 +84,10 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
     """
     many = are_many(found.schemes, [layer.weight.shape for layer in job.source.network.layers])
     way = None if many else descent(job, found, together)
+    if way is None:
+        return job.refined(found.network, found.schemes, share=job.length(found.network))
     few = job.refined(found.network, found.schemes, way)
-    return few if way is None else _finished(job, found, few, None)
+    return _finished(job, found, few, None)
 
 
 def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
@@ -102,7 +104,7 @@ def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
     """
     way = descent(job, found, together=False)
     if way is None:
-        return job.refined(found.network, found.schemes)
+        return job.refined(found.network, found.schemes, share=job.length(found.network))
     way = _spending(way, found.schemes, n_bytes)
     few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, n_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd._network import Network
+from fastbcd.formats import CodebookMatrix
 from fastbcd.solvers.reconstruct.refine import Course
 
 STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
@@ -13,6 +14,10 @@ root of the ratio, up to so many times as many: their steps are cheap."""
 
 MAX_EPOCHS = 40
 """Passes over the rows that an automatic refinement does not exceed."""
+
+FEW, LONGER = 16, 3.0
+"""Layers of at most so many levels, nothing pruned, take so many times the epochs: only many short
+steps change codes one by one."""
 
 BATCHES = 30
 """Steps in an epoch, if batches of a quarter of the usual size are enough for that."""
@@ -28,3 +33,15 @@ def automatic_epochs(network: Network, n_rows: int) -> float:
     n_weights = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in network.layers)
     steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
     return float(np.clip(steps * Course.batch_size / n_rows, 1, MAX_EPOCHS))
+
+
+def times_longer(network: Network, epochs: float) -> float:
+    """Return how many times ``epochs`` a refinement of ``network`` takes, for all its codes."""
+    levels = [
+        layer.weight.codebook.size
+        for layer in network.layers
+        if isinstance(layer.weight, CodebookMatrix)
+    ]
+    if not levels or min(levels) > FEW:
+        return 1.0
+    return max(1.0, min(LONGER, MAX_EPOCHS / epochs))

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
-from fastbcd._compress.epochs import automatic_epochs, batch_size
+from fastbcd._compress.epochs import automatic_epochs, batch_size, times_longer
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._compress.one_shot import OneShot
@@ -104,7 +104,8 @@ class Job:
         self._x = x if whole else x[used]
         self._labels = labels if whole or labels is None else labels[used]
         self._weight = None if sample_weight is None else weight[used]
-        if epochs == "auto":
+        self._automatic: bool = epochs == "auto"
+        if self._automatic:
             epochs = automatic_epochs(source.network, used.size)
         self.epochs: float = check.check_number("epochs", epochs, 0, strict=False)
         self.use(source.network)
@@ -170,6 +171,12 @@ class Job:
         if better is tail:
             return network
         return remove_dead(Network([*front, *better.layers]), aligned(schemes))[0]
+
+    def length(self, network: Network) -> float:
+        """Return how many times the epochs ``network`` is to be refined."""
+        if not self._automatic:
+            return 1.0
+        return times_longer(network, self.epochs)
 
     def task(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
         """Return what the layers after ``front`` see, ``n_inputs`` numbers, and what they shall do.

@@ -19,6 +19,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.solvers.reconstruct.refine.crew import ALONE, Crew
 from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd_kernels import dense_step
 
 RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
 """eta at a rate of one."""
@@ -169,13 +170,18 @@ class DenseBlock(Block):
         self._inverse = inverse(gram)
 
     def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        self._velocity *= np.float32(momentum)
-        self._velocity += la.product(self._inverse, centred_gradient(v, pull, self.mean))
-        change = np.float32(rate) * (self._velocity - np.float32(decay) * self._weight)
-        self._weight += change
+        solved = self._solved(centred_gradient(v, pull, self.mean))
+        shift = np.empty_like(self.intercept)
+        dense_step.step(
+            solved, self.mean, momentum, rate, decay, self._velocity, self._weight, shift
+        )
         # The weights move around the mean of the inputs.
-        self._lower_intercept(self.mean @ change)
+        self._lower_intercept(shift)
         self._moved()
+
+    def _solved(self, gradient: Float) -> Float:
+        """Return the direction (d, m) of the step."""
+        return la.product(self._inverse, gradient)
 
     def _moved(self) -> None:
         """Bring the weights that are multiplied with in line with the free ones."""
@@ -192,7 +198,8 @@ def inverse(gram: Float64) -> Float:
 
 def centred_gradient(v: Float, pull: Float, mean: Float) -> Float:
     """Return (V - mean) dU' / b, (d, m), for ``v`` (d, b) and ``pull`` (m, b)."""
+    # The pull is the smaller one.
+    pull = pull / np.float32(v.shape[1])
     gradient = la.product(v, pull, transposed=True)
     gradient -= np.outer(mean, pull.sum(axis=1))
-    gradient /= np.float32(v.shape[1])
     return gradient

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
+from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.solvers.reconstruct.refine.blocks import DenseBlock
@@ -16,8 +18,43 @@ from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
 from fastbcd_kernels import codebook_fit
 
-CAUTION = 0.1
-"""Steps of quantised layers are shorter by this factor: a code that changes is a jump."""
+CAUTION, CAUTION_DENSE = 0.1, 0.03
+"""Steps of quantised layers are shorter by these factors, pruned or not: a code that changes is a
+jump. Where nothing is pruned there are many codes of little weight each, so that more is noise."""
+
+LEADING = 16
+"""Directions of the inputs whose variances count one by one; the others share their mean."""
+
+
+class Leading:
+    """Inverse of a positive definite matrix with all but its leading eigenvalues made equal.
+
+    A step divides by the variance of the inputs, and small variances make much of the noise of
+    a batch; with codes that noise changes some that then change back. Most directions
+    therefore share one length. That costs a fraction of a whole inverse, too.
+
+    Parameters
+    ----------
+    gram : (d, d) array
+        The matrix.
+    """
+
+    def __init__(self, gram: Float64) -> None:
+        d = len(gram)
+        count = min(LEADING, d)
+        largest, directions = eigh(gram, subset_by_index=[d - count, d - 1])
+        total = float(np.trace(gram))
+        rest = (total - largest.sum()) / (d - count) if d > count else total / d
+        self._rest = np.float32(1 / rest)
+        self._directions: Float = np.ascontiguousarray(directions, np.float32)
+        self._less = (1 / rest - 1 / largest).astype(np.float32)[:, None]
+
+    def times(self, matrix: Float) -> Float:
+        """Return the inverse times ``matrix`` (d, m), which is overwritten."""
+        along = la.inner_product(self._directions, matrix)
+        along *= self._less
+        matrix *= self._rest
+        return la.add_product(matrix, self._directions, along, factor=-1.0)
 
 
 class Rounding:
@@ -35,6 +72,7 @@ class Rounding:
 
     def __init__(self, levels: Float, scale: Float) -> None:
         self._shape = levels.astype(np.float32)
+        self._factor = 1.0
         self.levels: NDArray[np.float32] = self._shape
         self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
         self._codes = np.empty(scale.size, np.int32)
@@ -42,10 +80,10 @@ class Rounding:
     def round(self, free: Float, out: Float) -> None:
         """Write the rounded ``free`` weights (n,) into ``out``, and move the levels to them."""
         self._snap(free, out)
-        unit = self._shape[self._codes] * self._scale
-        product, square = float(unit @ free), float(unit @ unit)
+        product, square = float(out @ free), float(out @ out)
         if product > 0:
-            self.levels = np.float32(product / square) * self._shape
+            self._factor *= product / square
+            self.levels = np.float32(self._factor) * self._shape
 
     def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
         """Return codes and levels for the last weights."""
@@ -114,7 +152,8 @@ class QuantizedSparseBlock(SparseBlock):
 class QuantizedBlock(DenseBlock):
     """A layer whose weights take few different values."""
 
-    _caution = CAUTION
+    _caution = CAUTION_DENSE
+    _leading: Leading | None = None
 
     def _begin(self) -> list[Float]:
         weight = self.start.weight
@@ -125,6 +164,15 @@ class QuantizedBlock(DenseBlock):
         self._rounding = Rounding(weight.codebook, by_entry)
         self._effective = self._weight.copy()
         return averaged
+
+    def _prepare(self, gram: Float64) -> None:
+        # The inputs of the first layer do not change.
+        if self._leading is None or not self.is_input:
+            self._leading = Leading(gram)
+
+    def _solved(self, gradient: Float) -> Float:
+        assert self._leading is not None
+        return self._leading.times(gradient)
 
     def _moved(self) -> None:
         self._rounding.round(self._weight.ravel(), self._effective.ravel())
