@@ -105,7 +105,8 @@ class LowRankBlock(FactoredBlock):
 
     def weight(self) -> Float:
         """Return the weights (d, m) as they are."""
-        return la.product(*self._factors)
+        left, right = self._factors
+        return la.product(left, right)
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
