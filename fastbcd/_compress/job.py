@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from fastbcd import _validation as check
-from fastbcd._compress.epochs import automatic_epochs, batch_size, times_longer
+from fastbcd._compress.epochs import automatic_epochs, batch_size, has_factors, times_longer
 from fastbcd._compress.front import MOST_FEATURES, features, split
 from fastbcd._compress.notes import notes
 from fastbcd._compress.one_shot import OneShot
@@ -155,7 +155,10 @@ class Job:
         if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
         x, targets = self.task(front, tail.n_inputs)
-        course = Course(epochs=share * self.epochs, batch_size=batch_size(len(x)))
+        epochs = self.epochs
+        if self._automatic and has_factors(tail):
+            epochs = automatic_epochs(tail, len(x))
+        course = Course(epochs=share * epochs, batch_size=batch_size(len(x)))
         if any(map(structure_of, schemes)):
             course = replace(course, moving=0.0)
         self.progress.stage("refining", 1)

@@ -18,6 +18,11 @@ from fastbcd.solvers.reconstruct import allocate
 FULL, FILLS = 0.95, 4
 """A byte budget is spent when this share of it is; at most so many passes try to."""
 
+LATER = 1 / 3
+"""What an error of a layer of factors counts before a refinement, relative to the same one of the
+layer before it: what an early layer lets through no later one brings back, while the error of a
+late layer is made up for by those before it, which are trained for it."""
+
 
 class Sizes:
     """What every layer costs in error at every size, measured once.
@@ -58,6 +63,7 @@ class Sizes:
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
+        self._weighted = _discounted(self._curves) if job.epochs > 0 else self._curves
 
     @property
     def dense_bytes(self) -> int:
@@ -132,8 +138,19 @@ class Sizes:
         return None if schemes is None else self._job.one_shot(schemes)
 
     def _allocated(self, n_bytes: int) -> list[Scheme | None] | None:
-        chosen = allocate(self._curves, n_bytes - self._intercepts, lambda level: level.n_bytes)
+        chosen = allocate(self._weighted, n_bytes - self._intercepts, lambda level: level.n_bytes)
         return None if chosen is None else [level.scheme for level in chosen]
+
+
+def _discounted(curves: list[list[Level]]) -> list[list[Level]]:
+    """Return the curves with errors as they count before a refinement, where all are of factors."""
+    schemes = [level.scheme for curve in curves for level in curve if level.scheme is not None]
+    if not all(isinstance(scheme, LowRank) for scheme in schemes):
+        return curves
+    return [
+        [replace(level, error=level.error * LATER**index) for level in curve]
+        for index, curve in enumerate(curves)
+    ]
 
 
 def _families(choice: SchemeChoice, n_layers: int) -> list[list[Scheme]]:

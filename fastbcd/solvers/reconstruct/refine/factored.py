@@ -1,6 +1,19 @@
-"""Layers made of factors during refinement: low rank, and tensor trains."""
+r"""Layers made of factors during refinement: low rank, and tensor trains.
+
+Factors have few parameters, with a long way to go from what the layer-by-layer pass left, and
+the ridge step of the whole matrix is not theirs to take. Its share for one factor with the others
+fixed ignores that they move, too, and that outputs differ in how much they are pulled. Here every
+number of a factor has a step of its own length instead (Adam, Kingma, Ba, arXiv:1412.6980):
+
+    m <- mu m + (1 - mu) g,    s <- nu s + (1 - nu) g^2,    F <- F + eta u m / sqrt(s),
+
+with g the pull on the factor, as of centred inputs, so that the step leaves the mean of the
+outputs to the intercept. It takes no metric, which is most of what a ridge step costs.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,129 +21,161 @@ from fastbcd import _linalg as la
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format, LowRankMatrix, TensorTrainMatrix
 from fastbcd.formats.tensor_train import chain
-from fastbcd.solvers.reconstruct.refine.blocks import Block, centred_gradient, inverse
+from fastbcd.solvers.reconstruct.refine.blocks import Block, centred_gradient
 
-DAMPING = 1e-3
-"""Ridge of the small systems between the factors, relative to their mean eigenvalue."""
+STEP = 0.4
+"""Length of a step at a rate of one, relative to the size of the factors."""
+
+DECAY = 1e-3
+"""Share of a factor that goes in each step at a rate of one, at least. Steps of one length for
+large and small pulls alike let factors grow where nothing holds them, most so on few rows."""
+
+MEMORY, LEAST = 0.999, np.float32(1e-8)
+"""nu, and what is added to the root of s."""
 
 
 class FactoredBlock(Block):
-    """Few parameters have a long way to go from what the layer-by-layer pass left.
+    """All factors of a product are free.
 
-    There is little noise on it, so that the steps can be bolder than those of single weights.
+    They are made alike first: their sizes could be shifted from one to the other, and the lengths
+    of the steps with them. The size of a factor is the median of its numbers', since the
+    layer-by-layer pass may leave huge ones at inputs that hardly vary.
     """
 
-    _ridge = 0.1
-    _least_momentum = 0.95
+    _least_momentum = 0.9
+
+    def _start_factors(self) -> Sequence[Float]:
+        """Return the factors of ``self.start``."""
+        raise NotImplementedError
+
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        """Return the pull on each factor, a mean over the rows, for centred inputs."""
+        raise NotImplementedError
+
+    def _product(self, v: Float) -> Float:
+        """Return ``v @ W`` of a vector ``v`` (d,)."""
+        raise NotImplementedError
+
+    def _begin(self) -> list[Float]:
+        factors = self._start_factors()
+        sizes = [_size(factor) for factor in factors]
+        self._unit = float(np.exp(np.mean(np.log(sizes))))
+        self._factors = [
+            (factor * (self._unit / size)).astype(np.float32)
+            for factor, size in zip(factors, sizes, strict=True)
+        ]
+        self._velocities = [np.zeros_like(factor) for factor in self._factors]
+        self._squares = [np.zeros_like(factor) for factor in self._factors]
+        # Shares of the means that are zeros of the start still.
+        self._unseen = [1.0, 1.0]
+        return self._factors
+
+    def _parameters(self) -> list[Float]:
+        return self._factors
+
+    def _prepare(self, gram: Float64) -> None:
+        """Do nothing: no solves."""
+
+    def _moved(self) -> None:
+        """Bring what is derived from the factors in line with them."""
+
+    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        before = self._product(self.mean)
+        gradients = self._gradients(v, pull)
+        self._unseen[0] *= momentum
+        self._unseen[1] *= MEMORY
+        length = np.float32(STEP * rate * self._unit / (1 - self._unseen[0]))
+        unbias = np.float32(1 / (1 - self._unseen[1]))
+        states = zip(self._factors, self._velocities, self._squares, gradients, strict=True)
+        for factor, velocity, square, gradient in states:
+            velocity += np.float32(1 - momentum) * (gradient - velocity)
+            square += np.float32(1 - MEMORY) * (gradient * gradient - square)
+            factor += length * velocity / (np.sqrt(unbias * square) + LEAST)
+            factor -= np.float32(rate * max(decay, DECAY)) * factor
+        self._moved()
+        self._lower_intercept(self._product(self.mean) - before)
 
 
 class LowRankBlock(FactoredBlock):
-    """Both factors are free; each takes the ridge step that is exact with the other one fixed."""
+    """Two factors."""
 
-    def _begin(self) -> list[Float]:
+    def _start_factors(self) -> Sequence[Float]:
         assert isinstance(self.start.weight, LowRankMatrix)
-        self._left = self.start.weight.left.astype(np.float32)
-        self._right = self.start.weight.right.astype(np.float32)
-        self._velocities = [np.zeros_like(self._left), np.zeros_like(self._right)]
-        return [self._left, self._right]
-
-    def _parameters(self) -> list[Float]:
-        return [self._left, self._right]
+        return self.start.weight.left, self.start.weight.right
 
     def weight(self) -> Float:
         """Return the weights (d, m) as they are."""
-        return la.product(self._left, self._right)
+        left, right = self._factors
+        return la.product(left, right)
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
-        self._inner = la.inner_product(self._left, v)
-        u = la.inner_product(self._right, self._inner)
+        left, right = self._factors
+        self._inner = la.inner_product(left, v)
+        u = la.inner_product(right, self._inner)
         u += self.intercept[:, None]
         return u
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
-        return la.product(self._left, la.product(self._right, pull))
+        left, right = self._factors
+        return la.product(left, la.product(right, pull))
 
-    def _prepare(self, gram: Float64) -> None:
-        self._gram = gram.astype(np.float32)
-        self._inverse = inverse(gram)
+    def _product(self, v: Float) -> Float:
+        left, right = self._factors
+        product: Float = (v @ left) @ right
+        return product
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        left, right = self._left, self._right
-        b = np.float32(v.shape[1])
-        totals = pull.sum(axis=1)
-        through = la.product(right, pull)
-        to_left = la.product(v, through, transposed=True)
-        to_left -= np.outer(self.mean, right @ totals)
-        to_right = la.product(self._inner, pull, transposed=True)
-        to_right -= np.outer(self.mean @ left, totals)
-        steps = (
-            np.linalg.solve(damped(right @ right.T), la.product(self._inverse, to_left).T).T / b,
-            np.linalg.solve(damped(left.T @ la.product(self._gram, left)), to_right) / b,
-        )
-        before = (self.mean @ left) @ right
-        for factor, velocity, step in zip((left, right), self._velocities, steps, strict=True):
-            velocity *= np.float32(momentum)
-            velocity += step
-            # Half each: both factors move the same product.
-            factor += np.float32(0.5 * rate) * (velocity - np.float32(decay) * factor)
-        self._lower_intercept((self.mean @ left) @ right - before)
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        left, right = self._factors
+        return [
+            centred_gradient(v, la.product(right, pull), self.mean),
+            centred_gradient(self._inner, pull, self.mean @ left),
+        ]
 
     def _format(self, parameters: list[Float]) -> Format:
         return LowRankMatrix(*parameters)
 
 
 class TrainBlock(FactoredBlock):
-    """All cores of a tensor train are free.
+    """The cores of a tensor train."""
 
-    The ridge step of the whole matrix is projected on what each core can do with the others
-    fixed, by least squares; every core takes its share of it.
-    """
+    def _start_factors(self) -> Sequence[Float]:
+        assert isinstance(self.start.weight, TensorTrainMatrix)
+        return self.start.weight.cores
 
     def _begin(self) -> list[Float]:
-        assert isinstance(self.start.weight, TensorTrainMatrix)
-        super()._begin()
-        self._cores = [core.astype(np.float32) for core in self.start.weight.cores]
-        self._velocities = [np.zeros_like(core) for core in self._cores]
-        return self._cores
+        cores = super()._begin()
+        self._moved()
+        return cores
 
-    def _parameters(self) -> list[Float]:
-        return self._cores
+    def _moved(self) -> None:
+        self._effective = chain(self._factors).reshape(self.shape)
 
-    def _prepare(self, gram: Float64) -> None:
-        self._inverse = inverse(gram)
+    def _product(self, v: Float) -> Float:
+        product: Float = v @ self._effective
+        return product
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        wanted = la.product(self._inverse, centred_gradient(v, pull, self.mean))
-        steps = [self._core_step(k, wanted) for k in range(len(self._cores))]
-        share = np.float32(rate / len(self._cores))
-        for core, velocity, step in zip(self._cores, self._velocities, steps, strict=True):
-            velocity *= np.float32(momentum)
-            velocity += step
-            core += share * (velocity - np.float32(decay) * core)
-        before, self._effective = self._effective, chain(self._cores).reshape(self.shape)
-        self._lower_intercept(self.mean @ (self._effective - before))
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        whole = centred_gradient(v, pull, self.mean)
+        return [self._core_gradient(k, whole) for k in range(len(self._factors))]
 
-    def _core_step(self, k: int, wanted: Float) -> Float:
-        """Return the change of core ``k`` that comes nearest to ``wanted``."""
-        a, n, b = self._cores[k].shape
+    def _core_gradient(self, k: int, whole: Float) -> Float:
+        """Return the pull on core ``k`` for that on the whole matrix."""
+        cores = self._factors
+        a, n, b = cores[k].shape
         one = np.ones((1, 1), np.float32)
-        before = chain(self._cores[:k]) if k else one
-        after = chain(self._cores[k + 1 :]).reshape(b, -1) if k + 1 < len(self._cores) else one
-        tensor = wanted.reshape(before.shape[0], n, after.shape[1])
-        part = np.tensordot(tensor, after, axes=(2, 1))
-        part = np.tensordot(before, part, axes=(0, 0)).reshape(a, n * b)
-        part = np.linalg.solve(damped(before.T @ before), part).reshape(a * n, b)
-        step: Float = np.linalg.solve(damped(after @ after.T), part.T).T.reshape(a, n, b)
-        return step
+        before = chain(cores[:k]) if k else one
+        after = chain(cores[k + 1 :]).reshape(b, -1) if k + 1 < len(cores) else one
+        part = np.tensordot(whole.reshape(before.shape[0], n, after.shape[1]), after, axes=(2, 1))
+        gradient: Float = np.tensordot(before, part, axes=(0, 0)).reshape(a, n, b)
+        return gradient
 
     def _format(self, parameters: list[Float]) -> Format:
         return TensorTrainMatrix(parameters, self.shape)
 
 
-def damped(system: Float) -> Float:
-    """Return a small positive semidefinite matrix with a ridge, changed in place."""
-    size = len(system)
-    system[np.diag_indices(size)] += np.float32(DAMPING * max(np.trace(system) / size, 1e-12))
-    return system
+def _size(factor: Float) -> float:
+    """Return the median size of the numbers that are not zero."""
+    sizes = np.abs(factor[factor != 0])
+    return float(np.median(sizes)) if sizes.size else 1.0
