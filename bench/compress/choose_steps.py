@@ -1,0 +1,90 @@
+"""How the steps of factors and of codes were chosen: on training rows held out, never on test rows.
+
+    FASTBCD_DATA=FOLDER python -m bench.compress.choose_steps [mnist letter watch_har]
+
+As :mod:`bench.compress.choose_defaults` does for pruned layers: a sixth of the training rows is
+held out, the dense network is trained without them and compressed with labels, once for each
+variant of a constant. What is printed is the accuracy of the rows held out, at each amount and on
+average.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from time import process_time
+from unittest.mock import patch
+
+import numpy as np
+
+from bench.compress.choose_defaults import network, show
+from bench.minibatch.problems import load
+from fastbcd._compress import epochs, sizes
+from fastbcd.compression import compress
+from fastbcd.schemes import LowRank, Quantize
+from fastbcd.solvers.reconstruct.refine import factored, quantized
+
+AMOUNTS = {
+    "factors": [{"scheme": LowRank(), "ratio": ratio} for ratio in (5, 10, 20)],
+    "codes": [{"scheme": Quantize(bits=bits)} for bits in (4, 2, 1)],
+}
+
+VARIANTS = {
+    "factors": {
+        "default": {},
+        "half steps": {(factored, "STEP"): factored.STEP / 2},
+        "twice the steps": {(factored, "STEP"): factored.STEP * 2},
+        "no decay": {(factored, "DECAY"): 0.0},
+        "ten times the decay": {(factored, "DECAY"): factored.DECAY * 10},
+        "late layers count 1/2": {(sizes, "LATER"): 1 / 2},
+        "late layers count alike": {(sizes, "LATER"): 1.0},
+        "at most 40 epochs": {(epochs, "MAX_FACTORED"): epochs.MAX_EPOCHS},
+    },
+    "codes": {
+        "default": {},
+        "8 directions": {(quantized, "LEADING"): 8},
+        "64 directions": {(quantized, "LEADING"): 64},
+        "all directions": {(quantized, "LEADING"): 1 << 20},
+        "a third of the steps": {(quantized, "CAUTION_DENSE"): quantized.CAUTION_DENSE / 3},
+        "three times the steps": {(quantized, "CAUTION_DENSE"): quantized.CAUTION_DENSE * 3},
+        "a third of the epochs": {(epochs, "LONGER"): 1.0},
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="*", default=["mnist", "letter", "watch_har"])
+    parser.add_argument("--kinds", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the dense networks")
+    args = parser.parse_args()
+    for name in args.data:
+        split = load(name)
+        order = np.random.default_rng(0).permutation(len(split.x))
+        held, rows = order[: len(order) // 6], order[len(order) // 6 :]
+        x, y = np.ascontiguousarray(split.x[rows]), split.y[rows]
+        dense = network(name, x, y, args.cache)
+        print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
+        for kind in args.kinds:
+            print(f" {kind}: {', '.join(map(amount, AMOUNTS[kind]))}")
+            for variant in args.only or VARIANTS[kind]:
+                begin = process_time()
+                with ExitStack() as patches:
+                    for (module, constant), value in VARIANTS[kind][variant].items():
+                        patches.enter_context(patch.object(module, constant, value))
+                    found = [
+                        compress(dense, x, y, random_state=0, **how).network_
+                        for how in AMOUNTS[kind]
+                    ]
+                show(variant, found, split, held, process_time() - begin)
+
+
+def amount(how):
+    """Return what is asked of ``compress``, for people."""
+    return f"{how['ratio']}x" if "ratio" in how else f"{how['scheme'].bits} bits"
+
+
+if __name__ == "__main__":
+    main()
