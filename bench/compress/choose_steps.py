@@ -24,6 +24,7 @@ from fastbcd._compress import epochs, sizes
 from fastbcd.compression import compress
 from fastbcd.schemes import LowRank, Quantize
 from fastbcd.solvers.reconstruct.refine import factored, quantized
+from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock
 
 AMOUNTS = {
     "factors": [{"scheme": LowRank(), "ratio": ratio} for ratio in (5, 10, 20)],
@@ -46,8 +47,8 @@ VARIANTS = {
         "8 directions": {(quantized, "LEADING"): 8},
         "64 directions": {(quantized, "LEADING"): 64},
         "all directions": {(quantized, "LEADING"): 1 << 20},
-        "a third of the steps": {(quantized, "CAUTION_DENSE"): quantized.CAUTION_DENSE / 3},
-        "three times the steps": {(quantized, "CAUTION_DENSE"): quantized.CAUTION_DENSE * 3},
+        "a third of the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE / 3},
+        "three times the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE * 3},
         "a third of the epochs": {(epochs, "LONGER"): 1.0},
     },
 }
@@ -72,8 +73,8 @@ def main() -> None:
             for variant in args.only or VARIANTS[kind]:
                 begin = process_time()
                 with ExitStack() as patches:
-                    for (module, constant), value in VARIANTS[kind][variant].items():
-                        patches.enter_context(patch.object(module, constant, value))
+                    for (owner, constant), value in VARIANTS[kind][variant].items():
+                        patches.enter_context(patch.object(owner, constant, value))
                     found = [
                         compress(dense, x, y, random_state=0, **how).network_
                         for how in AMOUNTS[kind]
