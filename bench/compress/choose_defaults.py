@@ -69,12 +69,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the dense networks")
     args = parser.parse_args()
     for name in args.data:
-        split = load(name)
-        order = np.random.default_rng(0).permutation(len(split.x))
-        held, rows = order[: len(order) // 6], order[len(order) // 6 :]
-        x, y = np.ascontiguousarray(split.x[rows]), split.y[rows]
-        dense = network(name, x, y, args.cache)
-        print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
+        split, held, x, y, dense = without_held_out(name, args.cache)
         source = importing.read(dense).network
         outputs, labels = source.forward(x), np.eye(y.max() + 1, dtype="f4")[y]
 
@@ -111,6 +106,17 @@ def descent(many, few, together):
     """Return a descent from one network to the weights of another."""
     left = [layer.weight.n_params for layer in few.layers[:-1]]
     return Descent(many, (sum(left),) if together else tuple(left))
+
+
+def without_held_out(name, cache):
+    """Return the data, the places of the rows held out, the other rows, and their network."""
+    split = load(name)
+    order = np.random.default_rng(0).permutation(len(split.x))
+    held, rows = order[: len(order) // 6], order[len(order) // 6 :]
+    x, y = np.ascontiguousarray(split.x[rows]), split.y[rows]
+    dense = network(name, x, y, cache)
+    print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
+    return split, held, x, y, dense
 
 
 def network(name, x, y, cache):

@@ -16,10 +16,7 @@ from pathlib import Path
 from time import process_time
 from unittest.mock import patch
 
-import numpy as np
-
-from bench.compress.choose_defaults import network, show
-from bench.minibatch.problems import load
+from bench.compress.choose_defaults import show, without_held_out
 from fastbcd._compress import epochs, sizes
 from fastbcd.compression import compress
 from fastbcd.schemes import LowRank, Quantize
@@ -62,12 +59,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the dense networks")
     args = parser.parse_args()
     for name in args.data:
-        split = load(name)
-        order = np.random.default_rng(0).permutation(len(split.x))
-        held, rows = order[: len(order) // 6], order[len(order) // 6 :]
-        x, y = np.ascontiguousarray(split.x[rows]), split.y[rows]
-        dense = network(name, x, y, args.cache)
-        print(f"{name}: dense {dense.score(split.x[held], split.y[held]):.4f}", flush=True)
+        split, held, x, y, dense = without_held_out(name, args.cache)
         for kind in args.kinds:
             print(f" {kind}: {', '.join(map(amount, AMOUNTS[kind]))}")
             for variant in args.only or VARIANTS[kind]:

@@ -13,6 +13,7 @@ outputs to the intercept. It takes no metric, which is most of what a ridge step
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ MEMORY, LEAST = 0.999, np.float32(1e-8)
 """nu, and what is added to the root of s."""
 
 
-class FactoredBlock(Block):
+class FactoredBlock(Block, ABC):
     """All factors of a product are free.
 
     They are made alike first: their sizes could be shifted from one to the other, and the lengths
@@ -44,17 +45,17 @@ class FactoredBlock(Block):
 
     _least_momentum = 0.9
 
+    @abstractmethod
     def _start_factors(self) -> Sequence[Float]:
         """Return the factors of ``self.start``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _gradients(self, v: Float, pull: Float) -> list[Float]:
         """Return the pull on each factor, a mean over the rows, for centred inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _product(self, v: Float) -> Float:
         """Return ``v @ W`` of a vector ``v`` (d,)."""
-        raise NotImplementedError
 
     def _begin(self) -> list[Float]:
         factors = self._start_factors()
