@@ -10,17 +10,14 @@ and chunks are added in float64: a float32 fit loses nothing to long sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, overload
 
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from fastbcd._blas_threads import n_blas_threads
 from fastbcd._types import Float, Float64
 from fastbcd_kernels import spd_solve
-from fastbcd_kernels.residual import column_sums, weighted_squared_distance
+from fastbcd_kernels.residual import column_sums
 
 CHUNK = 8192
 """Rows that are summed in the type of the data before float64 takes over."""
@@ -32,65 +29,16 @@ SMALL = 32
 """Up to this many unknowns the compiled kernel solves; beyond it LAPACK."""
 
 
-ROWS_BELOW = 1 << 20
-"""Numbers in an array below which one thread passes over it sooner than two."""
-
-
-def by_rows(work: Callable[[slice], Any], shape: tuple[int, ...]) -> list[Any]:
-    """Run ``work`` on the first and on the second half of the rows, in two threads if that pays.
-
-    For passes over large arrays, whose time is that of the memory. The halves are the same
-    however many threads there are, so the sums that ``work`` returns have the same bits.
-
-    Parameters
-    ----------
-    work : callable
-        Takes a slice of rows. What it calls should release the interpreter.
-    shape : (n, d)
-        Shape of the arrays.
-
-    Returns
-    -------
-    list
-        The two results, in order.
-    """
-    half = shape[0] // 2
-    halves = [slice(0, half), slice(half, shape[0])]
-    if shape[0] * shape[1] < ROWS_BELOW or n_blas_threads() < 2:
-        return [work(rows) for rows in halves]
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(work, halves[0])
-        second = work(halves[1])
-        return [first.result(), second]
-
-
-def squared_distance(a: Float, b: Float, weight: Float64) -> float:
-    """Return sum_i weight_i ||a_i - b_i||^2 over the rows of two (n, d) arrays."""
-    return float(
-        sum(
-            by_rows(lambda rows: weighted_squared_distance(a[rows], b[rows], weight[rows]), a.shape)
-        )
-    )
-
-
 def _column_sums(a: Float, weight: Float64) -> Float64:
     """Return sum_i weight_i a_i over the rows of an (n, d) array, (d,)."""
-
-    def add_up(rows: slice) -> Float64:
-        sums = np.empty(a.shape[1])
-        column_sums(a[rows], weight[rows], sums)
-        return sums
-
-    first, second = by_rows(add_up, a.shape)
-    total: Float64 = first + second
-    return total
+    sums = np.empty(a.shape[1])
+    column_sums(a, weight, sums)
+    return sums
 
 
 def squared_norm(a: Float, weight: Float64) -> float:
     """Return sum_i weight_i ||a_i||^2 over the rows of an (n, d) array."""
-    return float(
-        sum(by_rows(lambda rows: weight[rows] @ np.einsum("ij,ij->i", a[rows], a[rows]), a.shape))
-    )
+    return float(weight @ np.einsum("ij,ij->i", a, a))
 
 
 def routine(name: str, dtype: np.dtype[Any]) -> Any:
@@ -145,11 +93,7 @@ def inner_product(a: Float, b: Float) -> Float:
 
 def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
     """Write ``x @ weight + bias`` into ``out`` and return it."""
-
-    def fill(rows: slice) -> None:
-        out[rows] = bias
-
-    by_rows(fill, out.shape)
+    out[...] = bias
     return add_product(out, x, weight)
 
 

@@ -182,12 +182,7 @@ def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
 def without_intercept(block: Blocks, out: Float) -> Float:
     """Write U - b of one layer into ``out`` and return it."""
     units = block.intercept.size
-
-    def subtract(rows: slice) -> None:
-        by_unit = block.pre[rows].reshape(-1, units)
-        np.subtract(by_unit, block.intercept, out=out[rows].reshape(-1, units))
-
-    la.by_rows(subtract, out.shape)
+    np.subtract(block.pre.reshape(-1, units), block.intercept, out=out.reshape(-1, units))
     return out
 
 

@@ -11,12 +11,10 @@ from fastbcd._linalg import (
     SMALL,
     SPDSystem,
     add_product,
-    by_rows,
     cross,
     gram,
     linear,
     solving_type,
-    squared_distance,
     squared_norm,
     symmetric_product,
 )
@@ -199,23 +197,3 @@ def test_a_float32_system_is_solved_to_its_precision(n):
     assert x.dtype == np.float32
     expected = np.linalg.solve(matrix.astype(np.float64) + np.diag(ridge), rhs)
     np.testing.assert_allclose(x, expected, atol=1e-4 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 1200])
-def test_a_pass_by_rows_visits_each_row_once_with_the_same_bits_in_one_thread_and_two(
-    monkeypatch, n
-):
-    a, b, weight = normal(n, 1024), normal(n, 1024, seed=1), row_weights(n, True)
-    sums, visits = [], []
-    for n_threads in (1, 2):
-        monkeypatch.setattr(_linalg, "n_blas_threads", lambda n=n_threads: n)
-        visited = np.zeros(n, int)
-
-        def visit(rows, visited=visited):
-            visited[rows] += 1
-
-        by_rows(visit, a.shape)
-        visits.append(visited)
-        sums.append(squared_distance(a, b, weight))
-    np.testing.assert_array_equal(visits, 1)
-    assert sums[0] == sums[1] == pytest.approx(weight @ np.sum((a - b) ** 2, axis=1))

@@ -61,7 +61,9 @@ class Sweep:
             self._pre_activation_step(index)
             self._weight_step(index)
         residual(self.problem, self.blocks, 0, self.blocks[0].residual)
-        self._book_linear(0)
+        # One thread's work, between the last product and the trains: for a while after a product
+        # BLAS's threads look for more, and would slow down those of the trains.
+        self._book_linear()
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
@@ -104,13 +106,12 @@ class Sweep:
         if miss.shape != after.pre.shape:  # with a pooling between the two
             miss = np.empty_like(after.pre)
         sigma = problem.activations[index]
-        la.by_rows(lambda rows: sigma.value(block.pre[rows], out=new[rows]), new.shape)
+        sigma.value(block.pre, out=new)
         without_intercept(after, miss)
         view, ratio = problem.views[index + 1], p.gamma / p.rho
         view.solve_activation(new, miss, block.act, after.weight, ratio, after.residual)
-        step = la.squared_distance(new, block.act, problem.sample_weight)
+        step = weighted_squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
-        self._book_linear(index + 1)
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
 
     def _pre_activation_step(self, index: int) -> None:
@@ -119,13 +120,9 @@ class Sweep:
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
         alpha = 0.0 if output else p.alpha
-        sigma, penalties = problem.activations[index], (p.rho, p.gamma, alpha)
-
-        def update(rows: slice) -> tuple[float, float]:
-            arrays = (block.pre[rows], block.residual[rows], block.act[rows])
-            return sigma.step(*arrays, penalties, problem.sample_weight[rows])
-
-        gap, step = map(sum, zip(*la.by_rows(update, block.pre.shape), strict=True))
+        gap, step = problem.activations[index].step(
+            block.pre, block.residual, block.act, (p.rho, p.gamma, alpha), problem.sample_weight
+        )
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
         modulus = p.rho + p.gamma if output else p.alpha
@@ -215,8 +212,9 @@ class Sweep:
         self.terms.compression[index] = after
         self._book("compressed", index, before - after, 0.0, 0.0)
 
-    def _book_linear(self, index: int) -> None:
-        """Note the term of F of a residual whose V_prev, W and b are all new."""
+    def _book_linear(self) -> None:
+        """Note the terms of F of the residuals: of every layer V_prev, W and b are new."""
         problem = self.problem
-        square = la.squared_norm(self.blocks[index].residual, problem.sample_weight)
-        self.terms.linear[index] = 0.5 * problem.penalties.rho * square
+        for index, block in enumerate(self.blocks):
+            square = la.squared_norm(block.residual, problem.sample_weight)
+            self.terms.linear[index] = 0.5 * problem.penalties.rho * square
