@@ -243,6 +243,8 @@ class _Job:
                 while ready and (module := self._next()) is not None:
                     print(json.dumps([module, self.dtypes]), file=helper.stdin, flush=True)
                     self._done(json.loads(helper.stdout.readline()))
+                # All that it was asked for is in the cache; to tidy up would take it a second.
+                helper.kill()
         except (OSError, ValueError, TypeError):  # no executable, or it died
             if module is not None:
                 self._waiting.appendleft(module)
