@@ -110,7 +110,7 @@ def warmup(
     Notes
     -----
     Nothing is fitted: the types of the arguments of every kernel are known. With an empty cache it
-    takes about half a minute of processor time, with a full one a second.
+    takes about half a minute of processor time for one type, with a full one a second.
 
     Examples
     --------
