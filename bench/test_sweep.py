@@ -156,7 +156,7 @@ def test_sweep_as_published(benchmark: Any, record: Record, quick: bool, case: C
     sweep, peer = race([ours.sweep, published.sweep], rounds)
     record(
         f"one float32 sweep, {case.name}, TT rank {case.rank}: against the published steps",
-        f"{sweep:.3g} s against {peer:.3g} s, {peer / sweep:.1f} times faster",
+        f"{sweep:.3g} s against {peer:.3g} s, {peer / sweep:.2f} times faster",
         "at least 2.5 times faster",
         peer >= 2.5 * sweep,
         ours=sweep,
