@@ -28,6 +28,7 @@ from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.crew import WORTH, Crew
 from fastbcd.solvers.reconstruct.refine.descent import survivors
 from fastbcd.solvers.reconstruct.refine.judge import Judge
+from fastbcd.solvers.reconstruct.refine.loop import DESCENTS
 from fastbcd.solvers.reconstruct.refine.quantized import LEADING, Leading, Rounding
 from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
 from fastbcd.solvers.reconstruct.statistics import Moments
@@ -172,10 +173,11 @@ def test_rounding_keeps_the_ratios_of_the_levels_and_fits_their_factor(rng):
 
 
 @pytest.mark.parametrize("classify", [True, False])
+@pytest.mark.parametrize("smoothing", [None, 0.0, 0.2])
 @pytest.mark.parametrize("labelled", [True, False])
-def test_pull_is_the_negative_gradient_of_the_loss(rng, classify, labelled):
+def test_pull_is_the_negative_gradient_of_the_loss(rng, classify, labelled, smoothing):
     labels = np.eye(4)[rng.integers(0, 4, 6)] if labelled else None
-    targets = Targets(rng.standard_normal((6, 4)), labels, classify)
+    targets = Targets(rng.standard_normal((6, 4)), labels, classify, smoothing=smoothing)
     u, rows = rng.standard_normal((6, 4)), np.arange(6)
     pull = targets.pull(u, rows)
     for i, k in ((0, 0), (3, 2), (5, 3)):
@@ -319,22 +321,27 @@ def test_a_support_that_is_good_stays(rng):
     np.testing.assert_array_equal(block.weight(), weight)
 
 
-def test_labels_count_where_the_dense_network_errs_and_rows_are_many(rng):
-    def alpha(n, n_wrong, labels=True, classify=True, **given):
-        dense = np.zeros((n, 2))
-        dense[:, 0] = 1
-        truth = np.zeros((n, 2))
-        truth[:, 0] = 1
-        truth[:n_wrong] = [0, 1]
-        return Targets(dense, truth if labels else None, classify, **given).alpha
+def targets_of(n, labelled=True, classify=True, **given):
+    truth = np.eye(4)[np.arange(n) % 4]
+    return Targets(truth, truth if labelled else None, classify, **given)
 
-    assert alpha(20_000, 0) == 0.9
-    assert alpha(20_000, 40) == pytest.approx(0.5)
-    assert alpha(20_000, 20_000) == 0.1
-    assert alpha(1000, 500) == pytest.approx(0.9)
-    assert alpha(1000, 500, labels=False) == 1
-    assert alpha(1000, 500, trust=0.2) == 0.2
-    assert alpha(1000, 500, classify=False) == 0.3
+
+def test_labels_count_the_more_the_more_rows_there_are():
+    assert targets_of(20_000).alpha == 0.1
+    assert targets_of(5000).alpha == pytest.approx(0.5)
+    assert targets_of(100).alpha == 0.9
+    assert targets_of(20_000, labelled=False).alpha == 1
+    assert targets_of(20_000, trust=0.2).alpha == 0.2
+    assert targets_of(20_000, classify=False).alpha == 0.3
+
+
+def test_smoothed_labels_want_no_certainty():
+    """Their loss is least at the smoothed label, not at infinity."""
+    targets, rows = targets_of(8, trust=0.0, smoothing=0.2), np.arange(8)
+    wanted = np.where(targets.labels == 1, 0.85, 0.05)
+    np.testing.assert_allclose(targets.pull(np.log(wanted), rows), 0, atol=1e-12)
+    assert targets.loss(np.log(wanted), rows) < targets.loss(100 * targets.labels, rows)
+    assert targets_of(20_000).spread == pytest.approx(10 * targets_of(1000).spread) == 0.03
 
 
 class Losses(Targets):
@@ -583,6 +590,37 @@ def test_a_descent_with_steps_that_are_too_long_keeps_its_word(rng, rate):
     rows = np.arange(len(x))
     assert targets.loss(found.forward(x), rows) <= targets.loss(few.forward(x), rows)
     assert sum(stored(found)) <= sum(stored(few))
+
+
+def test_a_descent_that_is_too_fast_begins_again_with_half_of_its_steps(rng, monkeypatch):
+    x, targets, few, many = descending(rng)
+    begun, restart = [], Chain.restart
+
+    def noted(chain, layers):
+        begun.append(sum(stored(Network(layers))))
+        restart(chain, layers)
+
+    monkeypatch.setattr(Chain, "restart", noted)
+    course = Course(epochs=40, batch_size=50, rate=1e4)
+    descent = Descent(many, (sum(stored(few)),))
+    refine(few, x, targets, course, np.random.RandomState(0), None, descent)
+    assert begun[: DESCENTS + 1] == [sum(stored(many))] * DESCENTS + [sum(stored(few))]
+
+
+def test_inputs_whose_squares_overflow_are_not_measured(rng):
+    net = network(rng)
+    x = rng.standard_normal((500, 12)).astype(np.float32)
+    chain = Chain(net.layers, x, Targets(net.forward(x), None, True), np.arange(500))
+    assert chain.measure()
+    big, small = np.float32(1e25), np.float32(1e-25)
+    first, second = net.layers[:2]
+    chain.restart([
+        replace(first, weight=first.weight.scaled(big)),
+        replace(second, weight=second.weight.scaled(small)),
+        *net.layers[2:],
+    ])  # fmt: skip
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not chain.measure()
 
 
 def test_a_short_course_has_no_descent(rng):

@@ -2,8 +2,8 @@
 
     FASTBCD_DATA=FOLDER python -m bench.compress.choose_steps [mnist letter watch_har]
 
-As :mod:`bench.compress.choose_defaults` does for pruned layers: a sixth of the training rows is
-held out, the dense network is trained without them and compressed with labels, once for each
+As :mod:`bench.compress.choose_defaults` does for pruned layers: a part of the training rows is held
+out, the dense network is trained without them and compressed with labels, once for each
 variant of a constant. What is printed is the accuracy of the rows held out, at each amount and on
 average.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from time import process_time
 from unittest.mock import patch
 
-from bench.compress.choose_defaults import show, without_held_out
+from bench.compress.choose_defaults import FOLDS, show, without_held_out
 from fastbcd._compress import epochs, sizes
 from fastbcd.compression import compress
 from fastbcd.schemes import LowRank, Quantize
@@ -56,10 +56,11 @@ def main() -> None:
     parser.add_argument("data", nargs="*", default=["mnist", "letter", "watch_har"])
     parser.add_argument("--kinds", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--fold", type=int, default=0, choices=range(FOLDS))
     parser.add_argument("--cache", type=Path, help="folder that keeps the dense networks")
     args = parser.parse_args()
     for name in args.data:
-        split, held, x, y, dense = without_held_out(name, args.cache)
+        split, held, x, y, dense = without_held_out(name, args.cache, args.fold)
         for kind in args.kinds:
             print(f" {kind}: {', '.join(map(amount, AMOUNTS[kind]))}")
             for variant in args.only or VARIANTS[kind]:

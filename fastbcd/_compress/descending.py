@@ -220,6 +220,7 @@ def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byt
         dense=targets.dense[rows],
         labels=None if targets.labels is None else targets.labels[rows],
         trust=targets.alpha,
+        smoothing=targets.spread,
     )
     for _ in range(TRIMS):
         fixed, free = (sum(sizes) for sizes in _bytes_of(network, schemes))

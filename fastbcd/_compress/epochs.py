@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd._network import Network
-from fastbcd.formats import CodebookMatrix, Format, LowRankMatrix, TensorTrainMatrix
+from fastbcd.formats import CodebookMatrix, LowRankMatrix, TensorTrainMatrix
 from fastbcd.solvers.reconstruct.refine import Course
 
-STEPS, LARGE, MOST_TIMES = 1500, 100_000, 2.5
-"""Steps of an automatic refinement. Networks of fewer weights than ``LARGE`` get more, with the
-root of the ratio, up to so many times as many: their steps are cheap."""
+STEPS = 3000
+"""Steps of an automatic refinement, if there are rows enough for them."""
 
 MAX_EPOCHS, MAX_FACTORED = 40, 100
 """Passes over the rows that an automatic refinement does not exceed, the second of factors: they
@@ -18,7 +17,7 @@ are too few to learn the rows by heart, and have a longer way to go."""
 
 FACTORED = LowRankMatrix, TensorTrainMatrix
 
-FEW, LONGER = 16, 3.0
+FEW, LONGER = 16, 1.5
 """Layers of at most so many levels, nothing pruned, take so many times the epochs: only many short
 steps change codes one by one."""
 
@@ -32,15 +31,9 @@ def batch_size(n_rows: int) -> int:
 
 
 def automatic_epochs(network: Network, n_rows: int) -> float:
-    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes.
-
-    Factors count as the numbers that they are. Those of pruned layers come and go, so that these
-    count as dense.
-    """
-    n_weights = sum(_size(layer.weight) for layer in network.layers)
-    steps = STEPS * float(np.clip(np.sqrt(LARGE / n_weights), 1, MOST_TIMES))
+    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
     most = MAX_FACTORED if has_factors(network) else MAX_EPOCHS
-    return float(np.clip(steps * Course.batch_size / n_rows, 1, most))
+    return float(np.clip(STEPS * Course.batch_size / n_rows, 1, most))
 
 
 def has_factors(network: Network) -> bool:
@@ -58,7 +51,3 @@ def times_longer(network: Network, epochs: float) -> float:
     if not levels or min(levels) > FEW:
         return 1.0
     return max(1.0, min(LONGER, MAX_EPOCHS / epochs))
-
-
-def _size(weight: Format) -> int:
-    return weight.n_params if isinstance(weight, FACTORED) else weight.shape[0] * weight.shape[1]

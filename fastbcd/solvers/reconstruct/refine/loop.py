@@ -35,6 +35,9 @@ steps are too long; they are taken back at once. It is a running mean of the bat
 newest with this weight: those of single batches of a good network differ by as much. A descent
 has time to make up for more, and much is lost with it."""
 
+DESCENTS = 2
+"""Halvings of the steps with which a descent that proved to be too fast is begun again."""
+
 MOST_HALVINGS = 20
 """Halvings of the steps after which no step can help."""
 
@@ -253,11 +256,15 @@ def _refine(
                         loss = judge.see(chain.network())
                         sound = not judge.diverged(loss)
                 if not sound:
-                    # What steps that are too long did to many weights is no good start for few.
-                    descent, shrunk = None, -1
-                    chain.restart(balanced(judge.best).layers)
                     course = replace(course, rate=course.rate / 2)
                     n_halved += 1
+                    if descent is not None and done <= shrunk and n_halved <= DESCENTS:
+                        chain.restart(balanced(descent.start).layers)
+                        done = 0
+                    else:
+                        # What too long steps did to many weights is no good start for few.
+                        descent, shrunk = None, -1
+                        chain.restart(balanced(judge.best).layers)
                     epoch_end, begin, look = done, done, done + EARLY
                 if tell is not None:
                     tell(done, n_steps, judge.least)

@@ -16,12 +16,12 @@ Rows = NDArray[np.intp]
 TRUST = 0.3
 """Share of the dense network in a regression."""
 
-ERRORS, ENOUGH = 500.0, 10_000
-"""In a classification the share falls as 1 / (1 + ``ERRORS`` e) with the share e of rows on which
-the dense network is wrong; with fewer than ``ENOUGH`` rows by less."""
+LEAST_TRUST, MOST_TRUST, ENOUGH = 0.1, 0.9, 10_000
+"""Bounds of the share in a classification with labels. It falls with the number of rows, and is the
+least from about ``ENOUGH`` rows on."""
 
-LEAST_TRUST, MOST_TRUST = 0.1, 0.9
-"""Bounds of the share in a classification with labels."""
+SMOOTHED = 0.03
+"""Share of a label that is spread over all classes, with ``ENOUGH`` rows; with fewer by less."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class Targets:
     trust : float, optional
         alpha, the share of the dense network where there are labels; by default as in
         :attr:`alpha`.
+    smoothing : float, optional
+        Share of every label that is spread evenly over the classes of a classification (Szegedy
+        et al., arXiv:1512.00567, section 7); by default as in :attr:`spread`.
     """
 
     dense: Float
@@ -48,13 +51,15 @@ class Targets:
     classify: bool
     temperature: float = 2.0
     trust: float | None = None
+    smoothing: float | None = None
 
     @cached_property
     def alpha(self) -> float:
         """Share of the dense network.
 
-        In a classification labels count the more, the more often the dense network is wrong on
-        them: there is more to learn. It knows more than labels of few rows.
+        In a classification labels count the more, the more rows there are: the dense network knows
+        more than labels of few rows. Of many rows that it was trained on it tells little but the
+        labels, and what it learned by heart.
         """
         if self.labels is None:
             return 1.0
@@ -62,14 +67,30 @@ class Targets:
             return self.trust
         if not self.classify:
             return TRUST
-        wrong = np.mean(self.dense.argmax(axis=1) != self.labels.argmax(axis=1))
-        by_errors = 1.0 / (1.0 + ERRORS * float(wrong))
-        return float(np.clip(max(by_errors, 1.0 - self.n_rows / ENOUGH), LEAST_TRUST, MOST_TRUST))
+        return float(np.clip(1.0 - self.n_rows / ENOUGH, LEAST_TRUST, MOST_TRUST))
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.dense)
+
+    @cached_property
+    def spread(self) -> float:
+        """Share of the labels that is spread over all classes.
+
+        Who need not be certain learns fewer rows by heart.
+        """
+        if self.smoothing is not None:
+            return self.smoothing
+        return SMOOTHED * min(1.0, self.n_rows / ENOUGH)
+
+    @cached_property
+    def _hard(self) -> Float:
+        """Labels, smoothed, (n, k)."""
+        assert self.labels is not None
+        share = self.spread
+        labels: Float = (1 - share) * self.labels + share / self.labels.shape[1]
+        return labels.astype(self.labels.dtype, copy=False)
 
     @cached_property
     def _soft(self) -> Float:
@@ -86,7 +107,7 @@ class Targets:
             return np.asarray(goal - u, u.dtype)
         pull = (alpha * t) * (self._soft[rows] - softmax(u / u.dtype.type(t)))
         if self.labels is not None:
-            pull += (1 - alpha) * (self.labels[rows] - softmax(u))
+            pull += (1 - alpha) * (self._hard[rows] - softmax(u))
         return np.asarray(pull, u.dtype)
 
     def loss(self, u: Float, rows: Rows) -> float:
@@ -100,7 +121,7 @@ class Targets:
             return float(0.5 * squares.sum(axis=1).mean())
         loss = -alpha * t * t * np.sum(self._soft[rows] * log_softmax(u / t, axis=1), axis=1)
         if self.labels is not None:
-            loss = loss - (1 - alpha) * np.sum(self.labels[rows] * log_softmax(u, axis=1), axis=1)
+            loss = loss - (1 - alpha) * np.sum(self._hard[rows] * log_softmax(u, axis=1), axis=1)
         return float(loss.mean())
 
     def changed(self, factor: float, dtype: np.dtype[np.floating]) -> Targets:
