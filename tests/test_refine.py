@@ -659,6 +659,27 @@ def test_compress_descends_to_the_weights_asked_for(rng, allocation):
     assert found.score(x, y) > few.score(x, y)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_dense_network_is_imitated_where_rows_that_it_knows_are_judged_on(
+    rng, monkeypatch, apart
+):
+    x = rng.standard_normal((600, 12))
+    y = (x[:, :4] @ rng.standard_normal((4, 3))).argmax(axis=1)
+    with pytest.warns(ConvergenceWarning):
+        model = MLPClassifier((20, 15), max_iter=20, random_state=0).fit(x, y)
+    wanted = []
+
+    def refined(network, x, targets, *rest):
+        wanted.append((targets.alpha, targets.spread))
+        return refine(network, x, targets, *rest)
+
+    monkeypatch.setattr(job, "refine", refined)
+    judges = (x, y) if apart else None
+    compress(model, x, y, max_score_drop=0.3, epochs=1, random_state=0, validation_data=judges)
+    assert all((spread > 0) == apart for _, spread in wanted)
+    assert all(alpha == pytest.approx(0.9, abs=0.05) for alpha, _ in wanted)
+
+
 CODED = {"max_bytes": 1000}, {"scheme": Prune(density=0.1) + Quantize(bits=3)}
 
 

@@ -40,6 +40,10 @@ INTERRUPTED = (
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
 
+IMITATING = {"trust": 0.9, "smoothing": 0.0}
+"""What is refined to where rows set aside judge. The dense network may have learned them by heart:
+who generalises instead of imitating it falls behind on them."""
+
 
 class Job:
     """A source network and the data that it is compressed with.
@@ -192,7 +196,10 @@ class Job:
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
         targets = Targets(
-            self._dense_outputs[rows], None if labels is None else labels[rows], self._classify
+            self._dense_outputs[rows],
+            None if labels is None else labels[rows],
+            self._classify,
+            **(IMITATING if self.sets_aside and self._classify else {}),
         )
         return features(front, self._x[rows]), targets
 
