@@ -25,8 +25,8 @@ from sklearn.neural_network import MLPClassifier
 
 from bench.minibatch.problems import load, sources
 from fastbcd import importing
-from fastbcd._compress.denser import MOST, TIMES
-from fastbcd._compress.epochs import STEPS
+from fastbcd._compress.denser import MANY, MOST, TIMES
+from fastbcd._compress.epochs import MAX_EPOCHS, STEPS, batch_size
 from fastbcd.compression import compress
 from fastbcd.schemes import Prune
 from fastbcd.solvers.reconstruct.refine import Course, Descent, Targets, refine
@@ -53,6 +53,7 @@ VARIANTS = {
     "supports fixed": {"moving": 0.0},
     "no more weights at first": {"times": 1},
     "twice the weights at first": {"times": 2},
+    "four times the weights at first": {"times": 4},
     "layers exchange no weights": {"together": False},
     "momentum 0.7": {"momentum": 0.7, "momentum_undropped": 0.7},
     "momentum 0.9": {"momentum": 0.9, "momentum_undropped": 0.9},
@@ -91,8 +92,9 @@ def main() -> None:
         starts = [start(density) for density in densities]
         show("one-shot", starts, split, held, 0.0)
         for variant in args.only or VARIANTS:
-            settings = dict(VARIANTS[variant])
-            settings["epochs"] = settings.pop("steps", STEPS) * Course.batch_size / len(x)
+            settings = {"batch_size": batch_size(len(x)), **VARIANTS[variant]}
+            passes = settings.pop("steps", STEPS) * Course.batch_size / len(x)
+            settings["epochs"] = min(passes, MAX_EPOCHS)
             targets = Targets(
                 outputs,
                 labels if settings.pop("labels", True) else None,
@@ -100,17 +102,25 @@ def main() -> None:
                 trust=settings.pop("trust", None),
                 smoothing=settings.pop("smoothing", None),
             )
-            times, together = settings.pop("times", TIMES), settings.pop("together", True)
-            descents = [
-                descent(start(times * density), few, together)
-                for density, few in zip(densities, starts, strict=True)
-            ]
+            times, together = settings.pop("times", None), settings.pop("together", True)
+            descents = []
+            for density, few in zip(densities, starts, strict=True):
+                more = times or times_of(few)
+                many = start(more * density)
+                descents.append(descent(many, few, together) if more > 1 else None)
             begin = process_time()
             refined = [
                 refine(s, x, targets, Course(**settings), np.random.RandomState(0), None, d)
                 for s, d in zip(starts, descents, strict=True)
             ]
             show(variant, refined, split, held, process_time() - begin)
+
+
+def times_of(few):
+    """Return how many times the weights of ``few`` its refinement starts with."""
+    hidden = [layer.weight for layer in few.layers[:-1]]
+    outputs = sum(weight.shape[1] for weight in hidden)
+    return 1 if sum(weight.n_params for weight in hidden) > MANY * outputs else TIMES
 
 
 def descent(many, few, together):

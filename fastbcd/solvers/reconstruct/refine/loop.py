@@ -160,7 +160,7 @@ def refine(
     descent : Descent, optional
         Start there instead, with more weights, and lose them on the way; ``network`` then is what
         the result is compared with. Ignored where supports cannot move, and in short courses;
-        given up where steps prove to be too long.
+        begun again with half the steps where they prove to be too long, given up in the end.
 
     Raises
     ------
