@@ -46,7 +46,7 @@ VARIANTS = {
         "all directions": {(quantized, "LEADING"): 1 << 20},
         "a third of the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE / 3},
         "three times the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE * 3},
-        "a third of the epochs": {(epochs, "LONGER"): 1.0},
+        "two thirds of the epochs": {(epochs, "LONGER"): 1.0},
     },
 }
 
