@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bench.conftest import Record
 from bench.timing import race
-from fastbcd import _linalg as la
+from fastbcd._spd_system import SMALL, SPDSystem
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.schemes.tensor_train import decompose, train_ranks
 from fastbcd_kernels.activation_step import piecewise_linear_step
@@ -139,7 +139,7 @@ def test_spd_solve(benchmark: Any, record: Record, quick: bool, n: int) -> None:
     ridged = gram + np.diag(ridge)
 
     def ours() -> Any:
-        return la.SPDSystem(gram.copy(), ridge).solve(rhs)
+        return SPDSystem(gram.copy(), ridge).solve(rhs)
 
     def lapack() -> Any:
         factor = cho_factor(ridged.copy(), overwrite_a=True, check_finite=False)
@@ -148,7 +148,7 @@ def test_spd_solve(benchmark: Any, record: Record, quick: bool, n: int) -> None:
     np.testing.assert_allclose(ours(), lapack(), rtol=1e-6, atol=1e-9)
     rounds = 3 if quick else 15
     own, peer = race([ours, lapack], rounds)
-    large = n > la.SMALL
+    large = n > SMALL
     record(
         f"SPD solve, {n} unknowns, {m} right-hand sides, "
         f"{'LAPACK' if large else 'compiled kernel'}: against scipy's Cholesky solve",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._spd_system import SPDSystem, solving_type
 from fastbcd._types import Float
 
 INVERSE_BELOW = 1e3
@@ -41,13 +42,13 @@ class ActivationSystem:
         d, m = weight.shape
         ridge = np.full(min(d, m), ratio)
         trace = float(np.einsum("ij,ij->", weight, weight))
-        dtype = la.solving_type(trace, ridge, weight.dtype)
+        dtype = solving_type(trace, ridge, weight.dtype)
         self._weight, self._ratio = weight, ratio
         self._w = np.ascontiguousarray(weight, dtype=dtype)
-        square = np.ascontiguousarray(la.routine("syrk", dtype)(1.0, self._w.T, trans=m > d).T)
+        square = la.square(self._w)
         # The largest eigenvalue is at most the norm of all entries; half of them are there.
         self._condition = 1 + np.sqrt(2) * float(np.linalg.norm(square)) / ratio
-        self._system = la.SPDSystem(square, ridge)
+        self._system = SPDSystem(square, ridge)
 
     def gain(self) -> Float:
         """Return K, (m, d), in the type of the weights."""

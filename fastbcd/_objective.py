@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbcd import _linalg as la
+from fastbcd._row_threads import share
 from fastbcd._types import Float, Float64
 from fastbcd._views import View
 from fastbcd.activations import ExactActivation
 from fastbcd.formats import Format
 from fastbcd.losses import Loss
 from fastbcd.schemes import Scheme
-from fastbcd_kernels.residual import weighted_squared_distance
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
 def without_intercept(block: Blocks, out: Float) -> Float:
     """Write U - b of one layer into ``out`` and return it."""
     units = block.intercept.size
-    np.subtract(block.pre.reshape(-1, units), block.intercept, out=out.reshape(-1, units))
+    pre, miss = block.pre.reshape(-1, units), out.reshape(-1, units)
+    share(lambda rows: np.subtract(pre[rows], block.intercept, out=miss[rows]), len(pre))
     return out
 
 
@@ -207,9 +208,7 @@ def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float
     block = blocks[index]
     value = problem.activations[index].value(block.pre)
     return float(
-        0.5
-        * problem.penalties.gamma
-        * weighted_squared_distance(block.act, value, problem.sample_weight)
+        0.5 * problem.penalties.gamma * la.squared_distance(block.act, value, problem.sample_weight)
     )
 
 
@@ -218,7 +217,7 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     block = blocks[index]
     if block.target is None:
         return 0.0
-    distance = weighted_squared_distance(block.weight, block.target, np.ones(len(block.weight)))
+    distance = la.squared_distance(block.weight, block.target, np.ones(len(block.weight)))
     return float(0.5 * problem.penalties.tau_of(index) * distance)
 
 

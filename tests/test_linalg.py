@@ -5,25 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd import _linalg
 from fastbcd._linalg import (
     CHUNK,
-    SMALL,
-    SPDSystem,
     add_product,
     cross,
     gram,
     linear,
-    solving_type,
+    square,
+    squared_distance,
     squared_norm,
     symmetric_product,
 )
+from fastbcd._row_threads import row_threads
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
 
 each_dtype = pytest.mark.parametrize("dtype", TOL)
 each_count = pytest.mark.parametrize("n", [1, 7, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
 each_weighting = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+
+
+@pytest.fixture(autouse=True, params=[1, 3], ids=["alone", "shared"])
+def threads(request):
+    """Do everything alone, and in threads that share rows (or right-hand sides)."""
+    with row_threads(request.param):
+        yield
 
 
 def normal(*shape, dtype=np.float64, seed=0):
@@ -40,7 +46,9 @@ def with_ones(v):
 
 
 @each_dtype
-@pytest.mark.parametrize("sizes", [(5, 4, 3), (1, 1, 1), (1, 6, 1), (6, 1, 1), (1, 1, 6)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(5, 4, 3), (1, 1, 1), (1, 6, 1), (6, 1, 1), (1, 1, 6), (401, 7, 5)], ids=str
+)
 @pytest.mark.parametrize("factor", [1.0, -0.5, 0.0])
 def test_a_product_is_added_in_place(dtype, sizes, factor):
     n, k, m = sizes
@@ -53,31 +61,22 @@ def test_a_product_is_added_in_place(dtype, sizes, factor):
 
 @each_dtype
 def test_a_product_with_a_transpose_is_added_in_place(dtype):
-    out, a, b = normal(9, 5, dtype=dtype), normal(9, 4, dtype=dtype), normal(5, 4, dtype=dtype)
+    out, a = normal(300, 5, dtype=dtype), normal(300, 4, dtype=dtype)
+    b = normal(5, 4, dtype=dtype)
     expected = out + 0.5 * (a @ b.T)
     assert add_product(out, a, b, 0.5, transposed=True) is out
     np.testing.assert_allclose(out, expected, rtol=TOL[dtype], atol=TOL[dtype])
 
 
 @each_dtype
-@pytest.mark.parametrize("m", [1, 5, SMALL + 9])
+@pytest.mark.parametrize("m", [1, 5, 41])
 def test_a_symmetric_product_reads_the_lower_half_alone(dtype, m):
-    a, half = normal(9, m, dtype=dtype), normal(m, m, dtype=dtype)
+    a, half = normal(300, m, dtype=dtype), normal(m, m, dtype=dtype)
     matrix = np.tril(half) + np.tril(half, -1).T
     half[np.triu_indices(m, 1)] = np.nan
-    out = np.full((9, m), np.nan, dtype)
+    out = np.full((300, m), np.nan, dtype)
     assert symmetric_product(a, half, out) is out
     np.testing.assert_allclose(out, a @ matrix, rtol=TOL[dtype], atol=10 * TOL[dtype])
-
-
-@each_dtype
-@pytest.mark.parametrize("n", [1, SMALL, SMALL + 1, 90])
-def test_the_inverse_of_a_system_is_that_of_its_matrix(dtype, n):
-    rows = normal(3 * n, n, dtype=dtype)
-    matrix, ridge = rows.T @ rows / (3 * n), np.linspace(1, 2, n)
-    expected = np.linalg.inv(matrix.astype(np.float64) + np.diag(ridge))
-    lower = SPDSystem(matrix, ridge).inverse()
-    np.testing.assert_allclose(np.tril(lower), np.tril(expected), atol=TOL[dtype])
 
 
 @each_dtype
@@ -86,6 +85,27 @@ def test_a_squared_norm_is_the_squared_distance_to_zero(dtype, shape):
     a, weight = normal(*shape, dtype=dtype), np.linspace(0.5, 2, shape[0])
     expected = weight @ np.sum(a.astype(np.float64) ** 2, axis=1)
     assert squared_norm(a, weight) == pytest.approx(expected, rel=TOL[dtype])
+
+
+@each_dtype
+def test_a_squared_distance_weighs_the_rows(dtype):
+    a, b, weight = (
+        normal(700, 3, dtype=dtype),
+        normal(700, 3, dtype=dtype, seed=1),
+        np.arange(700.0),
+    )
+    expected = weight @ np.sum((a.astype(np.float64) - b) ** 2, axis=1)
+    assert squared_distance(a, b, weight) == pytest.approx(expected, rel=TOL[dtype])
+
+
+@each_dtype
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (300, 4), (4, 300)], ids=str)
+def test_a_square_is_that_of_the_shorter_side(dtype, shape):
+    a = normal(*shape, dtype=dtype)
+    expected = a @ a.T if shape[0] < shape[1] else a.T @ a
+    result = square(a)
+    assert result.flags.c_contiguous
+    np.testing.assert_allclose(np.tril(result), np.tril(expected), rtol=1e-5, atol=1e3 * TOL[dtype])
 
 
 @each_dtype
@@ -135,37 +155,6 @@ def test_a_float32_gram_matrix_loses_nothing_to_long_sums(weighted):
     assert gram(v, weight)[1, 0] == pytest.approx(n * float(v[0, 0]), rel=1e-7)
 
 
-@pytest.mark.parametrize("n", [1, SMALL - 1, SMALL, SMALL + 1, 150])
-def test_a_system_is_solved_once_factored_any_number_of_times(n):
-    a = normal(n, n + 3)
-    matrix, ridge = a @ a.T, np.linspace(0.5, 2, n)
-    half = np.tril(matrix) + np.triu(np.full((n, n), np.nan), 1)
-    system = SPDSystem(half, ridge)
-    for m in (1, 4):
-        rhs = normal(n, m, seed=m)
-        before = rhs.copy()
-        x = system.solve(rhs)
-        assert x.flags.c_contiguous
-        np.testing.assert_array_equal(rhs, before)
-        np.testing.assert_allclose((matrix + np.diag(ridge)) @ x, rhs, atol=1e-9)
-
-
-@pytest.mark.parametrize("n", [3, SMALL + 10])
-def test_a_system_that_is_not_positive_definite_is_refused_with_advice(n):
-    matrix = np.eye(n)
-    matrix[2, 2] = -5.0
-    with pytest.raises(np.linalg.LinAlgError, match=r"positive definite \(pivot 3\)"):
-        SPDSystem(matrix, np.zeros(n)).solve(np.ones((n, 1)))
-
-
-def test_small_and_large_systems_agree(monkeypatch):
-    a, rhs = normal(20, 30), normal(20, 4, seed=1)
-    small = SPDSystem(a @ a.T, np.ones(20)).solve(rhs)
-    monkeypatch.setattr(_linalg, "SMALL", 0)
-    large = SPDSystem(a @ a.T, np.ones(20)).solve(rhs)
-    np.testing.assert_allclose(small, large, rtol=1e-10, atol=1e-12)
-
-
 @each_weighting
 def test_narrow_sums_agree_with_wide_ones_and_have_the_type_of_the_data(weighted):
     v, u = normal(500, 6, dtype=np.float32), normal(500, 3, dtype=np.float32, seed=2)
@@ -179,21 +168,3 @@ def test_narrow_sums_agree_with_wide_ones_and_have_the_type_of_the_data(weighted
         np.testing.assert_allclose(np.tril(narrow), np.tril(wide), rtol=1e-5, atol=1e-3)
     long = np.ones((CHUNK + 1, 2), np.float32)
     assert gram(long, None, wide=False).dtype == np.float64
-
-
-def test_only_well_conditioned_float32_systems_are_solved_in_float32():
-    ridge = np.array([2.0, 1.0])
-    single, double = np.dtype(np.float32), np.dtype(np.float64)
-    assert solving_type(10.0, ridge, single) == single
-    assert solving_type(10.0, ridge, double) == double
-    assert solving_type(10.0 * _linalg.SINGLE_BELOW, ridge, single) == double
-
-
-@pytest.mark.parametrize("n", [40, 150])
-def test_a_float32_system_is_solved_to_its_precision(n):
-    a, rhs = normal(n, n + 3, dtype=np.float32), normal(n, 4, dtype=np.float32)
-    matrix, ridge = a @ a.T, np.full(n, 5.0)
-    x = SPDSystem(matrix.copy(), ridge).solve(rhs)
-    assert x.dtype == np.float32
-    expected = np.linalg.solve(matrix.astype(np.float64) + np.diag(ridge), rhs)
-    np.testing.assert_allclose(x, expected, atol=1e-4 * np.abs(expected).max())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
-from fastbcd import _blas_threads as blas_threads
 from fastbcd import _linalg as la
 from fastbcd._objective import (
     Blocks,
@@ -21,10 +19,11 @@ from fastbcd._objective import (
     residual,
     without_intercept,
 )
+from fastbcd._row_threads import each, row_threads, share
+from fastbcd._spd_system import SPDSystem, solving_type
 from fastbcd._types import Float, Float64
 from fastbcd.formats import Format
 from fastbcd.solvers._convergence import BlockStep
-from fastbcd_kernels.residual import weighted_squared_distance
 
 
 class SweepState(Protocol):
@@ -32,7 +31,7 @@ class SweepState(Protocol):
 
     blocks: list[Blocks]
     first_gram: Float
-    first_system: la.SPDSystem | None
+    first_system: SPDSystem | None
     spare: list[Float]
 
 
@@ -61,8 +60,6 @@ class Sweep:
             self._pre_activation_step(index)
             self._weight_step(index)
         residual(self.problem, self.blocks, 0, self.blocks[0].residual)
-        # One thread's work, between the last product and the trains: for a while after a product
-        # BLAS's threads look for more, and would slow down those of the trains.
         self._book_linear()
         self._compressed_steps()
 
@@ -105,12 +102,12 @@ class Sweep:
         new, miss = self.state.spare[index], self.state.spare[index + 1]
         if miss.shape != after.pre.shape:  # with a pooling between the two
             miss = np.empty_like(after.pre)
-        sigma = problem.activations[index]
-        sigma.value(block.pre, out=new)
+        sigma, pre = problem.activations[index], block.pre
+        share(lambda rows: sigma.value(pre[rows], out=new[rows]), len(pre))
         without_intercept(after, miss)
         view, ratio = problem.views[index + 1], p.gamma / p.rho
         view.solve_activation(new, miss, block.act, after.weight, ratio, after.residual)
-        step = weighted_squared_distance(new, block.act, problem.sample_weight)
+        step = la.squared_distance(new, block.act, problem.sample_weight)
         self.state.spare[index], block.act = block.act, new
         self._book("activation", index, before - self._local(*parts), 0.5 * p.gamma * step, step)
 
@@ -120,9 +117,13 @@ class Sweep:
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
         alpha = 0.0 if output else p.alpha
-        gap, step = problem.activations[index].step(
-            block.pre, block.residual, block.act, (p.rho, p.gamma, alpha), problem.sample_weight
-        )
+        sigma, weight = problem.activations[index], problem.sample_weight
+
+        def take(rows: slice) -> tuple[float, float]:
+            pre, miss, act = block.pre[rows], block.residual[rows], block.act[rows]
+            return sigma.step(pre, miss, act, (p.rho, p.gamma, alpha), weight[rows])
+
+        gap, step = map(sum, zip(*share(take, len(block.pre)), strict=True))
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
         modulus = p.rho + p.gamma if output else p.alpha
@@ -152,14 +153,12 @@ class Sweep:
         old = block.weight
         block.weight = np.add(old, moved[:-1], dtype=v.dtype, casting="same_kind")
         block.intercept = np.add(block.intercept, moved[-1], dtype=v.dtype, casting="same_kind")
-        by_weight = weighted_squared_distance(block.weight, old, np.ones(len(old)))
+        by_weight = la.squared_distance(block.weight, old, np.ones(len(old)))
         step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
         promise = p.alpha * step + 0.5 * tau * by_weight
         self._book("weight", index, before - self._local(*parts), promise, step)
 
-    def _weight_system(
-        self, index: int, v: Float, weight: Float64 | None, tau: float
-    ) -> la.SPDSystem:
+    def _weight_system(self, index: int, v: Float, weight: Float64 | None, tau: float) -> SPDSystem:
         """Return the factored system of a W-step; the first layer's is made once per fit."""
         p = self.problem.penalties
         if index == 0 and self.state.first_system is not None:
@@ -168,8 +167,9 @@ class Sweep:
         gram = self.state.first_gram if index == 0 else view.gram(v, weight, wide=False)
         ridge = np.full(gram.shape[0], p.alpha + tau)
         ridge[-1] = p.alpha
-        dtype = la.solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
-        system = la.SPDSystem((p.rho * gram).astype(dtype, copy=False), ridge)
+        dtype = solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
+        scaled = np.multiply(gram, p.rho, out=None if index == 0 else gram)
+        system = SPDSystem(scaled.astype(dtype, copy=False), ridge)
         if index == 0:
             self.state.first_system = system
         return system
@@ -178,17 +178,13 @@ class Sweep:
         """Project every W on its compressed set.
 
         No other block of the sweep depends on the copies, so all of them are made in the end,
-        several at a time where BLAS may use several threads: each by itself is too small. The
-        largest come first, so that the threads end at about the same time.
+        several at a time: each by itself is too small for several threads. The largest come
+        first, so that the threads end at about the same time.
         """
         indices = [i for i, scheme in enumerate(self.problem.schemes) if scheme is not None]
         indices.sort(key=lambda index: self.blocks[index].weight.size, reverse=True)
-        n_threads = min(blas_threads.n_blas_threads(), len(indices))
-        if n_threads < 2:
-            copies = [self._compress(index) for index in indices]
-        else:
-            with blas_threads.one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
-                copies = list(pool.map(self._compress, indices))
+        with row_threads():
+            copies = each(self._compress, indices)
         for index, copy in zip(indices, copies, strict=True):
             self._compressed_step(index, *copy)
 

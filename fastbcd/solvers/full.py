@@ -30,11 +30,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastbcd import _blas_threads as blas_threads
-from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Blocks, Problem, objective
+from fastbcd._row_threads import row_threads
+from fastbcd._spd_system import SPDSystem
 from fastbcd._subgradient import subgradient_norm
 from fastbcd._types import Float
+from fastbcd._views import WHOLE_ROW
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
@@ -70,12 +72,15 @@ class State:
     spare: list[Float]
     extrapolation: Extrapolation | None
     record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
-    first_system: la.SPDSystem | None = None
+    first_system: SPDSystem | None = None
     settled: bool = True
 
 
 ONE_THREAD_BELOW = 50_000_000
 """Flops of the largest product below which one BLAS thread is faster than several."""
+
+ROW_THREADS = 8
+"""Most threads that share rows; beyond, BLAS's own should be faster, by a count of the work."""
 
 RESTART_EVERY = 10
 """Sweeps between two trials of the forward pass."""
@@ -155,9 +160,24 @@ class FullSolver:
             view.positions * block.weight.size
             for view, block in zip(problem.views, state.blocks, strict=True)
         )
-        small = 2 * len(problem.x) * largest < ONE_THREAD_BELOW
-        with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
+        if 2 * len(problem.x) * largest < ONE_THREAD_BELOW:
+            threads = blas_threads.one_blas_thread()
+        elif self._shares_rows(problem):
+            threads = row_threads()
+        else:
+            threads = blas_threads.one_blas_pool()
+        with threads:
             self._sweep(problem, state)
+
+    @staticmethod
+    def _shares_rows(problem: Problem) -> bool:
+        """Whether threads of our own share the rows, or BLAS's each product.
+
+        The V-step of a convolution is not divided by rows. And the more threads, the more weighs
+        what ours leave to one: the factors of the systems, and the sums of partial products.
+        """
+        dense = all(view is WHOLE_ROW for view in problem.views)
+        return dense and blas_threads.n_blas_threads() <= ROW_THREADS
 
     def _sweep(self, problem: Problem, state: State) -> None:
         record = state.record

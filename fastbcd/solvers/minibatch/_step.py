@@ -24,6 +24,7 @@ import numpy as np
 from fastbcd import _linalg as la
 from fastbcd._activation_system import activation_gain
 from fastbcd._architecture import Architecture
+from fastbcd._spd_system import SPDSystem
 from fastbcd._types import Float
 from fastbcd.activations import Activation
 from fastbcd.losses import Loss
@@ -185,7 +186,7 @@ def _wide_step(
     gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
     trace = float(np.trace(gram))
     ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
-    system = la.SPDSystem(gram, np.full(n, ridge))
+    system = SPDSystem(gram, np.full(n, ridge))
     blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
     if layer.fixed and layer.support is not None:
         minibatch_weights.scale_on_support(step, state.ones(len(step)), layer.support)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbcd import _linalg as la
 from fastbcd._network import Layer, Network
+from fastbcd._spd_system import SPDSystem
 from fastbcd._types import Float, Float64
 from fastbcd.activations import ALL_ACTIVATIONS
 
@@ -110,7 +111,7 @@ class Moments:
         """
         start = np.asarray(old, np.float64)
         residual = self.cross - self.covariance @ start
-        system = la.SPDSystem(self.covariance.copy(), ridge)
+        system = SPDSystem(self.covariance.copy(), ridge)
         return start + np.asarray(system.solve(np.ascontiguousarray(residual)), np.float64)
 
     def best_intercept(self, weight: Float) -> Float64:
@@ -189,6 +190,6 @@ def explained_share(x: Float) -> float:
     alive = np.flatnonzero(variance > 1e-7 * variance.max())
     gram = covariance[np.ix_(alive, alive)]
     gram[np.diag_indices_from(gram)] *= 1.001
-    inverse = la.SPDSystem(gram.copy(), np.zeros(alive.size)).solve(np.eye(alive.size))
+    inverse = SPDSystem(gram.copy(), np.zeros(alive.size)).solve(np.eye(alive.size))
     explained = 1 - 1 / (np.diag(gram) * np.diag(inverse))
     return float(np.average(explained, weights=variance[alive]))
