@@ -15,8 +15,8 @@ from fastbcd_kernels import spd_solve
 SINGLE_BELOW = 1e6
 """Bound of the condition up to which a float32 problem's systems are solved in float32."""
 
-SMALL = 32
-"""Up to this many unknowns the compiled kernel solves; beyond it LAPACK."""
+SMALL = 16
+"""Up to this many unknowns the compiled kernel solves; beyond it LAPACK, which overtakes it."""
 
 
 class SPDSystem:

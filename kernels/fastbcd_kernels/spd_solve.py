@@ -1,7 +1,7 @@
 r"""Small symmetric positive definite systems: Cholesky in plain loops.
 
 The W-step and the V-step of block coordinate descent are both
-:math:`(\text{Gram} + \text{diagonal})\, X = B`. Up to about 32 unknowns the call of LAPACK,
+:math:`(\text{Gram} + \text{diagonal})\, X = B`. Up to about 16 unknowns the call of LAPACK,
 its checks and its threads cost more than the arithmetic; this kernel is for those: the
 Woodbury core of an output layer with a handful of classes, a head with few inputs.
 Larger systems go to LAPACK, which a kernel does not beat (see ``bench/test_kernels.py``).
