@@ -9,8 +9,19 @@ import os
 for _library in ("OPENBLAS", "MKL", "OMP"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from hypothesis import settings  # noqa: E402  # the environment comes first
+# The environment comes first.
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # The same examples in every run, and no failure because a kernel was compiled during one.
 settings.register_profile("fastbcd", derandomize=True, deadline=None, database=None)
 settings.load_profile("fastbcd")
+
+
+@pytest.fixture(params=[1, 3], ids=["alone", "shared"])
+def alone_and_shared(request):
+    """Do everything alone, and in threads that share rows (or right-hand sides)."""
+    from fastbcd._row_threads import row_threads
+
+    with row_threads(request.param):
+        yield

@@ -16,20 +16,14 @@ from fastbcd._linalg import (
     squared_norm,
     symmetric_product,
 )
-from fastbcd._row_threads import row_threads
+
+pytestmark = pytest.mark.usefixtures("alone_and_shared")
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
 
 each_dtype = pytest.mark.parametrize("dtype", TOL)
 each_count = pytest.mark.parametrize("n", [1, 7, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
 each_weighting = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-
-
-@pytest.fixture(autouse=True, params=[1, 3], ids=["alone", "shared"])
-def threads(request):
-    """Do everything alone, and in threads that share rows (or right-hand sides)."""
-    with row_threads(request.param):
-        yield
 
 
 def normal(*shape, dtype=np.float64, seed=0):

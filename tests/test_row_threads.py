@@ -79,31 +79,54 @@ def test_an_exception_waits_until_nobody_writes(guilty):
         assert written.sum() == 500 - 500 % 16 if guilty else written.sum() >= 500
 
 
-def test_blas_has_its_threads_back():
-    before = _blas_threads.n_blas_threads()
+class Library:
+    """What threadpoolctl knows of a BLAS."""
 
+    def __init__(self, filepath, num_threads):
+        self.filepath, self.num_threads = filepath, num_threads
+
+    def set_num_threads(self, num_threads):
+        self.num_threads = num_threads
+
+
+@pytest.fixture
+def libraries(monkeypatch):
+    """Return NumPy's BLAS and SciPy's, of four and of six threads."""
+    numpys, scipys = Library("numpy.libs/blas", 4), Library("scipy.libs/blas", 6)
+    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [numpys, scipys])
+    monkeypatch.setattr(_blas_threads, "_idle_libraries", lambda: {numpys.filepath})
+    return numpys, scipys
+
+
+def numbers(libraries):
+    """Return the threads of each."""
+    return [library.num_threads for library in libraries]
+
+
+def test_blas_has_its_threads_back(libraries):
     def interrupted():
-        with row_threads(2):
-            assert _blas_threads.n_blas_threads() == 1
+        with row_threads():
+            assert len(share(lambda rows: rows, 10_000)) == 6
+            assert numbers(libraries) == [1, 1]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert _blas_threads.n_blas_threads() == before
+    assert numbers(libraries) == [4, 6]
     assert not among_threads()
 
 
-def test_limits_of_blas_that_overlap_do_not_restore_each_other():
+def test_limits_of_blas_that_overlap_do_not_restore_each_other(libraries):
     """As of two threads that fit at the same time: the first to begin ends first."""
-    before = _blas_threads.n_blas_threads()
-    for outer in (_blas_threads.one_blas_thread, _blas_threads.one_blas_pool):
-        first, second = outer(), _blas_threads.one_blas_thread()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert _blas_threads.n_blas_threads() == 1
-        second.__exit__(None, None, None)
-        assert _blas_threads.n_blas_threads() == before
+    pool, thread = _blas_threads.one_blas_pool(), _blas_threads.one_blas_thread()
+    pool.__enter__()
+    assert numbers(libraries) == [1, 6]
+    thread.__enter__()
+    assert numbers(libraries) == [1, 1]
+    pool.__exit__(None, None, None)
+    assert numbers(libraries) == [1, 1]
+    thread.__exit__(None, None, None)
+    assert numbers(libraries) == [4, 6]
 
 
 @each_dtype

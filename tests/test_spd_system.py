@@ -6,19 +6,13 @@ import numpy as np
 import pytest
 
 from fastbcd import _spd_system
-from fastbcd._row_threads import row_threads
 from fastbcd._spd_system import SMALL, SPDSystem, solving_type
+
+pytestmark = pytest.mark.usefixtures("alone_and_shared")
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
 
 each_dtype = pytest.mark.parametrize("dtype", TOL)
-
-
-@pytest.fixture(autouse=True, params=[1, 3], ids=["alone", "shared"])
-def threads(request):
-    """Do everything alone, and in threads that share rows (or right-hand sides)."""
-    with row_threads(request.param):
-        yield
 
 
 def normal(*shape, dtype=np.float64, seed=0):

@@ -23,6 +23,10 @@ from typing import Any
 import numpy as np
 
 from bench.compress.contestants import (
+    BRIEFLY,
+    IMITATED,
+    OURS,
+    REFINED,
     TIMES_OURS,
     has_torch,
     ours,
@@ -148,7 +152,8 @@ def measure(
     """Add all rows of one density."""
     amount, counts = f"{density:.0%}", peers.counts(density)
     total = round(density * sum(of.hidden_sizes))
-    seconds = ours(of, table, amount, training, scheme=Prune(density=density))
+    every = OURS, BRIEFLY, IMITATED, REFINED
+    seconds = ours(of, table, amount, training, every, scheme=Prune(density=density))
 
     def add(name: str, run: Callable[[], tuple[list[Format], float]]) -> None:
         table.add(of.name, amount, name, peer(of, amount, name, run))
