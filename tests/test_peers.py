@@ -285,7 +285,7 @@ class TestTraining:
 
 
 def table_options(**changes):
-    options = {"quick": False, "fresh": None, "without": [], "networks": ["mnist"]}
+    options = {"quick": False, "fresh": None, "without": [], "amounts": [], "networks": ["mnist"]}
     return argparse.Namespace(**{**options, **changes})
 
 
@@ -301,6 +301,8 @@ def test_a_row_is_measured_once_kept_on_disk_and_measured_again_when_asked(tmp_p
 
     first = tables.Table("pruning", table_options(without=["LC"]))
     assert first.add("mnist", "5%", "LC", lambda: measure(row)) is None
+    some = tables.Table("pruning", table_options(amounts=["1%", "2%"]))
+    assert some.add("mnist", "5%", "ALPS", lambda: measure(row)) is None
     for _ in range(2):
         assert first.add("mnist", "5%", "ALPS", lambda: measure(row)) == row
         first.add("letter", "5%", "ALPS", lambda: measure(other))

@@ -67,7 +67,7 @@ class Table:
         Names the file.
     options : argparse.Namespace
         ``quick`` writes elsewhere, ``fresh`` forgets rows whose method starts like this,
-        ``without`` measures none whose method starts like this.
+        ``without`` measures none whose method starts like this, ``amounts`` only these amounts.
     """
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
@@ -76,6 +76,7 @@ class Table:
         self.path = folder / f"{name}.csv"
         self.rows = read(self.path)
         self.without = tuple(options.without)
+        self.amounts = options.amounts
         if options.fresh is not None:
             starts = tuple(options.fresh) or ("",)
             self.rows = [
@@ -90,7 +91,7 @@ class Table:
         for row in self.rows:
             if (row.network, row.amount, row.method) == (network, amount, method):
                 return row
-        if method.startswith(self.without):
+        if method.startswith(self.without) or (self.amounts and amount not in self.amounts):
             return None
         found = measure()
         self.rows.append(found)
@@ -255,6 +256,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     found.add_argument("--networks", nargs="*", default=["mnist", "letter", "watch_har"])
     found.add_argument("--quick", action="store_true", help="a tiny network, to see that it runs")
     found.add_argument("--fresh", nargs="*", metavar="METHOD", help="measure again: all, or these")
+    found.add_argument("--amounts", nargs="*", default=[], help="these alone, as in the table")
     found.add_argument("--without", nargs="*", metavar="METHOD", default=[], help="leave out these")
     found.add_argument("--no-training", action="store_true", help="one-shot methods alone")
     found.add_argument("--our-shares", action="store_true", help="pruning peers with our shares")
