@@ -50,11 +50,12 @@ def gemm(
     Raises
     ------
     ValueError
-        If shapes do not match, types differ, or a row has gaps.
+        If ``out`` has gaps; among threads only if its rows have, and if shapes or types differ.
     """
     if out.size == 0:
         return
     if not among_threads():
+        _check_whole(out)
         scipys = routine("gemm", out.dtype)
         scipys(factor, b.T, a.T, keep, out.T, trans_a=tb, trans_b=ta, overwrite_c=True)
         return
@@ -79,7 +80,10 @@ def symm(out: Float, a: Float, matrix: Float) -> None:
     ValueError
         As for :func:`gemm`.
     """
+    if out.size == 0:
+        return
     if not among_threads():
+        _check_whole(out)
         routine("symm", out.dtype)(1.0, matrix.T, a.T, c=out.T, overwrite_c=True)
         return
     n, m = out.shape
@@ -129,6 +133,7 @@ def trsm(x: Float, lower: Float, transposed: bool = False) -> None:
     """
     # From the right of x', with the upper factor that `lower` is in Fortran order.
     if not among_threads():
+        _check_whole(x)
         routine("trsm", x.dtype)(1.0, lower.T, x.T, side=1, trans_a=transposed, overwrite_b=True)
         return
     n, m = x.shape
@@ -174,16 +179,29 @@ def _integer(value: int) -> Any:
     return ctypes.byref(ctypes.c_int(value))
 
 
+def _check_whole(out: Float) -> None:
+    """Refuse what SciPy would write into a copy of."""
+    if not out.flags.c_contiguous:
+        raise ValueError(f"The result, with strides {out.strides}, is not C-contiguous.")
+
+
 def _row_length(matrix: Float, dtype: np.dtype[Any]) -> int:
     """Return how many numbers lie between the starts of two rows."""
-    n, columns = matrix.shape
-    if matrix.dtype != dtype or (columns > 1 and matrix.strides[1] != dtype.itemsize):
+    if matrix.dtype != dtype:
+        raise ValueError(f"A matrix of {matrix.dtype} was handed to a product of {dtype}.")
+    n: int = matrix.shape[0]
+    columns: int = matrix.shape[1]
+    step: int = matrix.strides[0] // dtype.itemsize
+    if matrix.size == 0 or (n == 1 and columns == 1):
+        return max(columns, 1)
+    odd = matrix.strides[0] % dtype.itemsize != 0
+    gaps = columns > 1 and matrix.strides[1] != dtype.itemsize
+    if gaps or (n > 1 and (odd or step < columns)):
         raise ValueError(
-            f"A matrix of {matrix.dtype} with strides {matrix.strides} was handed to a product of "
-            f"{dtype}, which takes rows of that type without gaps."
+            f"A matrix of shape {matrix.shape} with strides {matrix.strides} was handed to a "
+            "product, which takes rows without gaps, one after another."
         )
-    step: int = matrix.strides[0] // matrix.itemsize
-    return step if n > 1 and step > columns else max(columns, 1)
+    return step if n > 1 else columns
 
 
 @cache

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 
 @cache
 def _libraries() -> list[Any]:
-    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
+    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow, and only
+    # those that are loaded are found.
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
@@ -26,13 +29,14 @@ def _idle_libraries() -> frozenset[str]:
 
 
 class _Limits:
-    """The limits that hold now, of all threads of the process together.
+    """The limits that hold now, of all threads together, or of one.
 
-    The number of BLAS's threads belongs to the process. Two threads that each kept the number
-    they found, and restored it, would restore each other's limit when they overlap.
+    Two threads that each kept the number they found, and restored it, would restore each other's
+    limit when they overlap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of_threads: bool) -> None:
+        self._of_threads = of_threads
         self._lock = Lock()
         self._holders = {"all": 0, "idle": 0}
         self._before: dict[str, int] = {}
@@ -41,25 +45,64 @@ class _Limits:
         """Take or give back a limit of one thread for all libraries, or for the idle ones."""
         with self._lock:
             if not any(self._holders.values()):
-                self._before = {lib.filepath: lib.num_threads for lib in _libraries()}
+                self._before = {lib.filepath: lib.num_threads for lib in self._concerned()}
             self._holders[which] += by
-            for library in _libraries():
-                idle = library.filepath in _idle_libraries() and self._holders["idle"]
-                wanted = 1 if self._holders["all"] or idle else self._before[library.filepath]
-                if library.num_threads != wanted:
-                    library.set_num_threads(wanted)
+            try:
+                self._apply()
+            except BaseException:  # an interruption
+                self._holders[which] -= by
+                self._apply()
+                raise
+
+    def forget(self) -> None:
+        """Drop all limits: a forked process has none of the threads that would give them back."""
+        self._lock = Lock()
+        if any(self._holders.values()):
+            self._holders = dict.fromkeys(self._holders, 0)
+            self._apply()
+
+    def _concerned(self) -> list[Any]:
+        # With OpenMP each thread has a number of its own.
+        return [
+            library
+            for library in _libraries()
+            if (getattr(library, "threading_layer", "") == "openmp") == self._of_threads
+        ]
+
+    def _apply(self) -> None:
+        for library in self._concerned():
+            idle = self._holders["idle"] and library.filepath in _idle_libraries()
+            wanted = 1 if idle or self._holders["all"] else self._before[library.filepath]
+            if library.num_threads != wanted:
+                _let_anybody_set(library)
+                library.set_num_threads(wanted)
+                _let_anybody_set(library)
 
 
-_limits = _Limits()
+def _let_anybody_set(library: Any) -> None:
+    """Make threadpoolctl forget who has set OpenBLAS's number: it ignores all other threads."""
+    forget = getattr(library, "clear_controlling_thread", None)
+    if forget is not None:
+        forget(force=True)
+
+
+_of_process = _Limits(of_threads=False)
+_of_thread = local()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_of_process.forget)
 
 
 @contextmanager
 def _limited(which: str) -> Iterator[None]:
-    _limits.change(which, +1)
+    if not hasattr(_of_thread, "limits"):
+        _of_thread.limits = _Limits(of_threads=True)
+    _of_process.change(which, +1)
+    _of_thread.limits.change(which, +1)
     try:
         yield
     finally:
-        _limits.change(which, -1)
+        _of_thread.limits.change(which, -1)
+        _of_process.change(which, -1)
 
 
 def one_blas_thread() -> AbstractContextManager[None]:

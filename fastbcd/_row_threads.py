@@ -11,8 +11,8 @@ The parts of a sum depend on the number of threads, and so does its rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -26,7 +26,7 @@ LEAST_SHARE = 64
 """Rows below which a share is not worth a thread."""
 
 ALIGNED = 16
-"""Shares begin at multiples of this, so that no two threads write to one line of the cache."""
+"""Shares begin at multiples of this, so that two threads rarely write to one line of the cache."""
 
 
 class _Team(NamedTuple):
@@ -46,22 +46,26 @@ def among_threads() -> bool:
 def row_threads(size: int | None = None) -> Iterator[None]:
     """Within it BLAS has one thread, and :func:`share` has ``size``.
 
-    By default as many as BLAS had before. Where that is one, also within another such context,
-    nothing changes.
+    By default as many as BLAS had before; one, where several fits run in threads and another has
+    limited BLAS already. Within another such context nothing changes.
     """
+    if among_threads():
+        yield
+        return
     size = blas_threads.n_blas_threads() if size is None else size
-    with blas_threads.one_blas_thread():
-        if size < 2:
+    # A member of a team shares with nobody: its team is one without others.
+    member = _Team(None, 1)
+    with blas_threads.one_blas_thread(), ExitStack() as stack:
+        team = member
+        if size > 1:
+            initializer = partial(_team.set, member)
+            pool = ThreadPoolExecutor(size, "fastbcd-rows", initializer=initializer)
+            team = _Team(stack.enter_context(pool), size)
+        token = _team.set(team)
+        try:
             yield
-            return
-        # A member of a team shares with nobody: its team is one without others.
-        alone = partial(_team.set, _Team(None, 1))
-        with ThreadPoolExecutor(size, "fastbcd-rows", initializer=alone) as pool:
-            token = _team.set(_Team(pool, size))
-            try:
-                yield
-            finally:
-                _team.reset(token)
+        finally:
+            _team.reset(token)
 
 
 def share(task: Callable[[slice], T], n: int) -> list[T]:
@@ -75,8 +79,9 @@ def share(task: Callable[[slice], T], n: int) -> list[T]:
         return [task(slice(0, n))]
     starts = [i * n // size // ALIGNED * ALIGNED for i in range(size)]
     slices = [slice(lo, hi) for lo, hi in zip(starts, [*starts[1:], n], strict=True)]
-    others = [team.pool.submit(task, part) for part in slices[1:]]
+    others: list[Future[T]] = []
     try:
+        others.extend(team.pool.submit(task, part) for part in slices[1:])
         first = task(slices[0])
     finally:
         wait(others)  # nobody may still be writing when an exception is dealt with

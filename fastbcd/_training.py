@@ -176,7 +176,8 @@ def train(
     scaled = inputs.apply(x)
     targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y, x.dtype)
     if start is not None:
-        weights, intercepts = release(start, inputs, outputs)
+        old = release(start, inputs, outputs)  # maybe fitted to data of another type
+        weights, intercepts = ([part.astype(x.dtype) for part in parts] for parts in old)
     else:
         drawn = initial_weights(settings.init, layout.shapes, random_state)
         weights = [w.astype(x.dtype) for w in drawn]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
+import warnings
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from fastbcd import _blas, _blas_threads
+from fastbcd import BCDRegressor, _blas, _blas_threads
 from fastbcd._objective import Penalties, Problem
 from fastbcd._row_threads import LEAST_SHARE, among_threads, each, row_threads, share
 from fastbcd._views import WHOLE_ROW
@@ -79,6 +85,38 @@ def test_an_exception_waits_until_nobody_writes(guilty):
         assert written.sum() == 500 - 500 % 16 if guilty else written.sum() >= 500
 
 
+def test_blas_has_its_threads_back_after_an_interruption(monkeypatch):
+    limits = []
+
+    @contextmanager
+    def one_blas_thread():
+        limits.append(1)
+        try:
+            yield
+        finally:
+            limits.pop()
+
+    def interrupted():
+        with row_threads():
+            assert limits == [1]
+            assert len(share(lambda rows: rows, 10_000)) == 6
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_blas_threads, "one_blas_thread", one_blas_thread)
+    monkeypatch.setattr(_blas_threads, "n_blas_threads", lambda: 6)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not limits
+    assert not among_threads()
+
+
+def test_one_context_within_another_changes_nothing():
+    with row_threads(3):
+        with row_threads(5):
+            assert len(share(lambda rows: rows, 10_000)) == 3
+        assert among_threads()
+
+
 class Library:
     """What threadpoolctl knows of a BLAS."""
 
@@ -89,44 +127,81 @@ class Library:
         self.num_threads = num_threads
 
 
-@pytest.fixture
-def libraries(monkeypatch):
-    """Return NumPy's BLAS and SciPy's, of four and of six threads."""
-    numpys, scipys = Library("numpy.libs/blas", 4), Library("scipy.libs/blas", 6)
-    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [numpys, scipys])
-    monkeypatch.setattr(_blas_threads, "_idle_libraries", lambda: {numpys.filepath})
-    return numpys, scipys
-
-
-def numbers(libraries):
-    """Return the threads of each."""
-    return [library.num_threads for library in libraries]
-
-
-def test_blas_has_its_threads_back(libraries):
-    def interrupted():
-        with row_threads():
-            assert len(share(lambda rows: rows, 10_000)) == 6
-            assert numbers(libraries) == [1, 1]
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert numbers(libraries) == [4, 6]
-    assert not among_threads()
-
-
-def test_limits_of_blas_that_overlap_do_not_restore_each_other(libraries):
-    """As of two threads that fit at the same time: the first to begin ends first."""
+def test_limits_that_overlap_do_not_restore_each_other(monkeypatch):
+    libraries = [Library("numpy.libs/blas", 4), Library("scipy.libs/blas", 6)]
+    monkeypatch.setattr(_blas_threads, "_libraries", lambda: libraries)
+    monkeypatch.setattr(_blas_threads, "_idle_libraries", lambda: {"numpy.libs/blas"})
     pool, thread = _blas_threads.one_blas_pool(), _blas_threads.one_blas_thread()
-    pool.__enter__()
-    assert numbers(libraries) == [1, 6]
-    thread.__enter__()
-    assert numbers(libraries) == [1, 1]
-    pool.__exit__(None, None, None)
-    assert numbers(libraries) == [1, 1]
-    thread.__exit__(None, None, None)
-    assert numbers(libraries) == [4, 6]
+    expected = [[1, 6], [1, 1], [1, 1], [4, 6]]
+    steps = (
+        pool.__enter__,
+        thread.__enter__,
+        lambda: pool.__exit__(None, None, None),
+        lambda: thread.__exit__(None, None, None),
+    )
+    for step, numbers in zip(steps, expected, strict=True):
+        step()
+        assert [library.num_threads for library in libraries] == numbers
+
+
+def test_an_interruption_while_a_limit_is_set_leaves_none(monkeypatch):
+    class Interrupting(Library):
+        def set_num_threads(self, num_threads):
+            super().set_num_threads(num_threads)
+            if num_threads == 1:
+                raise KeyboardInterrupt
+
+    library = Interrupting("scipy.libs/blas", 4)
+    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [library])
+    with pytest.raises(KeyboardInterrupt):
+        _blas_threads.one_blas_thread().__enter__()
+    assert library.num_threads == 4
+    with _blas_threads.one_blas_pool():
+        assert library.num_threads == 4
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS has one thread on one core")
+def test_two_fits_in_threads_leave_blas_with_its_threads():
+    """With the real libraries, in a process whose BLAS has two threads."""
+    program = """
+import threading
+from fastbcd import _blas_threads
+from fastbcd._row_threads import row_threads
+
+before = _blas_threads.n_blas_threads()
+assert before == 2
+with row_threads():  # as of a fit in the main thread, before all others
+    assert _blas_threads.n_blas_threads() == 1
+first_began, second_began, first_ended = (threading.Event() for _ in range(3))
+
+
+def first():
+    with row_threads():
+        first_began.set()
+        second_began.wait(30)
+    first_ended.set()
+
+
+def second():
+    first_began.wait(30)
+    with row_threads():
+        second_began.set()
+        first_ended.wait(30)
+        assert _blas_threads.n_blas_threads() == 1
+
+
+threads = [threading.Thread(target=first), threading.Thread(target=second)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert _blas_threads.n_blas_threads() == before, (_blas_threads.n_blas_threads(), before)
+with row_threads():
+    assert _blas_threads.n_blas_threads() == 1
+assert _blas_threads.n_blas_threads() == before
+"""
+    two = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "2")
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, **two}, check=True)
 
 
 @each_dtype
@@ -145,6 +220,16 @@ def test_a_product_of_parts_of_matrices(dtype, transposed, keep):
     np.testing.assert_allclose(out, expected, atol=TOL[dtype])
     out[...] = around[2:9, 4:10]
     np.testing.assert_array_equal(out.base, around)
+
+
+@pytest.mark.parametrize("team", [False, True])
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (4, 0, 2), (4, 3, 0)], ids=str)
+def test_a_product_of_nothing(team, sizes):
+    n, k, m = sizes
+    out = np.ones((n, m))
+    with row_threads(2) if team else nullcontext():
+        _blas.gemm(out, np.ones((n, k)), np.ones((k, m)), 1.0, 1.0)
+    np.testing.assert_array_equal(out, 1.0 + k)
 
 
 @each_dtype
@@ -190,8 +275,12 @@ def test_what_blas_cannot_take_is_refused_before_it_is_called():
             _blas.gemm(out, out, b, 1.0, 0.0)
         with pytest.raises(ValueError, match=r"shape \(3, 2\) stands where \(3, 4\)"):
             _blas.gemm(np.ones((4, 4)), a, b, 1.0, 0.0)
-        with pytest.raises(ValueError, match="rows of that type without gaps"):
+        with pytest.raises(ValueError, match="rows without gaps, one after another"):
             _blas.gemm(out, a, np.asfortranarray(b), 1.0, 0.0)
+        with pytest.raises(ValueError, match="rows without gaps, one after another"):
+            _blas.gemm(out, a[::-1], b, 1.0, 0.0)
+        with pytest.raises(ValueError, match="rows without gaps, one after another"):
+            _blas.gemm(out, np.broadcast_to(a[0], a.shape), b, 1.0, 0.0)
         with pytest.raises(ValueError, match="A matrix of float32"):
             _blas.gemm(out, a.astype(np.float32), b, 1.0, 0.0)
         with pytest.raises(ValueError, match="stands where"):
@@ -200,6 +289,12 @@ def test_what_blas_cannot_take_is_refused_before_it_is_called():
             _blas.syrk(out, a)
         with pytest.raises(ValueError, match="stands where"):
             _blas.trsm(a, np.ones((3, 3)))
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        _blas.gemm(np.ones((4, 5))[:, :2], a, b, 1.0, 0.0)
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        _blas.symm(out[:, :1], out[:, :1], np.ones((1, 1)))
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        _blas.trsm(out[:, :1], np.eye(4))
     np.testing.assert_array_equal(out, 1)
 
 
@@ -239,6 +334,19 @@ def sweeps(n_threads, monkeypatch, weighted):
         solver.step(problem, state)
     assert (len(relu.threads) == 1) == (n_threads == 1)
     return state
+
+
+@pytest.mark.parametrize("types", [("f8", "f4"), ("f4", "f8")], ids=str)
+def test_a_warm_start_may_have_data_of_another_type(monkeypatch, types):
+    monkeypatch.setattr(_blas_threads, "n_blas_threads", lambda: 2)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1500, 90)), rng.normal(size=1500)
+    regressor = BCDRegressor((200, 160), solver="full", warm_start=True, max_iter=2)
+    for dtype in types:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            regressor.fit(x.astype(dtype), y.astype(dtype))
+    assert regressor.network_.layers[0].weight.dtype == types[1]
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])

@@ -33,10 +33,10 @@ from fastbcd import _blas_threads as blas_threads
 from fastbcd._network import Layer, Network
 from fastbcd._objective import Blocks, Problem, objective
 from fastbcd._row_threads import row_threads
+from fastbcd._row_view import WholeRow
 from fastbcd._spd_system import SPDSystem
 from fastbcd._subgradient import subgradient_norm
 from fastbcd._types import Float
-from fastbcd._views import WHOLE_ROW
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers._convergence import ConvergenceRecord
 from fastbcd.solvers._extrapolation import Extrapolation
@@ -176,7 +176,7 @@ class FullSolver:
         The V-step of a convolution is not divided by rows. And the more threads, the more weighs
         what ours leave to one: the factors of the systems, and the sums of partial products.
         """
-        dense = all(view is WHOLE_ROW for view in problem.views)
+        dense = all(isinstance(view, WholeRow) for view in problem.views)
         return dense and blas_threads.n_blas_threads() <= ROW_THREADS
 
     def _sweep(self, problem: Problem, state: State) -> None:
