@@ -12,9 +12,8 @@ from typing import Any
 
 @cache
 def _libraries() -> list[Any]:
-    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow, and only
-    # those that are loaded are found.
-    import scipy.linalg  # noqa: F401
+    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
+    import scipy.linalg  # noqa: F401  # only libraries that are loaded are found: this is SciPy's
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
@@ -49,8 +48,8 @@ class _Limits:
             self._holders[which] += by
             try:
                 self._apply()
-            except BaseException:  # an interruption
-                self._holders[which] -= by
+            except BaseException:  # an interruption: nothing is taken, but what was given is given
+                self._holders[which] -= max(by, 0)
                 self._apply()
                 raise
 
@@ -97,11 +96,13 @@ def _limited(which: str) -> Iterator[None]:
     if not hasattr(_of_thread, "limits"):
         _of_thread.limits = _Limits(of_threads=True)
     _of_process.change(which, +1)
-    _of_thread.limits.change(which, +1)
     try:
-        yield
+        _of_thread.limits.change(which, +1)
+        try:
+            yield
+        finally:
+            _of_thread.limits.change(which, -1)
     finally:
-        _of_thread.limits.change(which, -1)
         _of_process.change(which, -1)
 
 

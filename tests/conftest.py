@@ -10,9 +10,8 @@ from contextlib import nullcontext
 for _library in ("OPENBLAS", "MKL", "OMP"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-# The environment comes first.
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import pytest  # noqa: E402  # the environment comes first
+from hypothesis import settings  # noqa: E402  # the environment comes first
 
 # The same examples in every run, and no failure because a kernel was compiled during one.
 settings.register_profile("fastbcd", derandomize=True, deadline=None, database=None)

@@ -144,20 +144,42 @@ def test_limits_that_overlap_do_not_restore_each_other(monkeypatch):
         assert [library.num_threads for library in libraries] == numbers
 
 
-def test_an_interruption_while_a_limit_is_set_leaves_none(monkeypatch):
+@pytest.mark.parametrize("layer", ["pthreads", "openmp"], ids=["of the process", "of a thread"])
+@pytest.mark.parametrize("when", [1, 4], ids=["taken", "given back"])
+def test_an_interruption_while_a_limit_changes_leaves_none(monkeypatch, when, layer):
     class Interrupting(Library):
+        threading_layer = layer
+        calm = False
+
         def set_num_threads(self, num_threads):
             super().set_num_threads(num_threads)
-            if num_threads == 1:
+            if num_threads == when and not self.calm:
+                self.calm = True
                 raise KeyboardInterrupt
+
+    def limited():
+        with _blas_threads.one_blas_thread():
+            pass
 
     library = Interrupting("scipy.libs/blas", 4)
     monkeypatch.setattr(_blas_threads, "_libraries", lambda: [library])
     with pytest.raises(KeyboardInterrupt):
-        _blas_threads.one_blas_thread().__enter__()
+        limited()
     assert library.num_threads == 4
-    with _blas_threads.one_blas_pool():
+    with _blas_threads.one_blas_pool():  # would set it to one, were the limit still held
         assert library.num_threads == 4
+
+
+def test_a_forked_process_forgets_the_limits_of_its_parent(monkeypatch):
+    library = Library("scipy.libs/blas", 4)
+    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [library])
+    limits = _blas_threads._Limits(of_threads=False)
+    limits.change("all", +1)
+    assert library.num_threads == 1
+    limits.forget()
+    assert library.num_threads == 4
+    limits.change("idle", +1)
+    assert library.num_threads == 4
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS has one thread on one core")
