@@ -278,7 +278,7 @@ class TestTraining:
 
         for found, biases in (
             finetune.gradual_magnitude(weights, intercepts, rows, 20, 1.0, rate=0.01),
-            finetune.learning_compression(weights, intercepts, rows, project, 1.0),
+            finetune.learning_compression(weights, intercepts, rows, project, 1.0, rate=0.05),
         ):
             assert sum(np.count_nonzero(w) for w in found[:-1]) == 20
             assert self.accuracy(rows, found, biases) > 0.9

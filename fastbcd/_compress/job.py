@@ -136,7 +136,7 @@ class Job:
         calibration = self.calibration
         if of is not None:
             calibration = Calibration(
-                of, calibration.x, calibration.sample_weight, calibration.centre
+                of, calibration.x, calibration.sample_weight, calibration.classify
             )
         self.progress.stage(name, len(schemes))
         return calibration.reconstruct(schemes, lambda done, _: self.progress.update(done))

@@ -8,7 +8,8 @@ pre-activations of the dense network:
     b     = mean(U) - mean(V) T                                       no error in the mean
 
 A layer that stays dense is fitted to W*, which repairs part of what the layers before it lost.
-No labels are needed.
+No labels are needed. In a classification rows count by what their probabilities may move, and U
+of the output layer is the best that its inputs can do for them; see :mod:`.imitation`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.schemes._base import Level, Scheme
 from fastbcd.schemes._metric import Metric
+from fastbcd.solvers.reconstruct.imitation import imitate, row_weights
 from fastbcd.solvers.reconstruct.neurons import remove_inputs
 from fastbcd.solvers.reconstruct.statistics import Moments, sensitivities
 
@@ -61,12 +63,12 @@ class Calibration:
         Inputs, of the type of the network.
     sample_weight : (n,) float64 array, optional
         Non-negative weights.
-    centre : bool
-        Whether a constant added to all outputs changes nothing, as with a softmax.
+    classify : bool
+        Whether the outputs are those of a softmax, in which probabilities are what counts.
     """
 
     def __init__(
-        self, network: Network, x: Float, sample_weight: Float64 | None, centre: bool
+        self, network: Network, x: Float, sample_weight: Float64 | None, classify: bool
     ) -> None:
         self.network: Network = Network(
             [
@@ -81,17 +83,24 @@ class Calibration:
             sample_weight = None if sample_weight is None else sample_weight[: len(x)]
         self.x: Float = np.ascontiguousarray(x)
         self.sample_weight = sample_weight
-        self.centre = centre
+        self.classify = classify
+
+    @cached_property
+    def _row_weight(self) -> Float64 | None:
+        """What every row counts."""
+        if not self.classify:
+            return self.sample_weight
+        return row_weights(self.network.forward(self.x), self.sample_weight)
 
     @cached_property
     def sensitivities(self) -> list[Float64]:
         """Weights of the outputs of every layer; see :func:`.statistics.sensitivities`."""
-        return sensitivities(self.network, self.x, self.centre)
+        return sensitivities(self.network, self.x, self.classify)
 
     @cached_property
     def _first_moments(self) -> Moments:
         u = self.network.layers[0].linear(self.x)
-        return Moments.seen(self.network.layers[0], self.x, u, self.sample_weight)
+        return Moments.seen(self.network.layers[0], self.x, u, self._row_weight)
 
     @cached_property
     def _first_metric(self) -> Metric:
@@ -132,7 +141,7 @@ class Calibration:
                 metric = self._first_metric
                 if index > 0:
                     u = layer.linear(v)
-                    metric = self._metric(index, Moments.seen(layer, v, u, self.sample_weight))
+                    metric = self._metric(index, Moments.seen(layer, v, u, self._row_weight))
                 span = None if spans is None else spans[index]
                 scale = float(np.mean(self.sensitivities[index]))
                 for scheme in schemes:
@@ -189,8 +198,14 @@ class Calibration:
             moments, metric = self._first_moments, self._first_metric
             target = old.astype(np.float64)
         else:
-            moments = Moments.seen(layer, v, u, self.sample_weight)
-            target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
+            moments = Moments.seen(layer, v, u, self._row_weight)
+            ridge = Metric.ridge(moments.covariance, moments.damping)
+            target = moments.best_weight(old, ridge)
+            if self.classify and index + 1 == len(self.network.layers):
+                rows = layer.view.rows(v)
+                target, intercept = imitate(rows, u, target, ridge, self.sample_weight)
+                u = (rows @ target + intercept).astype(u.dtype)
+                moments = Moments.of(rows, u, self._row_weight)
             metric = self._metric(index, moments)
         dtype = layer.intercept.dtype
         if scheme is None or removes:
@@ -214,7 +229,7 @@ class Calibration:
                 "fewer filters."
             )
         u = following.linear(v_dense)
-        moments = Moments.of(v, u, self.sample_weight)
+        moments = Moments.of(v, u, self._row_weight)
         target = moments.best_weight(old, Metric.ridge(moments.covariance, moments.damping))
         metric = self._metric(index + 1, moments)
         kept, weight = remove_inputs(target, metric, n_kept)

@@ -74,6 +74,7 @@ class Chain:
         # The inputs of the first layer do not change.
         self._first = moments(self._x)
         self.n_averaged: int = 0
+        self.input_pull: Float = self._x[:0].T
 
     def restart(self, layers: Sequence[Layer]) -> None:
         """Go back to ``layers``, of the same formats, with no speed and no averages."""
@@ -139,10 +140,19 @@ class Chain:
             if costs is not None:
                 block.shrink(next(stay))
 
-    def step(self, v: Float, rows: Rows, rate: float, momentum: float, decay: float) -> Float:
+    def step(
+        self,
+        v: Float,
+        rows: Rows,
+        rate: float,
+        momentum: float,
+        decay: float,
+        to_inputs: bool = False,
+    ) -> Float:
         """Take one step of all layers on one batch, inputs ``v`` (d, b).
 
-        Returns the outputs (b, k) before the step.
+        Returns the outputs (b, k) before the step. With ``to_inputs`` the pull goes back to the
+        inputs, too: it is :attr:`input_pull` then.
         """
         inputs = []
         for block, activation in zip(self.blocks, self._activations, strict=True):
@@ -154,10 +164,13 @@ class Chain:
         sums = np.empty(v.shape[1], np.float32)
         for index in range(len(self.blocks) - 1, -1, -1):
             block, here = self.blocks[index], pull
-            if index > 0:
+            if index > 0 or to_inputs:
                 pull = block.backward(here)
+            if index > 0:
                 self._activations[index - 1].mask(pull, inputs[index], sums)
             block.step(inputs[index], here, rate, momentum, decay)
+        if to_inputs:
+            self.input_pull = pull
         return outputs
 
     def average(self) -> None:

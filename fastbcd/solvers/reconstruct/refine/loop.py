@@ -9,13 +9,15 @@ import numpy as np
 
 from fastbcd._network import Network
 from fastbcd._types import Float
+from fastbcd.solvers.reconstruct.imitation import ENOUGH
+from fastbcd.solvers.reconstruct.refine.adversary import Adversary, plenty
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 from fastbcd.solvers.reconstruct.refine.crew import Crew
 from fastbcd.solvers.reconstruct.refine.descent import Descent
 from fastbcd.solvers.reconstruct.refine.judge import Judge
-from fastbcd.solvers.reconstruct.refine.targets import ENOUGH, Targets
+from fastbcd.solvers.reconstruct.refine.targets import Targets
 from fastbcd.solvers.reconstruct.statistics import explained_share
 
 REDUNDANT = (0.6, 0.9)
@@ -69,6 +71,10 @@ class Course:
         network still answers for the whole row. Where inputs cannot be told from
         each other less is dropped, and nothing where they are independent or rows are few, and
         with them the steps. ``decay`` follows.
+    radius : float
+        How far every second batch is moved to where the network does worst, relative to the root
+        of the inputs' total variance, in a classification of many rows with plenty of weights;
+        see :mod:`.adversary`.
     momentum_undropped : float
         mu where no inputs are dropped from many rows: their pulls are less noisy.
     averaged : float
@@ -89,16 +95,17 @@ class Course:
     momentum: float = 0.7
     decay: float = 2e-4
     drop: float = 0.1
+    radius: float = 0.1
     momentum_undropped: float = 0.9
     averaged: float = 0.3
     moving: float = 0.4
     moved: float = 0.1
     shrinking: float = 0.5
 
-    def suited_to(self, targets: Targets, x: Float) -> Course:
-        """Return the course with what suits rows ``x`` and the targets of dropping and moving."""
+    def suited_to(self, targets: Targets, x: Float, network: Network) -> Course:
+        """Return the course with what suits rows ``x``, the targets and the network."""
         if not targets.classify:
-            return replace(self, drop=0.0, decay=0.0, moving=0.0)
+            return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         moving = self.moving
@@ -106,9 +113,11 @@ class Course:
         if targets.n_rows < ENOUGH:
             factor, momentum = 0.0, self.momentum
             moving = 0.0 if targets.labels is None else moving
+        many = targets.n_rows >= ENOUGH
         return replace(
             self,
             drop=factor * self.drop,
+            radius=plenty(network, targets.n_rows) * self.radius if many else 0.0,
             decay=factor * self.decay,
             moving=moving,
             momentum=momentum,
@@ -208,7 +217,7 @@ def _refine(
     if train.size == 0:
         return network
     some = train[:GRAM_ROWS]
-    course = course.suited_to(targets, x[some])
+    course = course.suited_to(targets, x[some], network)
     batch = min(course.batch_size, train.size)
     per_epoch = train.size // batch
     n_steps = max(1, round(course.epochs * per_epoch))
@@ -220,15 +229,19 @@ def _refine(
     begin_with = network if descent is None else descent.start
     chain = Chain(balanced(begin_with).layers, x[some], targets, some, crew)
     batches = Batches(x, train, batch, course.drop, random_state, crew)
+    adversary = Adversary(course.radius, float(x[some].var(axis=0, dtype=np.float64).sum()))
     done = epoch_end = begin = n_halved = 0
     look = EARLY
     first = recent = np.inf
+    rows, v = train[:0], np.empty((0, 0), np.float32)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             while done < n_steps and n_halved <= MOST_HALVINGS:
                 moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
                 sound = True
                 due = done > 0 and done % MOVE_EVERY == 0
+                if due:
+                    adversary.forget()
                 if descent is not None and due and done <= shrunk:
                     sound = chain.measure(course.moved * moving, descent.at(done / shrunk))
                 elif done == epoch_end:
@@ -238,10 +251,16 @@ def _refine(
                 if done == epoch_end:
                     epoch_end = min(n_steps, done + per_epoch)
                 if sound:
-                    rows, v = batches.next(chain.used_inputs())
+                    moved = adversary.due()
+                    if moved:
+                        adversary.move(v, chain.input_pull)
+                    else:
+                        rows, v = batches.next(chain.used_inputs())
                     rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
-                    outputs = chain.step(v, rows, rate, course.momentum, course.decay)
-                    if done < begin + EARLY:
+                    again = adversary.wanted()
+                    steps = rate, course.momentum, course.decay
+                    outputs = chain.step(v, rows, *steps, again)
+                    if done < begin + EARLY and not moved:
                         loss = targets.loss(outputs, rows)
                         if done == begin:
                             first = recent = loss
@@ -256,6 +275,7 @@ def _refine(
                         loss = judge.see(chain.network())
                         sound = not judge.diverged(loss)
                 if not sound:
+                    adversary.forget()
                     course = replace(course, rate=course.rate / 2)
                     n_halved += 1
                     if descent is not None and done <= shrunk and n_halved <= DESCENTS:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from fastbcd._types import Float
+from fastbcd.solvers.reconstruct.imitation import ENOUGH, TEMPERATURE
 
 Rows = NDArray[np.intp]
 
 TRUST = 0.3
 """Share of the dense network in a regression."""
 
-LEAST_TRUST, MOST_TRUST, ENOUGH = 0.1, 0.9, 10_000
+LEAST_TRUST, MOST_TRUST = 0.1, 0.9
 """Bounds of the share in a classification with labels. It falls with the number of rows, and is the
 least from about ``ENOUGH`` rows on."""
 
@@ -49,7 +50,7 @@ class Targets:
     dense: Float
     labels: Float | None
     classify: bool
-    temperature: float = 2.0
+    temperature: float = TEMPERATURE
     trust: float | None = None
     smoothing: float | None = None
 
