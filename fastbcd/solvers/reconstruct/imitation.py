@@ -33,11 +33,13 @@ CONSTANT = 1e-5
 """An input whose standard deviation is below this share of its mean says nothing but noise."""
 
 STEPS = 50
-"""Steps of :func:`imitate`; twice as many change no digit that counts."""
+"""Steps of :func:`imitate`; more change little."""
 
 
-def row_weights(outputs: Float, sample_weight: Float64 | None = None) -> Float64:
+def row_weights(outputs: Float, sample_weight: Float64 | None = None) -> Float64 | None:
     """Return how much each row counts, (n,), by what its probabilities may move; mean one.
+
+    Where rows are few, or the network is certain of all, ``sample_weight`` itself.
 
     Parameters
     ----------
@@ -48,12 +50,12 @@ def row_weights(outputs: Float, sample_weight: Float64 | None = None) -> Float64
     """
     own = np.ones(len(outputs)) if sample_weight is None else sample_weight
     if np.count_nonzero(own) < ENOUGH:
-        return own
+        return sample_weight
     p = softmax(outputs.astype(np.float64) / TEMPERATURE, axis=1)
     uncertain: Float64 = 1.0 - np.square(p).sum(axis=1)
     mean = float(own @ uncertain) / float(own.sum())
     if not mean > 0:
-        return own
+        return sample_weight
     weights: Float64 = own * ((1.0 - UNCERTAIN) + UNCERTAIN / mean * uncertain)
     return weights
 

@@ -25,7 +25,7 @@ from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.schemes._base import Level, Scheme
 from fastbcd.schemes._metric import Metric
-from fastbcd.solvers.reconstruct.imitation import imitate, row_weights
+from fastbcd.solvers.reconstruct.imitation import ENOUGH, imitate, row_weights
 from fastbcd.solvers.reconstruct.neurons import remove_inputs
 from fastbcd.solvers.reconstruct.statistics import Moments, sensitivities
 
@@ -88,7 +88,7 @@ class Calibration:
     @cached_property
     def _row_weight(self) -> Float64 | None:
         """What every row counts."""
-        if not self.classify:
+        if not self.classify or len(self.x) < ENOUGH:
             return self.sample_weight
         return row_weights(self.network.forward(self.x), self.sample_weight)
 
