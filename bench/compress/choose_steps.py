@@ -17,7 +17,7 @@ from time import process_time
 from unittest.mock import patch
 
 from bench.compress.choose_defaults import FOLDS, show, without_held_out
-from fastbcd._compress import epochs, sizes
+from fastbcd._compress import dense_first, epochs, sizes
 from fastbcd.compression import compress
 from fastbcd.schemes import LowRank, Quantize
 from fastbcd.solvers.reconstruct.refine import factored, quantized
@@ -47,6 +47,10 @@ VARIANTS = {
         "a third of the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE / 3},
         "three times the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE * 3},
         "two thirds of the epochs": {(epochs, "LONGER"): 1.0},
+        "codes at once": {(dense_first, "ENOUGH"): 1 << 40},
+        "dense for half of the epochs": {(dense_first, "FIRST"): 0.5},
+        "dense steps twice as long": {(dense_first, "RATE"): dense_first.RATE * 2},
+        "dense steps half as long": {(dense_first, "RATE"): dense_first.RATE / 2},
     },
 }
 

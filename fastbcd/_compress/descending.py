@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd._compress.dense_first import is_coded, refined_codes
 from fastbcd._compress.denser import are_many, denser, quantizing_of
 from fastbcd._compress.job import Job
 from fastbcd._compress.one_shot import OneShot
@@ -82,6 +83,8 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
     job, found, together
         As in :func:`descent`.
     """
+    if is_coded(found):
+        return refined_codes(job, found)
     many = are_many(found.schemes, [layer.weight.shape for layer in job.source.network.layers])
     way = None if many else descent(job, found, together)
     if way is None:
@@ -102,6 +105,8 @@ def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
     n_bytes : int
         Bound of the bytes; what dead neurons give back is spent.
     """
+    if is_coded(found):
+        return refined_codes(job, found)
     way = descent(job, found, together=False)
     if way is None:
         return job.refined(found.network, found.schemes, share=job.length(found.network))

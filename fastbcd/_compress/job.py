@@ -15,7 +15,7 @@ from sklearn.utils import check_array
 from fastbcd import _validation as check
 from fastbcd._compress.epochs import automatic_epochs, batch_size, has_factors, times_longer
 from fastbcd._compress.front import MOST_FEATURES, features, split
-from fastbcd._compress.notes import notes
+from fastbcd._compress.notes import INTERRUPTED, notes
 from fastbcd._compress.one_shot import OneShot
 from fastbcd._compress.structures import aligned, structure_of
 from fastbcd._fitted import forward
@@ -31,11 +31,6 @@ from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Tar
 
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
-
-INTERRUPTED = (
-    "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
-    "a better one, or give fewer epochs."
-)
 
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
@@ -117,10 +112,14 @@ class Job:
     def use(self, network: Network) -> None:
         """Compress ``network``, the source in its own type or another."""
         self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
-        self._dense_outputs = forward(network, self._x)
+        self._dense_outputs = self._imitated = forward(network, self._x)
         rows = self._order[:CALIBRATION_ROWS]
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)
+
+    def imitate(self, network: Network) -> None:
+        """Let what refinements imitate be ``network``, which may know more than the source."""
+        self._imitated = forward(network, self._x)
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
@@ -147,13 +146,14 @@ class Job:
         schemes: Sequence[Scheme | None],
         descent: Descent | None = None,
         share: float = 1.0,
+        rate: float = Course.rate,
     ) -> Network:
         """Return the network after refinement, ``network`` itself if nothing better was found.
 
         If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
         them; the dense layers after them are refined on what they give. With a ``descent`` it
-        starts there. It takes a ``share`` of the epochs. Where one of the ``schemes`` prunes in a
-        structure no support moves.
+        starts there. It takes a ``share`` of the epochs, with steps of that ``rate``. Where one of
+        the ``schemes`` prunes in a structure no support moves.
         """
         front, tail = split(network)
         if self.epochs == 0 or self.interrupted or not tail.layers:
@@ -162,7 +162,7 @@ class Job:
         epochs = self.epochs
         if self._automatic and has_factors(tail):
             epochs = automatic_epochs(tail, len(x))
-        course = Course(epochs=share * epochs, batch_size=batch_size(len(x)))
+        course = Course(epochs=share * epochs, batch_size=batch_size(len(x)), rate=rate)
         if any(map(structure_of, schemes)):
             course = replace(course, moving=0.0)
         self.progress.stage("refining", 1)
@@ -196,7 +196,7 @@ class Job:
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
         targets = Targets(
-            self._dense_outputs[rows],
+            self._imitated[rows],
             None if labels is None else labels[rows],
             self._classify,
             **(IMITATING if self.sets_aside and self._classify else {}),

@@ -5,6 +5,11 @@ from __future__ import annotations
 from fastbcd._network import Network
 from fastbcd.solvers.reconstruct import count_dead
 
+INTERRUPTED = (
+    "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
+    "a better one, or give fewer epochs."
+)
+
 
 def notes(
     network: Network,

@@ -59,7 +59,7 @@ class Course:
     Parameters
     ----------
     epochs : float
-        Passes over the rows.
+        Passes over the rows; a batch that is seen again, moved, counts twice.
     batch_size : int
         Rows per step.
     rate : float
@@ -110,14 +110,14 @@ class Course:
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         moving = self.moving
         momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
+        radius = plenty(network, targets.n_rows) * self.radius
         if targets.n_rows < ENOUGH:
-            factor, momentum = 0.0, self.momentum
+            factor, momentum, radius = 0.0, self.momentum, 0.0
             moving = 0.0 if targets.labels is None else moving
-        many = targets.n_rows >= ENOUGH
         return replace(
             self,
             drop=factor * self.drop,
-            radius=plenty(network, targets.n_rows) * self.radius if many else 0.0,
+            radius=radius,
             decay=factor * self.decay,
             moving=moving,
             momentum=momentum,
