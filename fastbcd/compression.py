@@ -42,7 +42,9 @@ def compress(
 
     The layers are compressed one after another, each fitted to the outputs of the dense layer
     on the inputs that the layers compressed before it produce. Then all layers are refined
-    together. Neurons that nothing depends on any more are removed.
+    together. Neurons that nothing depends on any more are removed. A classifier that is quantised
+    and nothing else, with labels of 10,000 rows or more, learns from them as a dense network first,
+    for three tenths of the epochs.
 
     Exactly one budget is given: amounts in ``scheme``, ``max_bytes``, ``ratio`` or
     ``max_score_drop``. With one of the last three, ``scheme`` may name the kinds to choose from,
