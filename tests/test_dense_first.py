@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbcd._compress import dense_first, job
 from fastbcd._compress.dense_first import FIRST, RATE, is_coded
@@ -95,6 +95,15 @@ def test_without_labels_codes_are_made_at_once(half_trained, runs):
     ((coded, course),) = runs
     assert type(coded.layers[0].weight) is CodebookMatrix
     assert course.epochs == 1
+
+
+def test_codes_of_a_regression_are_made_at_once(half_trained, runs):
+    _, x, y, *_ = half_trained
+    with pytest.warns(ConvergenceWarning):
+        model = MLPRegressor(hidden_layer_sizes=(20,), max_iter=2, random_state=0).fit(x, y)
+    compress(model, x, y, scheme=Quantize(bits=2), epochs=1, random_state=0)
+    ((coded, _),) = runs
+    assert type(coded.layers[0].weight) is CodebookMatrix
 
 
 def test_a_byte_bound_holds(half_trained, runs):

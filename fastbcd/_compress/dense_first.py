@@ -1,4 +1,4 @@
-"""Codes of a dense network that was refined itself before.
+"""Refinements at the size that is wanted; codes alone are made of a refined dense network.
 
 A code moves when its weight crosses an edge between two levels, so that codes learn less of labels
 in the same time than the dense weights do. Where labels can tell more than the dense network, it is
@@ -30,27 +30,24 @@ def is_coded(found: OneShot) -> bool:
 def labels_tell(job: Job) -> bool:
     """Return whether there are labels of so many rows that a classifier may learn more of them."""
     _, targets = job.task((), job.source.network.n_inputs)
-    known = targets.labels is not None and targets.classify and targets.n_rows >= ENOUGH
-    return known and not job.sets_aside
+    return targets.labels is not None and targets.classify and targets.n_rows >= ENOUGH
 
 
-def refined_codes(job: Job, found: OneShot) -> Network:
-    """Return ``found`` refined, its codes anew those of the dense network after it was refined.
+def refined_at_its_size(job: Job, found: OneShot) -> Network:
+    """Return ``found`` refined; codes alone may be anew those of the refined dense network.
 
     Parameters
     ----------
     job : Job
         Network and data.
     found : OneShot
-        A network of codes, :func:`is_coded`; what an interruption leaves.
+        A network of the wanted size; what an interruption before the new codes leaves.
     """
     source, share = job.source.network, job.length(found.network)
     dense = source
-    if source.is_plain and labels_tell(job):
+    if is_coded(found) and source.is_plain and labels_tell(job):
         dense = job.refined(source, [None] * len(source.layers), share=FIRST, rate=RATE)
-    if job.interrupted:
-        return found.network
-    if dense is source:
+    if dense is source or job.interrupted:
         return job.refined(found.network, found.schemes, share=share)
     try:
         made = job.reconstruct("quantising", found.schemes, dense)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd._compress.dense_first import is_coded, refined_codes
+from fastbcd._compress.dense_first import refined_at_its_size
 from fastbcd._compress.denser import are_many, denser, quantizing_of
 from fastbcd._compress.job import Job
 from fastbcd._compress.one_shot import OneShot
@@ -83,12 +83,10 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
     job, found, together
         As in :func:`descent`.
     """
-    if is_coded(found):
-        return refined_codes(job, found)
     many = are_many(found.schemes, [layer.weight.shape for layer in job.source.network.layers])
     way = None if many else descent(job, found, together)
     if way is None:
-        return job.refined(found.network, found.schemes, share=job.length(found.network))
+        return refined_at_its_size(job, found)
     few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, None)
 
@@ -105,11 +103,9 @@ def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
     n_bytes : int
         Bound of the bytes; what dead neurons give back is spent.
     """
-    if is_coded(found):
-        return refined_codes(job, found)
     way = descent(job, found, together=False)
     if way is None:
-        return job.refined(found.network, found.schemes, share=job.length(found.network))
+        return refined_at_its_size(job, found)
     way = _spending(way, found.schemes, n_bytes)
     few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, n_bytes)

@@ -9,6 +9,7 @@ INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
     "a better one, or give fewer epochs."
 )
+"""The warning that goes with such a network, given its bytes."""
 
 
 def notes(

@@ -88,7 +88,7 @@ class Calibration:
     @cached_property
     def _row_weight(self) -> Float64 | None:
         """What every row counts."""
-        if not self.classify or len(self.x) < ENOUGH:  # few would pass forward for nothing
+        if not self.classify or len(self.x) < ENOUGH:  # fewer count alike
             return self.sample_weight
         return row_weights(self.network.forward(self.x), self.sample_weight)
 
