@@ -11,7 +11,7 @@ from fastbcd.solvers.reconstruct.refine import Course
 STEPS = 3000
 """Steps of an automatic refinement, if there are rows enough for them."""
 
-MAX_EPOCHS, MAX_FACTORED = 40, 100
+MAX_EPOCHS, MAX_FACTORED = 80, 100
 """Passes over the rows that an automatic refinement does not exceed, the second of factors: they
 are too few to learn the rows by heart, and have a longer way to go."""
 

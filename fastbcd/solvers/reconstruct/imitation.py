@@ -24,8 +24,8 @@ TEMPERATURE = 2.0
 the other classes (Hinton et al., arXiv:1503.02531)."""
 
 ENOUGH = 10_000
-"""From so many rows on they are many: enough to fit some of them more than others, to trust labels,
-and to drop inputs."""
+"""From so many rows on they are many: enough to fit some of them more than others, and to trust
+labels."""
 
 UNCERTAIN = 0.75
 """Share of the weights that goes by uncertainty, with ``ENOUGH`` rows; with fewer none."""

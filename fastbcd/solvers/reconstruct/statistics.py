@@ -181,15 +181,19 @@ def explained_share(x: Float) -> float:
     """Return which share of the inputs' variance the other inputs explain, 0 to 1.
 
     1 - 1 / (G_jj [G^-1]_jj) is the squared multiple correlation of input j with all others;
-    these are averaged with the variances as weights.
+    these are averaged with the variances as weights. Few rows are explained by chance, too: what
+    is not explained counts (n - 1) / (n - d) times (Ezekiel's correction). Zero where there are
+    no more rows than inputs.
     """
     covariance = Moments.of(x, x[:, :0]).covariance
     variance = np.diag(covariance).copy()
     if not variance.max(initial=0.0) > 0:
         return 0.0
     alive = np.flatnonzero(variance > 1e-7 * variance.max())
+    if len(x) <= alive.size:
+        return 0.0
     gram = covariance[np.ix_(alive, alive)]
     gram[np.diag_indices_from(gram)] *= 1.001
     inverse = SPDSystem(gram.copy(), np.zeros(alive.size)).solve(np.eye(alive.size))
-    explained = 1 - 1 / (np.diag(gram) * np.diag(inverse))
-    return float(np.average(explained, weights=variance[alive]))
+    left = float(np.average(1 / (np.diag(gram) * np.diag(inverse)), weights=variance[alive]))
+    return max(0.0, 1.0 - left * (len(x) - 1) / (len(x) - alive.size))

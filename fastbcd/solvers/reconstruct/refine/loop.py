@@ -69,20 +69,18 @@ class Course:
     drop : float
         Share of the inputs that are set to zero in each batch, in a classification; the dense
         network still answers for the whole row. Where inputs cannot be told from
-        each other less is dropped, and nothing where they are independent or rows are few, and
-        with them the steps. ``decay`` follows.
+        each other less is dropped, and nothing where they are independent. ``decay`` follows.
     radius : float
         How far every second batch is moved to where the network does worst, relative to the root
-        of the inputs' total variance, in a classification of many rows with plenty of weights;
-        see :mod:`.adversary`.
+        of the inputs' total variance, in a classification with plenty of weights; see
+        :mod:`.adversary`.
     momentum_undropped : float
         mu where no inputs are dropped from many rows: their pulls are less noisy.
     averaged : float
         Share of the steps, the last ones, whose iterates are averaged.
     moving : float
         Share of the steps, the first ones, during which the supports of pruned layers may move, in
-        a classification with labels or many rows. There the squared pulls tell the curvature of
-        the loss.
+        a classification. There the squared pulls tell the curvature of the loss.
     moved : float
         Share of a support that may move at a time, in the beginning; falls to zero.
     shrinking : float
@@ -108,18 +106,14 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
-        moving = self.moving
-        momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
-        radius = plenty(network, targets.n_rows) * self.radius
-        if targets.n_rows < ENOUGH:
-            factor, momentum, radius = 0.0, self.momentum, 0.0
-            moving = 0.0 if targets.labels is None else moving
+        momentum = self.momentum
+        if targets.n_rows >= ENOUGH:
+            momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
         return replace(
             self,
             drop=factor * self.drop,
-            radius=radius,
+            radius=plenty(network, targets.n_rows) * self.radius,
             decay=factor * self.decay,
-            moving=moving,
             momentum=momentum,
         )
 

@@ -1,0 +1,69 @@
+"""What a refinement takes from its rows: whether inputs are dropped, and how supports move."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from fastbcd._network import Layer, Network
+from fastbcd.formats import DenseMatrix
+from fastbcd.solvers.reconstruct.imitation import ENOUGH
+from fastbcd.solvers.reconstruct.refine import Course, Targets
+from fastbcd.solvers.reconstruct.refine.loop import REDUNDANT
+from fastbcd.solvers.reconstruct.statistics import explained_share
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def redundant(rng, n, d=12):
+    """Inputs that are all nearly the same number."""
+    return (rng.standard_normal((n, 1)) + 0.1 * rng.standard_normal((n, d))).astype(np.float32)
+
+
+def suited(x, labelled=True, classify=True):
+    truth = np.eye(3)[np.arange(len(x)) % 3]
+    weight = np.ones((x.shape[1], 3), np.float32)
+    network = Network([Layer(DenseMatrix(weight), np.zeros(3, np.float32), "identity")])
+    targets = Targets(truth, truth if labelled else None, classify)
+    return Course().suited_to(targets, x, network)
+
+
+def test_the_explained_share_is_that_of_regressions_on_the_other_inputs(rng):
+    n, d = 60, 7
+    x = rng.standard_normal((n, d)) @ (np.eye(d) + 0.15 * rng.standard_normal((d, d))) + 3
+    unexplained = []
+    for j in range(d):
+        others = np.delete(x, j, axis=1)
+        unexplained.append(1 - LinearRegression().fit(others, x[:, j]).score(others, x[:, j]))
+    expected = 1 - np.average(unexplained, weights=x.var(axis=0)) * (n - 1) / (n - d)
+    assert explained_share(x) == pytest.approx(expected, abs=5e-3)
+
+
+def test_what_chance_explains_of_independent_inputs_does_not_count(rng):
+    shares = [explained_share(rng.standard_normal((300, 200))) for _ in range(3)]
+    assert max(shares) < 0.1 < REDUNDANT[0]
+    assert explained_share(rng.standard_normal((50, 50))) == 0
+    assert explained_share(np.ones((50, 4))) == 0
+
+
+@pytest.mark.parametrize("n_rows", [300, ENOUGH])
+def test_inputs_are_dropped_where_others_tell_the_same(rng, n_rows):
+    assert suited(redundant(rng, n_rows)).drop == Course.drop
+    assert suited(rng.standard_normal((n_rows, 12)).astype(np.float32)).drop == 0
+
+
+def test_undropped_pulls_of_many_rows_are_less_noisy(rng):
+    """So their momentum is greater."""
+    assert suited(rng.standard_normal((ENOUGH, 3))).momentum == Course.momentum_undropped
+    assert suited(redundant(rng, ENOUGH)).momentum == Course.momentum
+    assert suited(rng.standard_normal((300, 3))).momentum == Course.momentum
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_supports_move_in_classifications_alone(rng, labelled):
+    x = redundant(rng, 300)
+    assert suited(x, labelled).moving == Course.moving
+    regression = suited(x, labelled, classify=False)
+    assert regression.moving == regression.drop == 0
