@@ -85,7 +85,7 @@ def compress(
     epochs : float or "auto", default="auto"
         Passes of the refinement over the rows. 0 leaves it out, which takes seconds. "auto" takes
         3000 steps of 200 rows, but at most 80 passes, and 100 for low rank and tensor trains; and
-        half as many again, up to 80, where all weights of a layer are codes of at most 4 bits.
+        half as many again, up to 40, where all weights of a layer are codes of at most 4 bits.
     sample_weight : (n_samples,) array, optional
         Non-negative weights of the rows.
     random_state : int, RandomState or None, default=None

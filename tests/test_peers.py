@@ -284,6 +284,23 @@ class TestTraining:
             assert sum(np.count_nonzero(w) for w in found[:-1]) == 20
             assert self.accuracy(rows, found, biases) > 0.9
 
+    def test_a_learning_compression_that_diverges_is_done_over(self, problem, monkeypatch):
+        finetune, rows, weights, intercepts = problem
+        rates = []
+        run = finetune.learning_compression
+
+        def noted(*args, **settings):
+            rates.append(settings["rate"])
+            return run(*args, **settings)
+
+        def project(hidden):
+            return [w * (np.nan if len(rates) == 1 else 1) for w in hidden]
+
+        monkeypatch.setattr(finetune, "learning_compression", noted)
+        found, biases = noted(weights, intercepts, rows, project, 1.0, rate=0.2)
+        assert all(np.isfinite(matrix).all() for matrix in [*found, *biases])
+        assert rates == [0.2, 0.05]
+
 
 def table_options(**changes):
     options = {"quick": False, "fresh": None, "without": [], "amounts": [], "networks": ["mnist"]}

@@ -14,7 +14,7 @@ from fastbcd import compress
 from fastbcd._compress import job
 from fastbcd._compress.denser import MANY, are_many, denser
 from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
-from fastbcd._compress.epochs import FEW, LONGER, MAX_EPOCHS, batch_size, times_longer
+from fastbcd._compress.epochs import FEW, LONG, LONGER, batch_size, times_longer
 from fastbcd._network import Layer, Network
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -284,8 +284,8 @@ def test_only_layers_of_few_levels_are_refined_longer(rng):
     assert coded(4).layers[0].weight.codebook.size == FEW
     assert times_longer(net, 5.0) == times_longer(coded(5), 5.0) == 1
     assert times_longer(coded(4), 5.0) == times_longer(coded(1), 5.0) == LONGER
-    assert times_longer(coded(1), MAX_EPOCHS / 1.25) == 1.25
-    assert times_longer(coded(1), MAX_EPOCHS) == 1
+    assert times_longer(coded(1), LONG / 1.25) == 1.25
+    assert times_longer(coded(1), LONG) == 1
 
 
 def test_supports_move_to_where_they_gain(rng):

@@ -198,7 +198,8 @@ def learning_compression(
               \lambda \leftarrow \lambda - \mu (w - \theta),
 
     with a penalty that rises geometrically. The L step is gradient descent with momentum 0.9 and
-    the authors' bound 1/mu of its rate, which falls from L step to L step.
+    the authors' bound 1/mu of its rate, which falls from L step to L step. A run that diverges is
+    done over with a quarter of the rate, and has its time anew.
 
     Parameters
     ----------
@@ -240,10 +241,20 @@ def learning_compression(
             for w, t, m in zip(values, theta, lam, strict=False):
                 m.sub_(mu * (w - t))
         spent += perf_counter() - start
-    return (
-        [*(t.numpy() for t in theta), values[-1].detach().numpy()],
-        [b.detach().numpy() for b in biases],
-    )
+    found = [*(t.numpy() for t in theta), values[-1].detach().numpy()]
+    if not all(np.isfinite(matrix).all() for matrix in found):
+        return learning_compression(
+            weights,
+            intercepts,
+            rows,
+            project,
+            seconds,
+            n_steps=n_steps,
+            penalties=penalties,
+            rate=rate / 4,
+            seed=seed,
+        )
+    return found, [b.detach().numpy() for b in biases]
 
 
 def _loss(weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ are too few to learn the rows by heart, and have a longer way to go."""
 
 FACTORED = LowRankMatrix, TensorTrainMatrix
 
-FEW, LONGER = 16, 1.5
-"""Layers of at most so many levels, nothing pruned, take so many times the epochs: only many short
-steps change codes one by one."""
+FEW, LONGER, LONG = 16, 1.5, 40
+"""Layers of at most so many levels, nothing pruned, take so many times the epochs, but for that no
+more of them than the third: only many short steps change codes one by one."""
 
 BATCHES = 30
 """Steps in an epoch, if batches of a quarter of the usual size are enough for that."""
@@ -50,4 +50,4 @@ def times_longer(network: Network, epochs: float) -> float:
     ]
     if not levels or min(levels) > FEW:
         return 1.0
-    return max(1.0, min(LONGER, MAX_EPOCHS / epochs))
+    return max(1.0, min(LONGER, LONG / epochs))
