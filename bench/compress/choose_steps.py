@@ -37,7 +37,7 @@ VARIANTS = {
         "ten times the decay": {(factored, "DECAY"): factored.DECAY * 10},
         "late layers count 1/2": {(sizes, "LATER"): 1 / 2},
         "late layers count alike": {(sizes, "LATER"): 1.0},
-        "at most 40 epochs": {(epochs, "MAX_FACTORED"): epochs.MAX_EPOCHS},
+        "at most 40 epochs": {(epochs, "MAX_FACTORED"): 40},
     },
     "codes": {
         "default": {},
