@@ -8,7 +8,14 @@ import pytest
 from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.solvers.reconstruct.refine import Course, Targets, refine
-from fastbcd.solvers.reconstruct.refine.adversary import PLENTY, SCARCE, Adversary, plenty
+from fastbcd.solvers.reconstruct.refine.adversary import (
+    CERTAIN,
+    PLENTY,
+    SCARCE,
+    Adversary,
+    certainty,
+    plenty,
+)
 from fastbcd.solvers.reconstruct.refine.chain import Chain
 
 
@@ -113,14 +120,28 @@ def test_only_single_weights_are_plenty(rng):
     ("n_rows", "width", "moves"),
     [(10_000, 1200, True), (300, 1200, True), (10_000, 30, False)],
 )
-def test_rows_move_where_weights_are_many(rng, monkeypatch, n_rows, width, moves):
+@pytest.mark.parametrize("scale", [5, 1e-3])
+def test_rows_move_where_weights_are_many_and_rows_certain(
+    rng, monkeypatch, n_rows, width, moves, scale
+):
     counted = []
     original = Adversary.move
     monkeypatch.setattr(Adversary, "move", lambda *args: counted.append(1) or original(*args))
     net = network(rng, sizes=(12, width, 3))
     x = rng.standard_normal((n_rows, 12)).astype(np.float32)
-    targets = Targets(net.forward(x), None, True)
+    dense = scale * net.forward(x)
+    assert (certainty(dense) >= CERTAIN) == (scale > 1)
+    moves = moves and scale > 1
+    targets = Targets(dense, None, True)
     steps = []
     course = Course(epochs=0.5, batch_size=100)
     refine(net, x, targets, course, np.random.RandomState(0), lambda done, *_: steps.append(done))
     assert len(counted) == (len(steps) // 2 if moves else 0)
+
+
+def test_certainty_lies_between_chance_and_none():
+    assert certainty(np.zeros((5, 4), np.float32)) == pytest.approx(0)
+    assert certainty(100 * np.eye(4, dtype=np.float32)) == pytest.approx(1)
+    assert certainty(np.ones((3, 1), np.float32)) == 1
+    half = np.log(np.array([[0.75, 0.25]], np.float32))
+    assert certainty(half) == pytest.approx(0.5)

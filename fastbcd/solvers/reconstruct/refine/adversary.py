@@ -11,12 +11,14 @@ anyway; every second step sees the batch of the step before once more, moved. So
 longer but one product with the first layer.
 
 Where weights are many against the rows this generalises better; where they are few there is
-nothing to spare for it.
+nothing to spare for it. Nor are rows moved where the dense network is not certain of them: they
+lie near its boundaries, and would end up beyond.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import softmax
 
 from fastbcd._network import Network
 from fastbcd._types import Float
@@ -26,6 +28,8 @@ SCARCE, PLENTY = 0.5, 2.0
 """Weights per row up to which no row is moved, and from which they are moved as far as ever; in
 between by the logarithm. Chosen on writers held out."""
 
+CERTAIN = 0.5
+"""How certain the dense network has to be of its rows, on average, for them to be moved."""
 
 SINGLE = SparseMatrix, DenseMatrix
 """Formats whose weights count: what factors and codes could learn more is small, and is lost."""
@@ -37,6 +41,18 @@ def plenty(network: Network, n_rows: int) -> float:
     n_weights = sum(weight.n_params for weight in weights if isinstance(weight, SINGLE))
     per_row = max(n_weights / n_rows, SCARCE)
     return float(min(1.0, np.log(per_row / SCARCE) / np.log(PLENTY / SCARCE)))
+
+
+def certainty(outputs: Float) -> float:
+    """Return how certain a network is of its rows: 0 if all classes are alike to it, 1 if of all.
+
+    The mean probability of the likeliest of k classes, between 1/k and 1.
+    """
+    n_classes = outputs.shape[1]
+    if n_classes == 1:
+        return 1.0
+    likeliest = softmax(outputs.astype(np.float64), axis=1).max(axis=1).mean()
+    return float((likeliest - 1 / n_classes) / (1 - 1 / n_classes))
 
 
 class Adversary:

@@ -10,7 +10,7 @@ import numpy as np
 from fastbcd._network import Network
 from fastbcd._types import Float
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
-from fastbcd.solvers.reconstruct.refine.adversary import Adversary, plenty
+from fastbcd.solvers.reconstruct.refine.adversary import CERTAIN, Adversary, certainty, plenty
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
@@ -72,8 +72,8 @@ class Course:
         each other less is dropped, and nothing where they are independent. ``decay`` follows.
     radius : float
         How far every second batch is moved to where the network does worst, relative to the root
-        of the inputs' total variance, in a classification with plenty of weights; see
-        :mod:`.adversary`.
+        of the inputs' total variance, in a classification with plenty of weights of which the
+        dense network is certain; see :mod:`.adversary`.
     momentum_undropped : float
         mu where no inputs are dropped from many rows: their pulls are less noisy.
     averaged : float
@@ -106,13 +106,16 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
+        radius = plenty(network, targets.n_rows) * self.radius
+        if radius > 0 and certainty(targets.dense) < CERTAIN:
+            radius = 0.0
         momentum = self.momentum
         if targets.n_rows >= ENOUGH:
             momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
         return replace(
             self,
             drop=factor * self.drop,
-            radius=plenty(network, targets.n_rows) * self.radius,
+            radius=radius,
             decay=factor * self.decay,
             momentum=momentum,
         )
