@@ -168,6 +168,7 @@ def images_model(torch, kind):
 )
 def test_torch_images_are_read(kind):
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
     model = images_model(torch, kind)
     X = np.random.default_rng(0).normal(size=(300, 2, 9, 8)).astype(np.float32)
     model.train()

@@ -64,7 +64,7 @@ VARIANTS = {
     "no row moved": {"radius": 0.0},
     "at most 40 epochs": {"most": 40},
     "briefly, rows as they are": PLAIN,
-    "the same, no labels, supports fixed": {**PLAIN, "labels": False, "moving": 0.0},
+    "briefly, no labels, supports fixed": {**PLAIN, "labels": False, "moving": 0.0},
     "rows moved half as far": {"radius": 0.05},
     "rows moved half as far again": {"radius": 0.15},
     "supports fixed": {"moving": 0.0},

@@ -44,9 +44,9 @@ def plenty(network: Network, n_rows: int) -> float:
 
 
 def certainty(outputs: Float) -> float:
-    """Return how certain a network is of its rows: 0 if all classes are alike to it, 1 if of all.
+    """Return how certain a network with ``outputs`` (n, k) is of its rows, 0 to 1.
 
-    The mean probability of the likeliest of k classes, between 1/k and 1.
+    The mean probability of the likeliest of k classes, as a share of the way from 1/k to 1.
     """
     n_classes = outputs.shape[1]
     if n_classes == 1:

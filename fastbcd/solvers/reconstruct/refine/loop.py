@@ -106,9 +106,8 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
-        radius = plenty(network, targets.n_rows) * self.radius
-        if radius > 0 and certainty(targets.dense) < CERTAIN:
-            radius = 0.0
+        sure = certainty(targets.dense) >= CERTAIN
+        radius = plenty(network, targets.n_rows) * self.radius if sure else 0.0
         momentum = self.momentum
         if targets.n_rows >= ENOUGH:
             momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
