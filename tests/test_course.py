@@ -8,7 +8,7 @@ from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
 from fastbcd.solvers.reconstruct.refine import Course, Targets
-from fastbcd.solvers.reconstruct.refine.loop import REDUNDANT
+from fastbcd.solvers.reconstruct.refine.course import REDUNDANT
 from fastbcd.solvers.reconstruct.statistics import explained_share
 
 

@@ -19,8 +19,8 @@ Inside, a batch lies in columns, (width, batch): see :mod:`fastbcd_kernels.spars
 """
 
 from fastbcd.solvers.reconstruct.refine.chain import thinned as thinned
+from fastbcd.solvers.reconstruct.refine.course import Course as Course
 from fastbcd.solvers.reconstruct.refine.descent import Descent as Descent
-from fastbcd.solvers.reconstruct.refine.loop import Course as Course
 from fastbcd.solvers.reconstruct.refine.loop import Interrupted as Interrupted
 from fastbcd.solvers.reconstruct.refine.loop import refine as refine
 from fastbcd.solvers.reconstruct.refine.targets import Targets as Targets

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fastbcd._network import Network
 from fastbcd._types import Float
-from fastbcd.solvers.reconstruct.imitation import ENOUGH
-from fastbcd.solvers.reconstruct.refine.adversary import CERTAIN, Adversary, certainty, plenty
+from fastbcd.solvers.reconstruct.refine.adversary import Adversary
 from fastbcd.solvers.reconstruct.refine.balance import balanced
 from fastbcd.solvers.reconstruct.refine.batches import Batches
 from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.reconstruct.refine.course import Course
 from fastbcd.solvers.reconstruct.refine.crew import Crew
 from fastbcd.solvers.reconstruct.refine.descent import Descent
 from fastbcd.solvers.reconstruct.refine.judge import Judge
 from fastbcd.solvers.reconstruct.refine.targets import Targets
-from fastbcd.solvers.reconstruct.statistics import explained_share
-
-REDUNDANT = (0.6, 0.9)
-"""Share of an input's variance that the others explain: below the first nothing is dropped,
-above the second all of ``Course.drop``."""
 
 HELD_OUT = 0.05
 """Share of the rows that only judge."""
@@ -50,74 +45,6 @@ MOVE_EVERY = 100
 """Steps between two chances of the supports to move, or to shrink."""
 
 Tell = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True)
-class Course:
-    """Settings of :func:`refine`.
-
-    Parameters
-    ----------
-    epochs : float
-        Passes over the rows; a batch that is seen again, moved, counts twice.
-    batch_size : int
-        Rows per step.
-    rate : float
-        eta at the start; it falls to zero along a cosine.
-    momentum, decay : float
-        mu, and the pull of the weights towards zero relative to m.
-    drop : float
-        Share of the inputs that are set to zero in each batch, in a classification; the dense
-        network still answers for the whole row. Where inputs cannot be told from
-        each other less is dropped, and nothing where they are independent. ``decay`` follows.
-    radius : float
-        How far every second batch is moved to where the network does worst, relative to the root
-        of the inputs' total variance, in a classification with plenty of weights of which the
-        dense network is certain; see :mod:`.adversary`.
-    momentum_undropped : float
-        mu where no inputs are dropped from many rows: their pulls are less noisy.
-    averaged : float
-        Share of the steps, the last ones, whose iterates are averaged.
-    moving : float
-        Share of the steps, the first ones, during which the supports of pruned layers may move, in
-        a classification. There the squared pulls tell the curvature of the loss.
-    moved : float
-        Share of a support that may move at a time, in the beginning; falls to zero.
-    shrinking : float
-        Share of the steps, the first ones, during which supports shrink to what is wanted.
-    """
-
-    epochs: float = 6.0
-    batch_size: int = 200
-    rate: float = 2.0
-    momentum: float = 0.7
-    decay: float = 2e-4
-    drop: float = 0.1
-    radius: float = 0.1
-    momentum_undropped: float = 0.9
-    averaged: float = 0.3
-    moving: float = 0.4
-    moved: float = 0.1
-    shrinking: float = 0.5
-
-    def suited_to(self, targets: Targets, x: Float, network: Network) -> Course:
-        """Return the course with what suits rows ``x``, the targets and the network."""
-        if not targets.classify:
-            return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
-        low, high = REDUNDANT
-        factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
-        sure = certainty(targets.dense) >= CERTAIN
-        radius = plenty(network, targets.n_rows) * self.radius if sure else 0.0
-        momentum = self.momentum
-        if targets.n_rows >= ENOUGH:
-            momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
-        return replace(
-            self,
-            drop=factor * self.drop,
-            radius=radius,
-            decay=factor * self.decay,
-            momentum=momentum,
-        )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -172,6 +99,8 @@ def refine(
     Interrupted
         After a KeyboardInterrupt; it carries the best network so far.
     """
+    if targets.n_rows < 2:
+        return network
     unit = 1.0
     if not targets.classify:
         unit = float(np.std(targets.dense, axis=0).mean()) or 1.0
@@ -179,7 +108,8 @@ def refine(
     start = _scaled(network, 1 / unit)
     try:
         with Crew.of_all() as crew:
-            found = _refine(start, x, targets, course, random_state, tell, descent, crew)
+            loop = Loop(start, x, targets, course, random_state, descent, crew)
+            found = loop.run(tell)
     except Interrupted as interruption:
         best = interruption.best
         raise Interrupted(network if best is start else _scaled(best, unit)) from None
@@ -196,94 +126,133 @@ def _scaled(network: Network, factor: float) -> Network:
     return Network([*network.layers[:-1], scaled])
 
 
-def _refine(
-    network: Network,
-    x: Float,
-    targets: Targets,
-    course: Course,
-    random_state: np.random.RandomState,
-    tell: Tell | None,
-    descent: Descent | None,
-    crew: Crew,
-) -> Network:
-    n = targets.n_rows
-    order = random_state.permutation(n)
-    n_held = min(max(1, round(HELD_OUT * n)), 3000)
-    held, train = order[:n_held], order[n_held:]
-    if train.size == 0:
-        return network
-    some = train[:GRAM_ROWS]
-    course = course.suited_to(targets, x[some], network)
-    batch = min(course.batch_size, train.size)
-    per_epoch = train.size // batch
-    n_steps = max(1, round(course.epochs * per_epoch))
-    judge = Judge(targets, x[held], held, network, course.drop / Course.drop)
-    # The step of the last loss of weights.
-    shrunk = int(course.shrinking * n_steps / MOVE_EVERY) * MOVE_EVERY
-    if descent is None or course.moving == 0 or shrunk < 2 * MOVE_EVERY:
-        descent, shrunk = None, -1
-    begin_with = network if descent is None else descent.start
-    chain = Chain(balanced(begin_with).layers, x[some], targets, some, crew)
-    batches = Batches(x, train, batch, course.drop, random_state, crew)
-    adversary = Adversary(course.radius, float(x[some].var(axis=0, dtype=np.float64).sum()))
-    done = epoch_end = begin = n_halved = 0
-    look = EARLY
-    first = recent = np.inf
-    rows, v = train[:0], np.empty((0, 0), np.float32)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            while done < n_steps and n_halved <= MOST_HALVINGS:
-                moving = max(0.0, 1 - done / max(course.moving * n_steps, 1e-9))
-                sound = True
-                due = done > 0 and done % MOVE_EVERY == 0
-                if due:
-                    adversary.forget()
-                if descent is not None and due and done <= shrunk:
-                    sound = chain.measure(course.moved * moving, descent.at(done / shrunk))
-                elif done == epoch_end:
-                    sound = chain.measure()
-                elif due and moving > 0:
-                    sound = chain.measure(course.moved * moving)
-                if done == epoch_end:
-                    epoch_end = min(n_steps, done + per_epoch)
-                if sound:
-                    moved = adversary.due()
-                    if moved:
-                        adversary.move(v, chain.input_pull)
-                    else:
-                        rows, v = batches.next(chain.used_inputs())
-                    rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / n_steps))
-                    again = adversary.wanted()
-                    steps = rate, course.momentum, course.decay
-                    outputs = chain.step(v, rows, *steps, again)
-                    if done < begin + EARLY and not moved:
-                        loss = targets.loss(outputs, rows)
-                        if done == begin:
-                            first = recent = loss
-                        recent += SMOOTHING * (loss - recent)
-                        if not recent <= (WILD if descent is None else WILD_DESCENT) * first:
-                            sound, done = False, begin - 1
-                    done += 1
-                    if done > (1 - course.averaged) * n_steps:
-                        chain.average()
-                    # Who has more weights than are wanted is not judged.
-                    if sound and done in (look, epoch_end) and done > shrunk:
-                        loss = judge.see(chain.network())
-                        sound = not judge.diverged(loss)
-                if not sound:
-                    adversary.forget()
-                    course = replace(course, rate=course.rate / 2)
-                    n_halved += 1
-                    if descent is not None and done <= shrunk and n_halved <= DESCENTS:
-                        chain.restart(balanced(descent.start).layers)
-                        done = 0
-                    else:
-                        # What too long steps did to many weights is no good start for few.
-                        descent, shrunk = None, -1
-                        chain.restart(balanced(judge.best).layers)
-                    epoch_end, begin, look = done, done, done + EARLY
-                if tell is not None:
-                    tell(done, n_steps, judge.least)
-    except KeyboardInterrupt:
-        raise Interrupted(judge.best) from None
-    return judge.best
+class Loop:
+    """Steps of all layers, batch after batch, until the course is done.
+
+    Steps that prove to be too long are taken back, and all that follow are half as long.
+
+    Parameters
+    ----------
+    network, x, targets, course, random_state, descent
+        As in :func:`refine`, the outputs in their unit and the targets in float32; two rows at
+        least, one to learn from and one to judge by.
+    crew : Crew
+        Threads to use.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        x: Float,
+        targets: Targets,
+        course: Course,
+        random_state: np.random.RandomState,
+        descent: Descent | None,
+        crew: Crew,
+    ) -> None:
+        order = random_state.permutation(targets.n_rows)
+        n_held = min(max(1, round(HELD_OUT * order.size)), 3000)
+        held, train = order[:n_held], order[n_held:]
+        some = train[:GRAM_ROWS]
+        course = course.suited_to(targets, x[some], network)
+        batch = min(course.batch_size, train.size)
+        self._per_epoch = train.size // batch
+        self._n_steps = max(1, round(course.epochs * self._per_epoch))
+        # The step of the last loss of weights; who has more than are wanted is not judged.
+        self._shrunk = int(course.shrinking * self._n_steps / MOVE_EVERY) * MOVE_EVERY
+        if descent is None or course.moving == 0 or self._shrunk < 2 * MOVE_EVERY:
+            descent, self._shrunk = None, -1
+        self._targets, self._course, self._descent = targets, course, descent
+        self._judge = Judge(targets, x[held], held, network, course.drop / Course.drop)
+        begin_with = network if descent is None else descent.start
+        self._chain = Chain(balanced(begin_with).layers, x[some], targets, some, crew)
+        self._batches = Batches(x, train, batch, course.drop, random_state, crew)
+        variance = float(x[some].var(axis=0, dtype=np.float64).sum())
+        self._adversary = Adversary(course.radius, variance)
+        self._rows, self._v = train[:0], np.empty((0, 0), np.float32)
+        self._first = self._recent = np.inf
+        self._n_halved = 0
+        self._begin_at(0)
+
+    def run(self, tell: Tell | None) -> Network:
+        """Take all steps; return the best network that was judged."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                while self._done < self._n_steps and self._n_halved <= MOST_HALVINGS:
+                    if not (self._measure() and self._step() and self._look()):
+                        self._go_back()
+                    if tell is not None:
+                        tell(self._done, self._n_steps, self._judge.least)
+        except KeyboardInterrupt:
+            raise Interrupted(self._judge.best) from None
+        return self._judge.best
+
+    def _begin_at(self, done: int) -> None:
+        """Go on from step ``done``: measure there, and look at the loss soon after."""
+        self._done = self._begin = self._epoch_end = done
+        self._look_at = done + EARLY
+
+    def _measure(self) -> bool:
+        """Refresh the metrics, move and shrink supports, each in its time; is all finite?"""
+        done, sound = self._done, True
+        ahead = max(0.0, 1 - done / max(self._course.moving * self._n_steps, 1e-9))
+        share = self._course.moved * ahead
+        due = done > 0 and done % MOVE_EVERY == 0
+        if due:
+            self._adversary.forget()
+        if self._descent is not None and due and done <= self._shrunk:
+            sound = self._chain.measure(share, self._descent.at(done / self._shrunk))
+        elif done == self._epoch_end:
+            sound = self._chain.measure()
+        elif due and share > 0:
+            sound = self._chain.measure(share)
+        if done == self._epoch_end:
+            self._epoch_end = min(self._n_steps, done + self._per_epoch)
+        return sound
+
+    def _step(self) -> bool:
+        """Take a step on the next batch, or on the last one, moved; is its loss no wild one?"""
+        moved = self._adversary.due()
+        if moved:
+            self._adversary.move(self._v, self._chain.input_pull)
+        else:
+            self._rows, self._v = self._batches.next(self._chain.used_inputs())
+        course, done = self._course, self._done
+        rate = 0.5 * course.rate * (1 + np.cos(np.pi * done / self._n_steps))
+        steps = rate, course.momentum, course.decay
+        outputs = self._chain.step(self._v, self._rows, *steps, self._adversary.wanted())
+        if done < self._begin + EARLY and not moved and self._is_wild(outputs):
+            self._done = self._begin
+            return False
+        self._done += 1
+        if self._done > (1 - course.averaged) * self._n_steps:
+            self._chain.average()
+        return True
+
+    def _is_wild(self, outputs: Float) -> bool:
+        loss = self._targets.loss(outputs, self._rows)
+        if self._done == self._begin:
+            self._first = self._recent = loss
+        self._recent += SMOOTHING * (loss - self._recent)
+        bound = WILD if self._descent is None else WILD_DESCENT
+        return not self._recent <= bound * self._first
+
+    def _look(self) -> bool:
+        """Judge the network, when it is time; is its loss near the least one?"""
+        if self._done <= self._shrunk or self._done not in (self._look_at, self._epoch_end):
+            return True
+        return not self._judge.diverged(self._judge.see(self._chain.network()))
+
+    def _go_back(self) -> None:
+        """Take the last steps back, and go on with half the rate."""
+        self._adversary.forget()
+        self._course = replace(self._course, rate=self._course.rate / 2)
+        self._n_halved += 1
+        if self._descent is not None and self._done <= self._shrunk and self._n_halved <= DESCENTS:
+            self._chain.restart(balanced(self._descent.start).layers)
+            self._begin_at(0)
+        else:
+            # What too long steps did to many weights is no good start for few.
+            self._descent, self._shrunk = None, -1
+            self._chain.restart(balanced(self._judge.best).layers)
+            self._begin_at(self._done)
