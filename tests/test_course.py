@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from fastbcd._network import Layer, Network
-from fastbcd.formats import DenseMatrix
+from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
 from fastbcd.solvers.reconstruct.refine import Course, Targets
-from fastbcd.solvers.reconstruct.refine.course import REDUNDANT
+from fastbcd.solvers.reconstruct.refine.course import CAREFUL, REDUNDANT
 from fastbcd.solvers.reconstruct.statistics import explained_share
 
 
@@ -22,10 +22,10 @@ def redundant(rng, n, d=12):
     return (rng.standard_normal((n, 1)) + 0.1 * rng.standard_normal((n, d))).astype(np.float32)
 
 
-def suited(x, labelled=True, classify=True):
+def suited(x, labelled=True, classify=True, store=DenseMatrix):
     truth = np.eye(3)[np.arange(len(x)) % 3]
-    weight = np.ones((x.shape[1], 3), np.float32)
-    network = Network([Layer(DenseMatrix(weight), np.zeros(3, np.float32), "identity")])
+    weight = store(np.ones((x.shape[1], 3), np.float32))
+    network = Network([Layer(weight, np.zeros(3, np.float32), "identity")])
     targets = Targets(truth, truth if labelled else None, classify)
     return Course().suited_to(targets, x, network)
 
@@ -59,6 +59,14 @@ def test_undropped_pulls_of_many_rows_are_less_noisy(rng):
     assert suited(rng.standard_normal((ENOUGH, 3))).momentum == Course.momentum_undropped
     assert suited(redundant(rng, ENOUGH)).momentum == Course.momentum
     assert suited(rng.standard_normal((300, 3))).momentum == Course.momentum
+
+
+def test_pruned_layers_step_carefully_on_few_rows_of_redundant_inputs(rng):
+    few, many, apart = redundant(rng, 300), redundant(rng, ENOUGH), rng.standard_normal((300, 12))
+    pruned = SparseMatrix.from_dense
+    assert suited(few, store=pruned).rate == pytest.approx(CAREFUL * Course.rate)
+    for x, store in ((many, pruned), (apart, pruned), (few, DenseMatrix)):
+        assert suited(x, store=store).rate == Course.rate
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -58,6 +58,7 @@ VARIANTS = {
     "rate 0.5": {"rate": 0.5},
     "rate 1": {"rate": 1.0},
     "rate 4": {"rate": 4.0},
+    "steps four times as long": {"rate": 8.0},
     "no dropping": {"drop": 0.0},
     "drop 0.15, decay 7e-4": {"drop": 0.15, "decay": 7e-4},
     "decay 7e-4": {"decay": 7e-4},
@@ -84,6 +85,7 @@ VARIANTS = {
     "labels smoothed by 0.1": {"smoothing": 0.1},
     "half the steps": {"steps": 1500},
     "no labels": {"labels": False},
+    "no labels, steps four times as long": {"labels": False, "rate": 8.0},
     "no labels, no dropping": {"labels": False, "drop": 0.0, "decay": 0.0},
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbcd._network import Network
 from fastbcd._types import Float
+from fastbcd.formats import SparseMatrix
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
 from fastbcd.solvers.reconstruct.refine.adversary import CERTAIN, certainty, plenty
 from fastbcd.solvers.reconstruct.refine.targets import Targets
@@ -16,6 +17,11 @@ from fastbcd.solvers.reconstruct.statistics import explained_share
 REDUNDANT = (0.6, 0.9)
 """Share of an input's variance that the others explain: below the first nothing is dropped,
 above the second all of ``Course.drop``."""
+
+CAREFUL = 0.25
+"""Pruned layers take steps so many times as long on few rows of the most redundant inputs: what a
+batch says of directions in which inputs hardly differ is noise, and with few rows batches are
+small. It sets in halfway between the two shares. Codes have a caution of their own."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Course:
     batch_size : int
         Rows per step.
     rate : float
-        eta at the start; it falls to zero along a cosine.
+        eta at the start; it falls to zero along a cosine. See ``CAREFUL``.
     momentum, decay : float
         mu, and the pull of the weights towards zero relative to m.
     drop : float
@@ -74,11 +80,14 @@ class Course:
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
         sure = certainty(targets.dense) >= CERTAIN
         radius = plenty(network, targets.n_rows) * self.radius if sure else 0.0
-        momentum = self.momentum
+        momentum, rate = self.momentum, self.rate
         if targets.n_rows >= ENOUGH:
             momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
+        elif any(isinstance(layer.weight, SparseMatrix) for layer in network.layers):
+            rate *= CAREFUL ** max(0.0, 2 * factor - 1)
         return replace(
             self,
+            rate=rate,
             drop=factor * self.drop,
             radius=radius,
             decay=factor * self.decay,
