@@ -1,0 +1,1 @@
+"""Models in and out: reading, exporting and storing networks."""

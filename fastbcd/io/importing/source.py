@@ -1,0 +1,126 @@
+"""What an import found: a network, and what its outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd._network import Network
+from fastbcd._types import Float
+from fastbcd._views import Shape3
+from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.layers import LayerSize
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that a network was read from, to compare them.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the model.
+    network : Network
+        As it was read, before its outputs were brought into another form.
+    link : {"identity", "softmax", "log_softmax", "sigmoid", "two_classes"}
+        What turns the network's outputs into the model's.
+    run : callable
+        The model itself: rows, as the model takes them, to outputs.
+    """
+
+    name: str
+    network: Network
+    link: str
+    run: Callable[[Any], Float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained network and its surroundings.
+
+    Parameters
+    ----------
+    network : Network
+        Layers with dense or compressed weights; the outputs of a classifier are logits.
+    classes : (k,) array or None
+        Labels of the outputs of a classifier, sorted; None for a regressor.
+    flat : bool
+        Whether a regressor predicts (n,) rather than (n, k).
+    template : BCDClassifier or BCDRegressor or None
+        Where parameters are copied from.
+    feature_names : array of str or None
+        Names of the features, if the network was trained with any.
+    hidden_layer_sizes : tuple
+        The hidden layers, where they are more than numbers of units.
+    input_shape : (h, w, c) or None
+        What images the rows are, if the network takes images.
+    n_labels : int
+        Number of labels of each row where a row may have several; 0 otherwise.
+    columns : (k,) array or None
+        The classes in the order of the model's outputs, where that is not the order of
+        ``classes``.
+    origin : Origin or None
+        The model to compare with; None where the network is the model's own.
+    column_is_usual : bool
+        Whether the model itself was trained on targets (n, 1), so that they deserve no warning.
+    """
+
+    network: Network
+    classes: NDArray[Any] | None
+    flat: bool = False
+    template: BCDClassifier | BCDRegressor | None = None
+    feature_names: NDArray[Any] | None = None
+    hidden_layer_sizes: tuple[LayerSize, ...] = ()
+    input_shape: Shape3 | None = None
+    n_labels: int = 0
+    columns: NDArray[Any] | None = None
+    origin: Origin | None = None
+    column_is_usual: bool = False
+
+    @property
+    def task(self) -> str:
+        """One of "classification", "regression" and "multilabel"."""
+        if self.classes is None:
+            return "regression"
+        return "multilabel" if self.n_labels else "classification"
+
+    def estimator(self, network: Network) -> BCDClassifier | BCDRegressor:
+        """Return a new fitted estimator that predicts with ``network``."""
+        if self.template is not None:
+            new = copy(self.template)
+        elif self.classes is not None:
+            new = BCDClassifier()
+        else:
+            new = BCDRegressor()
+        if self.input_shape is not None:
+            new.hidden_layer_sizes, new.input_shape = self.hidden_layer_sizes, self.input_shape
+        if network.is_plain:  # convolutions keep their filters
+            new.hidden_layer_sizes = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
+        if self.template is None and len(network.layers) > 1:
+            new.activation = network.layers[0].activation
+        new.network_ = network
+        new.n_features_in_ = network.n_inputs
+        if isinstance(new, BCDClassifier) and self.classes is not None:
+            new.classes_ = self.classes
+            new._n_labels = self.n_labels
+        elif isinstance(new, BCDRegressor):
+            new._two_dimensional = not self.flat
+        if self.feature_names is not None:
+            new.feature_names_in_ = self.feature_names
+        new._forget_training()
+        return new
+
+    def check_finite(self) -> None:
+        """Raise a ValueError if the weights hold NaN or infinities."""
+        for index, layer in enumerate(self.network.layers):
+            finite = np.isfinite(layer.weight.to_dense()).all()
+            if not (finite and np.isfinite(layer.intercept).all()):
+                raise ValueError(
+                    f"Layer {index} of the network has weights that are NaN or infinite. "
+                    "Its training diverged; there is nothing to compress."
+                )
