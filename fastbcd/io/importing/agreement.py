@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
-from fastbcd._network import Network
-from fastbcd._types import Float, Float64
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.layout import image_rows
 from fastbcd.io.importing.source import Origin, Source
+from fastbcd.network.network import Network
+from fastbcd.utils.types import Float64
 
 ROWS = 100
 """Rows that are compared. A module that is read wrongly shows on almost every one of them."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbcd._types import Float
+from fastbcd.utils.types import Float
 
 KINDS = (
     "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "ReLU", "LeakyReLU", "Hardtanh", "Tanh",
@@ -230,6 +230,8 @@ def run(model: Any, rows: Any) -> Float:
         try:
             out = torch.func.functional_call(model, {**parameters, **buffers}, (x,))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"The PyTorch network itself cannot take these rows: {error}") from error
+            raise ValueError(
+                f"The PyTorch network itself cannot take these rows: {error}"
+            ) from error
     outputs: Float = out.detach().numpy()
     return outputs

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPRegressor
 
-from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.source import Origin, Source
+from fastbcd.network.network import Layer, Network
 
 LINKS = {"identity": "identity", "softmax": "softmax", "logistic": "sigmoid"}
 

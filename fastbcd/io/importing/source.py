@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._network import Network
-from fastbcd._types import Float
-from fastbcd._views import Shape3
 from fastbcd.estimators import BCDClassifier, BCDRegressor
-from fastbcd.layers import LayerSize
+from fastbcd.network.layers.patches import Shape3
+from fastbcd.network.layers.specs import LayerSize
+from fastbcd.network.network import Network
+from fastbcd.utils.types import Float
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbcd import _validation as check
 from fastbcd.io.importing.targets import as_array, is_indicators, is_one_hot, is_whole
+from fastbcd.utils import validation as check
 
 TASKS = ("classification", "regression", "multilabel")
 
@@ -121,13 +121,13 @@ def _inferred(n_outputs: int, y: ArrayLike | None) -> str:
     return "regression"
 
 
-def output_labels(n_classes: int, y: ArrayLike | None, class_labels: Any) -> NDArray[Any]:
+def output_labels(n_outputs: int, y: ArrayLike | None, class_labels: Any) -> NDArray[Any]:
     """Return the class of each output of a classifier, in the order of the outputs.
 
     Parameters
     ----------
-    n_classes : int
-        Number of outputs; 2 for a single logit.
+    n_outputs : int
+        Number of outputs; a single one tells two classes apart.
     y : array or None
         Labels of rows, or one column of zeros and ones for each output.
     class_labels : array-like or None
@@ -138,6 +138,7 @@ def output_labels(n_classes: int, y: ArrayLike | None, class_labels: Any) -> NDA
     ValueError
         If the labels do not tell which output is which; the readings are named.
     """
+    n_classes = max(n_outputs, 2)
     targets = None if y is None else as_array(y)
     column = targets is not None and targets.shape[1:] in ((), (1,))
     if class_labels is not None:
@@ -157,25 +158,23 @@ def output_labels(n_classes: int, y: ArrayLike | None, class_labels: Any) -> NDA
     if labels.dtype.kind in "biuf" and not is_whole(found):
         fraction = found[found != np.round(found)].tolist()[0]
         raise ValueError(
-            f"y contains {fraction!r}, which is no class label, and one number for each row is not "
-            f"enough for {n_classes} outputs. Give whole numbers or strings; for a regression, one "
-            "column for each output."
+            f"y contains {fraction!r}, which is no class label. Give whole numbers or strings; for "
+            "a regression, one column for each output and task='regression'."
         )
     numeric = found.dtype.kind in "iuf" or (found.dtype.kind == "b" and n_classes == 2)
     counted = numeric and np.isin(found, np.arange(n_classes)).all()
     if counted and 0 in found:
         return np.arange(n_classes).astype(found.dtype)
+    outputs = f"{n_outputs} outputs" if n_outputs > 1 else "one output for two classes"
     if counted:
-        last = n_classes - 1
         raise ValueError(
-            f"y has the labels {_shown(found)}, the network {n_classes} outputs. Either they count "
+            f"y has the labels {_shown(found)}, the network {outputs}. Either the labels count "
             f"from 0, and 0 is absent: give class_labels=range({n_classes}). Or they count from 1, "
-            f"and {n_classes} is absent: give class_labels=range(1, {last + 2})."
+            f"and {n_classes} is absent: give class_labels=range(1, {n_classes + 1})."
         )
     if found.size != n_classes:
         raise ValueError(
-            f"y has {found.size} classes, {_shown(found)}, the network {n_classes} outputs"
-            f"{', the log-odds of one class against another' if n_classes == 2 else ''}. Give "
+            f"y has {found.size} classes, {_shown(found)}, the network {outputs}. Give "
             "class_labels, the label of each output in their order."
         )
     return found

@@ -1,0 +1,164 @@
+"""Read a trained network from scikit-learn or PyTorch, and write a fitted estimator.
+
+What is read is a :class:`fastbcd.network.network.Network` and what an estimator must know besides: the
+classes, the names of the features, the shape of the predictions. The source is never changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils.validation import check_is_fitted
+
+from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.formats import DenseMatrix
+from fastbcd.io.importing.agreement import check_agreement as check_agreement
+from fastbcd.io.importing.layout import image_rows as image_rows
+from fastbcd.io.importing.modules import full_name, is_sequential, run
+from fastbcd.io.importing.sklearn import read_mlp, two_logits
+from fastbcd.io.importing.source import Origin
+from fastbcd.io.importing.source import Source as Source
+from fastbcd.io.importing.targets import as_array
+from fastbcd.io.importing.targets import check_targets as check_targets
+from fastbcd.io.importing.task import TASKS, find_task, output_labels
+from fastbcd.io.importing.torch import read_torch
+from fastbcd.io.importing.wrappers import networks_inside
+from fastbcd.network.network import Network
+from fastbcd.utils import validation as check
+from fastbcd.utils.types import Float
+
+SUPPORTED = (
+    "a fitted BCDClassifier or BCDRegressor, scikit-learn's MLPClassifier or MLPRegressor, "
+    "a Pipeline or search that ends in one of them, or torch.nn.Sequential"
+)
+
+
+def read(
+    model: Any,
+    y: ArrayLike | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    task: str | None = None,
+    class_labels: Any = None,
+) -> Source:
+    """Read the network of ``model``.
+
+    Parameters
+    ----------
+    model : object
+        A fitted BCD estimator, MLPClassifier, MLPRegressor or torch.nn.Sequential.
+    y : array, optional
+        Targets, from which the kind of a PyTorch network is told: labels make it a classifier.
+    input_shape : tuple of int, optional
+        Shape of one input of a PyTorch network, if it has more than one axis: (h, w, c) for
+        images.
+    task : {"classification", "regression", "multilabel"}, optional
+        What the outputs are; found in ``y`` and the final activation where only one reading fits.
+    class_labels : array-like, optional
+        The class of each output of a PyTorch network, in their order.
+
+    Raises
+    ------
+    TypeError
+        For any other object.
+    ValueError
+        For a network that cannot be represented, whose weights are not finite, or whose outputs
+        can be read in two ways.
+    """
+    if isinstance(model, BCDClassifier | BCDRegressor):
+        check_is_fitted(model)
+        source = Source(
+            model.network_,
+            getattr(model, "classes_", None),
+            flat=not getattr(model, "_two_dimensional", False),
+            template=model,
+            n_labels=getattr(model, "_n_labels", 0),
+        )
+    elif isinstance(model, MLPClassifier | MLPRegressor):
+        check_is_fitted(model)
+        source = read_mlp(model)
+    elif is_sequential(model):
+        source = _read_sequential(model, y, input_shape, task, class_labels)
+    else:
+        raise _refusal(model)
+    source.check_finite()
+    if not is_sequential(model):
+        _check_told(model, source, task, class_labels)
+    return source
+
+
+def _read_sequential(
+    model: Any,
+    y: ArrayLike | None,
+    input_shape: tuple[int, ...] | None,
+    task: str | None,
+    class_labels: Any,
+) -> Source:
+    found = read_torch(model, input_shape)
+    network, final = found.network, found.final
+    n_outputs = network.layers[-1].weight.shape[1]
+    task = find_task(final, n_outputs, y, task, class_labels)
+    origin = Origin("the PyTorch network", network, final, partial(run, model))
+    source = Source(network, None, origin=origin, column_is_usual=n_outputs == 1)
+    if not network.is_plain:
+        sizes, shape = found.hidden_layer_sizes, found.input_shape
+        source = replace(source, hidden_layer_sizes=sizes, input_shape=shape)
+    if task == "regression":
+        return replace(source, flat=y is not None and as_array(y).ndim == 1)
+    if task == "multilabel":
+        return replace(source, classes=np.arange(n_outputs), n_labels=n_outputs)
+    *hidden, last = network.layers
+    if n_outputs == 1:
+        last = two_logits(last)
+    labels = output_labels(n_outputs, y, class_labels)
+    order = np.argsort(labels)
+    if np.array_equal(order, np.arange(order.size)):
+        return replace(source, network=Network([*hidden, last]), classes=labels)
+    last = replace(
+        last,
+        weight=DenseMatrix(np.ascontiguousarray(last.weight.to_dense()[:, order])),
+        intercept=last.intercept[order],
+    )
+    # Estimators keep their classes sorted.
+    network = Network([*hidden, last])
+    return replace(source, network=network, classes=labels[order], columns=labels)
+
+
+def _check_told(model: Any, source: Source, task: str | None, class_labels: Any) -> None:
+    """Compare what the caller says with what a model knows of itself."""
+    name = type(model).__name__
+    if task is not None and check.check_choice("task", task, TASKS) != source.task:
+        raise ValueError(
+            f"task={task!r}, but the {name} was trained for {source.task!r}. Leave task out: it is "
+            "for PyTorch networks, which do not know."
+        )
+    if class_labels is not None and not np.array_equal(np.asarray(class_labels), source.classes):
+        raise ValueError(
+            f"class_labels={class_labels!r}, but the {name} has its own, {source.classes}. Leave "
+            "class_labels out: they are for PyTorch networks, which have none."
+        )
+
+
+def _refusal(model: Any) -> TypeError:
+    if isinstance(model, type):
+        return TypeError(f"Cannot compress the class {model.__name__}: give a fitted instance.")
+    known = type(model).__module__.partition(".")[0] == "sklearn"
+    name = type(model).__name__ if known else full_name(model)
+    inside = networks_inside(model)
+    if inside:
+        return TypeError(
+            f"Cannot compress {name} as a whole. It holds networks that can be compressed by "
+            f"themselves: {inside}."
+        )
+    return TypeError(f"Cannot compress {name}. Supported are {SUPPORTED}.")
+
+
+def as_network_type(x: Any, network: Network) -> Float:
+    """Return ``x`` as a C-contiguous array of the type of the network's numbers."""
+    dense = x.toarray() if hasattr(x, "toarray") else x
+    return np.ascontiguousarray(dense, dtype=network.layers[0].weight.dtype)
