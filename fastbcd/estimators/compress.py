@@ -54,14 +54,18 @@ def compress(
     ----------
     model : estimator
         A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
-        scikit-learn, a Pipeline that ends in one of them, or a torch.nn.Sequential of linear
-        layers, convolutions, poolings and activations.
+        scikit-learn, a Pipeline, GridSearchCV, RandomizedSearchCV or TransformedTargetRegressor
+        around one of them, or a torch.nn.Sequential of linear layers, convolutions, poolings and
+        activations. What was read is compared with ``model`` on rows of ``X``.
     X : (n_samples, n_features) array or sparse matrix
         Rows like those that the network will see; 1,000 are useful, 20,000 are plenty. For a
         PyTorch network of images an array (n_samples, channels, height, width); the result takes
-        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``.
+        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``. One that begins with Flatten
+        takes any array, and the result ``X.reshape(len(X), -1)`` if it has not four axes.
     y : array, optional
-        Their targets. Without them the dense network's own outputs are imitated.
+        Their targets: labels (n_samples,), or indicators or numbers with one column for each
+        output. Without them the dense network's own outputs are imitated, as also with several
+        labels per row, where ``y`` only serves the scores.
     scheme : Scheme or dict, optional
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
     max_bytes : int, optional
@@ -78,6 +82,19 @@ def compress(
         fifth of the rows is set aside. If the dense network was trained on those, it
         remembers them, as its compressed versions cannot: the drop looks larger than it is on new
         rows, and the result is larger than need be.
+    task : {"classification", "regression", "multilabel"}, optional
+        What the outputs of a PyTorch network mean; other models know. By default a final Softmax
+        or LogSoftmax, or a Sigmoid of one output, makes it a classifier, and a Sigmoid of several
+        outputs gives labels of which a row may have several. Raw outputs are those of a
+        classifier if there are several and ``y`` is one label per row, or if ``y`` holds strings
+        or truth values. Without ``y``, raw outputs are numbers: a network of logits becomes a
+        BCDRegressor that predicts the logits; give ``task="classification"`` for a
+        BCDClassifier. Targets that can be read in two ways, such as labels 0 and 1 for one output,
+        are refused.
+    class_labels : array-like, optional
+        The classes of a PyTorch classifier, in the order of its outputs; for one output two, that
+        of negative outputs first. By default 0, 1, ... if ``y`` holds such numbers and 0 is among
+        them, and the sorted labels of ``y`` if there are as many as outputs.
     allocation : {"global", "uniform"}, default="global"
         With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
         sparsity of all of them together and gives each layer what it needs, "uniform" prunes
@@ -96,15 +113,18 @@ def compress(
 
     Returns
     -------
-    BCDClassifier, BCDRegressor or Pipeline
+    BCDClassifier, BCDRegressor, Pipeline or TransformedTargetRegressor
         Fitted, with the classes and feature names of ``model``; ``compression_report_`` tells
-        what was saved. A Pipeline keeps its (copied) preprocessing.
+        what was saved. A Pipeline keeps its (copied) preprocessing. Of a search, its
+        ``best_estimator_`` compressed. In a TransformedTargetRegressor, scores are those of the
+        transformed targets.
 
     Raises
     ------
     TypeError, ValueError
-        For a model or layer that is not supported, data that do not fit it, weights that are
-        not finite, or a budget that cannot be met.
+        For a model or layer that is not supported, outputs that differ from those of ``model``,
+        data that do not fit it or can be read in two ways, weights that are not finite, or a
+        budget that cannot be met.
 
     Warns
     -----
@@ -148,7 +168,7 @@ def compress(
     if wrapper is not None:
         rows = wrapper.rows(X)
         check_rows(model, wrapper, X, rows)
-        if _is_pair(validation_data):  # what is no pair is refused later
+        if validation_data is not None and _is_pair(validation_data):  # others are refused later
             judges, goals = validation_data
             goals = None if goals is None else wrapper.targets(goals)
             validation_data = wrapper.rows(judges), goals

@@ -1,7 +1,8 @@
-"""Read a trained network from scikit-learn or PyTorch, and write a fitted estimator.
+"""Read a trained network from scikit-learn or PyTorch.
 
-What is read is a :class:`fastbcd.network.network.Network` and what an estimator must know besides: the
-classes, the names of the features, the shape of the predictions. The source is never changed.
+What is read is a :class:`fastbcd.network.network.Network` and what an estimator must know
+besides: the classes, the names of the features, the shape of the predictions. The model that is
+read is never changed.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def _check_told(model: Any, source: Source, task: str | None, class_labels: Any)
             f"task={task!r}, but the {name} was trained for {source.task!r}. Leave task out: it is "
             "for PyTorch networks, which do not know."
         )
-    if class_labels is not None and not np.array_equal(np.asarray(class_labels), source.classes):
+    if class_labels is None:
+        return
+    if source.classes is None or not np.array_equal(np.asarray(class_labels), source.classes):
         raise ValueError(
             f"class_labels={class_labels!r}, but the {name} has its own, {source.classes}. Leave "
             "class_labels out: they are for PyTorch networks, which have none."

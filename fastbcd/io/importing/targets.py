@@ -110,7 +110,8 @@ def check_targets(source: Source, y: ArrayLike, name: str = "y") -> NDArray[Any]
     if targets.ndim == 1:
         return targets
     if targets.shape[1] == 1:
-        return column_or_1d(targets, warn=not source.column_is_usual)
+        column: NDArray[Any] = column_or_1d(targets, warn=not source.column_is_usual)
+        return column
     if targets.shape[1] != n_outputs or not is_one_hot(targets):
         raise ValueError(
             f"{name} must be labels (n_samples,), or rows of {n_outputs} numbers that are zero but "
@@ -118,7 +119,8 @@ def check_targets(source: Source, y: ArrayLike, name: str = "y") -> NDArray[Any]
         )
     columns = source.classes if source.columns is None else source.columns
     assert columns is not None
-    return columns[targets.argmax(axis=1)]
+    labels: NDArray[Any] = columns[targets.argmax(axis=1)]
+    return labels
 
 
 def _numbers(targets: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:

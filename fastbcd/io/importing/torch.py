@@ -10,9 +10,10 @@ import numpy as np
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.layout import Positions, check_width, of_images, rearranged
 from fastbcd.io.importing.modules import Applied, applied_modules, evaluating
+from fastbcd.io.importing.torch_images import convolution, pool_window
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.patches import Pair, Shape3
-from fastbcd.network.layers.specs import AveragePool2D, Conv2D, LayerSize, MaxPool2D
+from fastbcd.network.layers.patches import Shape3
+from fastbcd.network.layers.specs import AveragePool2D, LayerSize, MaxPool2D
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
 
@@ -162,46 +163,15 @@ class _Reader:
         return weight
 
     def _convolution(self, applied: Applied) -> None:
-        where, module = applied.where, applied.module
-        h, w, c = self._images(where)
-        kernel, stride = _pair(module.kernel_size), _pair(module.stride)
-        if module.groups != 1 or _pair(module.dilation) != (1, 1):
-            raise ValueError(f"{where}: only groups=1 and dilation=1 are supported.")
-        if module.padding_mode != "zeros" or module.in_channels != c:
-            raise ValueError(
-                f"{where}: it takes {module.in_channels} channels padded by "
-                f"{module.padding_mode!r}; what comes before it has {c}, and zeros are supported."
-            )
-        size = Conv2D(module.out_channels, kernel, stride, _padding(module.padding))
-        kernel, stride, padding = size.check()
-        if kernel[0] > h + 2 * padding[0] or kernel[1] > w + 2 * padding[1]:
-            raise ValueError(f"{where} does not fit in images of {h} x {w} pixels.")
-        weight = self._weight(applied).transpose(2, 3, 1, 0).reshape(math.prod(kernel) * c, -1)
-        self._append(size, weight, applied.array("bias"))
-        grid = [
-            (n + 2 * pad - k) // step + 1
-            for n, k, step, pad in zip((h, w), kernel, stride, padding, strict=True)
-        ]
-        self.positions = of_images(grid[0], grid[1], module.out_channels)
+        shape = self._images(applied.where)
+        size, grid = convolution(applied.where, applied.module, shape)
+        weight = self._weight(applied).transpose(2, 3, 1, 0)  # height, width, channels, filters
+        self._append(size, weight.reshape(-1, weight.shape[3]), applied.array("bias"))
+        self.positions = of_images(*grid, weight.shape[3])
 
     def _pool(self, where: str, kind: str, module: Any) -> None:
         h, w, c = self._images(where)
-        window = _pair(module.kernel_size)
-        plain = _pair(module.stride) == window and _pair(module.padding) == (0, 0)
-        rounded_up = module.ceil_mode and (h % window[0] or w % window[1])
-        if not plain or rounded_up or _pair(getattr(module, "dilation", 1)) != (1, 1):
-            raise ValueError(
-                f"{where}: windows that overlap, dilation, padding and ceil_mode are not "
-                "supported; stride=kernel_size is."
-            )
-        divisor = getattr(module, "divisor_override", None)
-        if divisor not in (None, math.prod(window)) or getattr(module, "return_indices", False):
-            raise ValueError(
-                f"{where}: divisor_override and return_indices are not supported. For a divisor, "
-                "scale the weights of the next layer instead."
-            )
-        if window[0] > h or window[1] > w:
-            raise ValueError(f"{where} does not fit in images of {h} x {w} pixels.")
+        window = pool_window(where, module, (h, w))
         self.sizes.append(MaxPool2D(window) if kind == "MaxPool2d" else AveragePool2D(window))
         self.positions = of_images(h // window[0], w // window[1], c)
         self.direct = False
@@ -275,8 +245,12 @@ class _Reader:
                 "The network does not end in a Linear layer and at most an activation. Compress "
                 "the part that does, such as model[:-1]."
             )
+        assert self.positions is not None
         if not np.array_equal(self.positions, np.arange(self.sizes[-1])):
-            raise ValueError("The network rearranges its outputs at the end. Leave that out.")
+            raise ValueError(
+                "The network rearranges its outputs after the last Linear layer. Compress the part "
+                "before, such as model[:-1]."
+            )
         if self.activations[-1] == "logistic" and self.final == "identity":
             self.activations[-1], self.final = "identity", "sigmoid"
         if self.activations[-1] != "identity":
@@ -301,17 +275,6 @@ class _Reader:
             )
             layers.append(layer)
         return TorchNetwork(Network(layers), self.final, hidden, shape)
-
-
-def _pair(value: int | tuple[int, int]) -> Pair:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _padding(value: Any) -> Pair | str:
-    """Return a padding as :class:`fastbcd.layers.Conv2D` knows it."""
-    if isinstance(value, str):
-        return (0, 0) if value == "valid" else value
-    return _pair(value)
 
 
 def _affine(applied: Applied) -> tuple[Float, Float]:
