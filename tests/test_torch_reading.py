@@ -363,9 +363,22 @@ def test_what_is_not_understood_is_refused_by_name(name):
     assert [module.training for module in model.modules() if module is not None] == modes
 
 
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = dense(nn.ReLU())
+
+    def forward(self, x):
+        return self.head(x) ** 2
+
+
 def test_other_modules_are_refused_with_a_full_name():
     with pytest.raises(TypeError, match=r"torch\.nn\.modules\.linear\.Linear.*Sequential"):
         imported(nn.Linear(6, 3), ROWS)
+    with pytest.raises(TypeError, match=r"test_torch_reading\.Holder as a whole.*: model\.head\."):
+        imported(Holder(), ROWS)
+    with pytest.raises(TypeError, match=r"DataParallel as a whole.*: model\.module\."):
+        imported(nn.DataParallel(dense()), ROWS)
 
 
 def test_what_no_name_tells_is_found_by_comparison():

@@ -94,6 +94,8 @@ def _pipeline(model: Pipeline) -> Wrapper:
     if not len(model.steps):
         raise TypeError("The Pipeline is empty; it must end in a network.")
     name, last = model.steps[-1]
+    if last is None or isinstance(last, str):
+        raise TypeError(f"The Pipeline ends in {last!r}; it must end in a network.")
     alone = len(model.steps) == 1
 
     def rows(X: Any) -> Any:
@@ -136,7 +138,9 @@ def check_rows(model: Any, wrapper: Wrapper, X: Any, rows: Any) -> None:
 def networks_inside(model: Any) -> str:
     """Return where ``model`` holds networks that can be read, for a message; "" if nowhere."""
     found = []
-    for name, value in sorted(getattr(model, "__dict__", {}).items()):
+    # A PyTorch module keeps its parts apart, but has them as attributes as well.
+    members = {**getattr(model, "__dict__", {}), **getattr(model, "_modules", {})}
+    for name, value in sorted(members.items()):
         if _is_readable(value):
             found.append(f"model.{name}")
         elif isinstance(value, list | tuple | np.ndarray) and len(value):
