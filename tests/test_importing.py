@@ -118,7 +118,7 @@ def test_torch_modules_are_folded(digits):
     read = importing.read(model, np.arange(10)[np.arange(len(X)) % 10])
     expected = model(torch.from_numpy(X)).detach().numpy()
     np.testing.assert_allclose(read.network.forward(X), expected, rtol=2e-4, atol=2e-5)
-    np.testing.assert_array_equal(read.classes, np.arange(10))
+    np.testing.assert_array_equal(read.task.classes, np.arange(10))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -30,8 +30,8 @@ from fastbcd.io.importing.task import TASKS, find_task, output_labels
 from fastbcd.io.importing.torch import read_torch
 from fastbcd.io.importing.wrappers import networks_inside
 from fastbcd.network.network import Network
+from fastbcd.network.tasks import Classification, MultilabelClassification, Regression
 from fastbcd.utils import validation as check
-from fastbcd.utils.types import Float
 
 SUPPORTED = (
     "a fitted BCDClassifier or BCDRegressor, scikit-learn's MLPClassifier or MLPRegressor, "
@@ -73,13 +73,7 @@ def read(
     """
     if isinstance(model, BCDClassifier | BCDRegressor):
         check_is_fitted(model)
-        source = Source(
-            model.network_,
-            getattr(model, "classes_", None),
-            flat=not getattr(model, "_two_dimensional", False),
-            template=model,
-            n_labels=getattr(model, "_n_labels", 0),
-        )
+        source = Source(model.network_, model._task, template=model)
     elif isinstance(model, MLPClassifier | MLPRegressor):
         check_is_fitted(model)
         source = read_mlp(model)
@@ -105,21 +99,22 @@ def _read_sequential(
     n_outputs = network.layers[-1].weight.shape[1]
     task = find_task(final, n_outputs, y, task, class_labels)
     origin = Origin("the PyTorch network", network, final, partial(run, model))
-    source = Source(network, None, origin=origin, column_is_usual=n_outputs == 1)
+    numbers = Regression(n_outputs, flat=y is not None and as_array(y).ndim == 1)
+    source = Source(network, numbers, origin=origin, column_is_usual=n_outputs == 1)
     if not network.is_plain:
         sizes, shape = found.hidden_layer_sizes, found.input_shape
         source = replace(source, hidden_layer_sizes=sizes, input_shape=shape)
     if task == "regression":
-        return replace(source, flat=y is not None and as_array(y).ndim == 1)
+        return source
     if task == "multilabel":
-        return replace(source, classes=np.arange(n_outputs), n_labels=n_outputs)
+        return replace(source, task=MultilabelClassification(n_outputs))
     *hidden, last = network.layers
     if n_outputs == 1:
         last = two_logits(last)
     labels = output_labels(n_outputs, y, class_labels)
     order = np.argsort(labels)
     if np.array_equal(order, np.arange(order.size)):
-        return replace(source, network=Network([*hidden, last]), classes=labels)
+        return replace(source, network=Network([*hidden, last]), task=Classification(labels))
     last = replace(
         last,
         weight=DenseMatrix(np.ascontiguousarray(last.weight.to_dense()[:, order])),
@@ -127,22 +122,23 @@ def _read_sequential(
     )
     # Estimators keep their classes sorted.
     network = Network([*hidden, last])
-    return replace(source, network=network, classes=labels[order], columns=labels)
+    return replace(source, network=network, task=Classification(labels[order]), columns=labels)
 
 
 def _check_told(model: Any, source: Source, task: str | None, class_labels: Any) -> None:
     """Compare what the caller says with what a model knows of itself."""
     name = type(model).__name__
-    if task is not None and check.check_choice("task", task, TASKS) != source.task:
+    if task is not None and check.check_choice("task", task, TASKS) != source.task_name:
         raise ValueError(
-            f"task={task!r}, but the {name} was trained for {source.task!r}. Leave task out: it is "
-            "for PyTorch networks, which do not know."
+            f"task={task!r}, but the {name} was trained for {source.task_name!r}. Leave task out: "
+            "it is for PyTorch networks, which do not know."
         )
     if class_labels is None:
         return
-    if source.classes is None or not np.array_equal(np.asarray(class_labels), source.classes):
+    own = source.task.classes if isinstance(source.task, Classification) else None
+    if own is None or not np.array_equal(np.asarray(class_labels), own):
         raise ValueError(
-            f"class_labels={class_labels!r}, but the {name} has its own, {source.classes}. Leave "
+            f"class_labels={class_labels!r}, but the {name} has its own, {own}. Leave "
             "class_labels out: they are for PyTorch networks, which have none."
         )
 
@@ -159,9 +155,3 @@ def _refusal(model: Any) -> TypeError:
             f"themselves: {inside}."
         )
     return TypeError(f"Cannot compress {name}. Supported are {SUPPORTED}.")
-
-
-def as_network_type(x: Any, network: Network) -> Float:
-    """Return ``x`` as a C-contiguous array of the type of the network's numbers."""
-    dense = x.toarray() if hasattr(x, "toarray") else x
-    return np.ascontiguousarray(dense, dtype=network.layers[0].weight.dtype)

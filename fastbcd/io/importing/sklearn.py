@@ -10,7 +10,9 @@ from sklearn.neural_network import MLPRegressor
 
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.source import Origin, Source
-from fastbcd.network.network import Layer, Network
+from fastbcd.network.layer import Layer
+from fastbcd.network.network import Network
+from fastbcd.network.tasks import Classification, MultilabelClassification, Regression
 
 LINKS = {"identity": "identity", "softmax": "softmax", "logistic": "sigmoid"}
 
@@ -42,21 +44,20 @@ def read_mlp(model: Any) -> Source:
         # scikit-learn flattens predictions of one output, whatever the shape of y was.
         return Source(
             network,
-            None,
-            flat=model.n_outputs_ == 1,
+            Regression(model.n_outputs_, flat=model.n_outputs_ == 1),
             feature_names=names,
             origin=Origin(name, network, "identity", model.predict),
         )
     source = Source(
         network,
-        np.array(model.classes_),
+        Classification(model.classes_),
         feature_names=names,
         origin=Origin(name, network, LINKS[out], model.predict_proba),
     )
     if out != "logistic":
         return source
     if model.n_outputs_ > 1:
-        return replace(source, classes=np.arange(model.n_outputs_), n_labels=model.n_outputs_)
+        return replace(source, task=MultilabelClassification(model.n_outputs_))
     two = Network([*network.layers[:-1], two_logits(network.layers[-1])])
     return replace(
         source, network=two, origin=Origin(name, network, "two_classes", model.predict_proba)

@@ -14,7 +14,11 @@ from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
+from fastbcd.network.tasks import Classification, MultilabelClassification, Regression, Task
 from fastbcd.utils.types import Float
+
+NAMES = {"classes": "classification", "labels": "multilabel", "numbers": "regression"}
+"""Kinds of tasks as :func:`fastbcd.compress` calls them."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,8 @@ class Source:
     ----------
     network : Network
         Layers with dense or compressed weights; the outputs of a classifier are logits.
-    classes : (k,) array or None
-        Labels of the outputs of a classifier, sorted; None for a regressor.
-    flat : bool
-        Whether a regressor predicts (n,) rather than (n, k).
+    task : Task
+        What the outputs mean.
     template : BCDClassifier or BCDRegressor or None
         Where parameters are copied from.
     feature_names : array of str or None
@@ -59,11 +61,9 @@ class Source:
         The hidden layers, where they are more than numbers of units.
     input_shape : (h, w, c) or None
         What images the rows are, if the network takes images.
-    n_labels : int
-        Number of labels of each row where a row may have several; 0 otherwise.
     columns : (k,) array or None
-        The classes in the order of the model's outputs, where that is not the order of
-        ``classes``.
+        The classes in the order of the model's outputs, where that is not the task's, which is
+        sorted.
     origin : Origin or None
         The model to compare with; None where the network is the model's own.
     column_is_usual : bool
@@ -71,32 +71,26 @@ class Source:
     """
 
     network: Network
-    classes: NDArray[Any] | None
-    flat: bool = False
+    task: Task
     template: BCDClassifier | BCDRegressor | None = None
     feature_names: NDArray[Any] | None = None
     hidden_layer_sizes: tuple[LayerSize, ...] = ()
     input_shape: Shape3 | None = None
-    n_labels: int = 0
     columns: NDArray[Any] | None = None
     origin: Origin | None = None
     column_is_usual: bool = False
 
     @property
-    def task(self) -> str:
-        """One of "classification", "regression" and "multilabel"."""
-        if self.classes is None:
-            return "regression"
-        return "multilabel" if self.n_labels else "classification"
+    def task_name(self) -> str:
+        """What :func:`fastbcd.compress` calls the task."""
+        return NAMES[self.task.kind]
 
     def estimator(self, network: Network) -> BCDClassifier | BCDRegressor:
         """Return a new fitted estimator that predicts with ``network``."""
         if self.template is not None:
             new = copy(self.template)
-        elif self.classes is not None:
-            new = BCDClassifier()
         else:
-            new = BCDRegressor()
+            new = BCDRegressor() if self.task.kind == "numbers" else BCDClassifier()
         if self.input_shape is not None:
             new.hidden_layer_sizes, new.input_shape = self.hidden_layer_sizes, self.input_shape
         if network.is_plain:  # convolutions keep their filters
@@ -105,11 +99,13 @@ class Source:
             new.activation = network.layers[0].activation
         new.network_ = network
         new.n_features_in_ = network.n_inputs
-        if isinstance(new, BCDClassifier) and self.classes is not None:
-            new.classes_ = self.classes
-            new._n_labels = self.n_labels
-        elif isinstance(new, BCDRegressor):
-            new._two_dimensional = not self.flat
+        if self.template is None and isinstance(new, BCDClassifier):
+            labels = isinstance(self.task, MultilabelClassification)
+            new._n_labels = self.task.n_outputs if labels else 0
+            classes = self.task.classes if isinstance(self.task, Classification) else None
+            new.classes_ = np.arange(self.task.n_outputs) if classes is None else classes
+        elif isinstance(self.task, Regression) and isinstance(new, BCDRegressor):
+            new._two_dimensional = not self.task.flat
         if self.feature_names is not None:
             new.feature_names_in_ = self.feature_names
         new._forget_training()

@@ -98,9 +98,10 @@ def check_targets(source: Source, y: ArrayLike, name: str = "y") -> NDArray[Any]
     """
     targets = as_array(y, name)
     n_outputs = source.network.layers[-1].weight.shape[1]
-    if source.task == "regression":
+    task = source.task
+    if task.kind == "numbers":
         return _numbers(targets, n_outputs, name)
-    if source.task == "multilabel":
+    if task.kind == "labels":
         if targets.shape[1:] != (n_outputs,) or not is_indicators(targets):
             raise ValueError(
                 f"{name} must be zeros and ones of shape (n_samples, {n_outputs}), as a row may "
@@ -117,9 +118,9 @@ def check_targets(source: Source, y: ArrayLike, name: str = "y") -> NDArray[Any]
             f"{name} must be labels (n_samples,), or rows of {n_outputs} numbers that are zero but "
             f"for a one; got an array of shape {targets.shape}."
         )
-    columns = source.classes if source.columns is None else source.columns
-    assert columns is not None
-    labels: NDArray[Any] = columns[targets.argmax(axis=1)]
+    if source.columns is None:
+        return task.decode(targets)
+    labels: NDArray[Any] = source.columns[targets.argmax(axis=1)]
     return labels
 
 

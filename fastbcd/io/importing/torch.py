@@ -11,10 +11,11 @@ from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.layout import Positions, check_width, of_images, rearranged
 from fastbcd.io.importing.modules import Applied, applied_modules, evaluating
 from fastbcd.io.importing.torch_images import convolution, pool_window
+from fastbcd.network.layer import Layer
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import AveragePool2D, LayerSize, MaxPool2D
-from fastbcd.network.network import Layer, Network
+from fastbcd.network.network import Network
 from fastbcd.utils.types import Float
 
 HIDDEN = {
