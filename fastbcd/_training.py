@@ -168,7 +168,7 @@ def train(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
     )
     schemes = schemes_by_layer(settings.scheme, layout.shapes, layout.images)
-    plain = layout.views[0] is WHOLE_ROW
+    plain = layout.views[0] == WHOLE_ROW
     inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
     outputs = None
     if settings.scale_targets:

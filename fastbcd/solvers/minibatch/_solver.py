@@ -116,7 +116,7 @@ class MiniBatchSolver:
         self.observe(problem, state, (x[chosen], y[chosen], weight[chosen]))
         del x, y, weight
         size = rows.n * inputs.width * rows.dtype.itemsize
-        kept = problem.schemes[0] is None and view is WHOLE_ROW and problem.shift is None
+        kept = problem.schemes[0] is None and view == WHOLE_ROW and problem.shift is None
         if rows.in_memory and kept and size <= CACHE_BYTES:
             state.cache = whiten_all(problem, state)
         return state

@@ -201,10 +201,10 @@ def _move(
     scale = max(layer.step_size, FLOOR * size)
     rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
     keep = 1 - length * settings.weight_decay
-    if layer.used is layer.weight or layer.support is None:
+    if layer.tied is None or layer.support is None:
         copy, support = layer.weight[:0], NOWHERE
     else:
-        copy, support = layer.used, layer.support
+        copy, support = layer.tied, layer.support
     layer.square = minibatch_weights.momentum_update(
         layer.weight, copy, layer.momentum, step, support, rate, settings.momentum, keep
     )

@@ -101,6 +101,7 @@ class Stream:
         check_finite(x, y)
         self._measure((x, y, weight))
         state = self.state
+        state.own_arrays()
         state.take_snapshot()
         losses = []
         prepared = prepare(self.problem, state, (x, y, weight))
