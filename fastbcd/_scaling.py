@@ -46,9 +46,14 @@ class Scaling:
         shift = sample_weight @ x / total
         # Centring first: the difference of two large numbers would lose the digits.
         variance = sample_weight @ np.square(x - shift) / total
+        return cls.from_moments(shift, variance, by_column)
+
+    @classmethod
+    def from_moments(cls, shift: Float64, variance: Float64, by_column: bool) -> Scaling:
+        """Return the scaling of data of these means and variances."""
         # What is left of a constant column after centring is rounding.
         noise = np.square(1e-10 * np.abs(shift))
-        variance[variance <= noise] = 0.0
+        variance = np.where(variance <= noise, 0.0, variance)
         if by_column:
             return cls(shift, np.sqrt(np.where(variance > 0, variance, 1.0)))
         return cls(shift, float(np.sqrt(variance.mean())) or 1.0)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from fastbcd import _linalg as la
@@ -165,8 +166,11 @@ class Moments:
     second: Float64
 
     @classmethod
-    def of_sample(cls, x: Float, sample_weight: Float) -> Moments:
-        """Choose origin, units and bound from a sample, and count its rows in."""
+    def of_sample(cls, x: Float, sample_weight: Float, before: Moments | None = None) -> Moments:
+        """Choose origin, units and bound from a sample, and count its rows in.
+
+        Inputs that do not vary in it have the units of ``before``, if given.
+        """
         d = x.shape[1]
         some = x[:: max(1, len(x) // ROBUST_ROWS)]  # order statistics are slow
         origin = np.median(some, axis=0).astype(x.dtype)
@@ -177,7 +181,7 @@ class Moments:
         for j in range(d):
             moved = inside[inside[:, j] > 0, j]
             reach[j] = np.quantile(moved, 0.9) if moved.size else 0.0
-        unit = np.ones(d)
+        unit = np.ones(d) if before is None else before.unit.astype(np.float64)
         alive = reach > 1e-9 * np.maximum(np.abs(origin), 1e-30)
         if alive.any():
             relative = reach[alive] / np.median(reach[alive])
@@ -212,6 +216,36 @@ class Moments:
             first=self.first + first,
             second=self.second + second,
         )
+
+    @property
+    def varied(self) -> NDArray[np.bool_]:
+        """Which inputs were ever seen to differ from the origin, (d,)."""
+        squares = np.diag(self.second) if self.second.ndim == 2 else self.second
+        found: NDArray[np.bool_] = squares > 0
+        return found
+
+    def unlike(self, other: Moments) -> bool:
+        """Whether ``other`` measures in other units, or draws in rows much shorter or longer."""
+        most = 2 * UNLIKE  # a unit changes by UNLIKE at once when a range crosses that bound
+        ratio = other.unit.astype(np.float64) / self.unit
+        change = other.bound / self.bound if np.isfinite(self.bound) else 0.0
+        ratios = np.append(ratio, change)
+        return bool(np.any((ratios > most) | (ratios < 1 / most)))
+
+    def in_units_of(self, other: Moments) -> Moments:
+        """Return the same moments about the origin, and in the units, of ``other``."""
+        old, new = self.unit.astype(np.float64), other.unit.astype(np.float64)
+        moved = self.origin.astype(np.float64) - other.origin
+        first = self.first * old
+        if self.second.ndim == 2:
+            cross = np.outer(first, moved)
+            second = self.second * np.outer(old, old) + cross + cross.T
+            second = (second + self.total * np.outer(moved, moved)) / np.outer(new, new)
+        else:
+            second = self.second * np.square(old) + 2 * first * moved
+            second = (second + self.total * np.square(moved)) / np.square(new)
+        first = (first + self.total * moved) / new
+        return replace(other, total=self.total, first=first, second=second)
 
     def input_map(self, truncate: bool = True, prior: float = 0.0) -> InputMap:
         """Return the map of the inputs seen so far.

@@ -224,6 +224,12 @@ class State:
         """Return all weights and biases, flat, without copying."""
         return [array.reshape(-1) for layer in self.layers for array in (layer.weight, layer.bias)]
 
+    def end_at_snapshot(self) -> None:
+        """End the fit, as diverging, with the weights of the snapshot."""
+        self.step_back()
+        self.tail.count = self.recent.count = 0  # means of what led astray
+        self.ending = Ending.DIVERGING
+
     def own_arrays(self) -> None:
         """Replace arrays that cannot be written to, as joblib maps them from files, by copies.
 
