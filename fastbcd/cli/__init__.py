@@ -52,17 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: Any) -> None:
     # Imported late: --help is not to load scikit-learn.
     if options.command == "demo":
-        from fastbcd.demo import run_demo
+        from fastbcd.cli.demo import run_demo
 
         print(run_demo(options.seed, options.quiet))
         return
     if options.command == "info":
-        from fastbcd._info import info
+        from fastbcd.utils.info import info
 
         print(info())
         return
     if options.command == "warmup":
-        from fastbcd._warmup import DTYPES, warmup
+        from fastbcd.utils.warmup import DTYPES, warmup
 
         print(warmup(options.dtype or DTYPES, n_jobs=options.jobs, verbose=not options.quiet))
         return

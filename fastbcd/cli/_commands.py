@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd import schemes, storage
-from fastbcd._files import write_atomic
+from fastbcd import schemes
 from fastbcd.cli._data import Table, read_table
-from fastbcd.compression import compress
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.estimators.compress import compress
+from fastbcd.io.storage import document as storage
+from fastbcd.utils.files import write_atomic
 
 KINDS = {
     "prune": schemes.Prune,

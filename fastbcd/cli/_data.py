@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
+from fastbcd.utils.types import Float
 
 DELIMITERS = ",;\t"
 
