@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd import schemes
+from fastbcd import schemes, storage
 from fastbcd.cli._data import Table, read_table
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.estimators.compress import compress
-from fastbcd.io.storage import document as storage
 from fastbcd.utils.files import write_atomic
 
 KINDS = {
