@@ -162,7 +162,7 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
     outcome = Outcome(solver.network(problem, state), 0, Ending.MAX_ITER)
     first = record.terms[0].total
     settled = 0
-    best_score = -np.inf
+    best_score = np.nan
     progress = _Progress(monitor, solver.sweep_name, start)
     task = monitor.task
     if task is not None:
@@ -183,7 +183,8 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
                 outcome.network, outcome.best_iter = network, n_iter
             else:
                 outcome.scores.append(monitor.score(network))
-                if outcome.scores[-1] > best_score:
+                # A score that is no number decides nothing: the last network is kept until one is.
+                if np.isnan(best_score) or outcome.scores[-1] > best_score:
                     best_score = outcome.scores[-1]
                     outcome.network, outcome.best_iter = network, n_iter
             progress.line(outcome, after, last=n_iter == monitor.max_iter)
