@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bench.conftest import Record
 from bench.timing import race
-from fastbcd._spd_system import SMALL, SPDSystem
+from fastbcd.linalg.spd import SMALL, SPDSystem
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.schemes.tensor_train import decompose, train_ranks
 from fastbcd_kernels.activation_step import piecewise_linear_step

@@ -11,13 +11,13 @@ from scipy.linalg import blas
 
 from bench.conftest import Record
 from bench.timing import race
-from fastbcd._objective import Penalties, Problem
-from fastbcd._views import WHOLE_ROW
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.initialization import orthogonal
-from fastbcd.losses import LOSSES
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.patches import WHOLE_ROW
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.objective.terms import Penalties, Problem
 from fastbcd.schemes import TensorTrain
 from fastbcd.solvers import FullSolver
+from fastbcd.solvers.starts import orthogonal
 
 RHO, GAMMA, ALPHA, TAU = 0.5, 0.5, 1.0, 5.0
 

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from fastbcd import datasets as datasets
     from fastbcd import display as display
     from fastbcd import exceptions as exceptions
-    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
-    from fastbcd._info import info as info
-    from fastbcd._warmup import warmup as warmup
-    from fastbcd.compression import compress as compress
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
-    from fastbcd.storage import load as load
+    from fastbcd.estimators.compress import compress as compress
+    from fastbcd.io import export as export
+    from fastbcd.io.storage.document import load as load
+    from fastbcd.utils.info import info as info
+    from fastbcd.utils.warmup import warmup as warmup
 
 _HOME = {
-    "compress": "fastbcd.compression",
+    "compress": "fastbcd.estimators.compress",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
-    "info": "fastbcd._info",
-    "load": "fastbcd.storage",
-    "warmup": "fastbcd._warmup",
+    "info": "fastbcd.utils.info",
+    "load": "fastbcd.io.storage.document",
+    "warmup": "fastbcd.utils.warmup",
 }
 _MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
 

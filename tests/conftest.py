@@ -21,7 +21,7 @@ settings.load_profile("fastbcd")
 @pytest.fixture(params=[False, True], ids=["alone", "shared"])
 def alone_and_shared(request):
     """Do everything alone, and in threads that share rows (or right-hand sides)."""
-    from fastbcd._row_threads import row_threads
+    from fastbcd.parallel.row_threads import row_threads
 
     with row_threads(3) if request.param else nullcontext():
         yield

@@ -6,9 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from fastbcd._architecture import Architecture, check_layers
-from fastbcd._network import Layer, Network
-from fastbcd._report import report
+from fastbcd.compression.report import report
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.formats import (
     CodebookMatrix,
@@ -21,6 +19,8 @@ from fastbcd.formats import (
     TensorTrainMatrix,
 )
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
+from fastbcd.network.layers.architecture import Architecture, check_layers
+from fastbcd.network.network import Layer, Network
 
 N_IN, HIDDEN = 24, 18
 

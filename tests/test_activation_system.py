@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd import _activation_system
-from fastbcd._activation_system import ActivationSystem, activation_gain
-from fastbcd._views import WHOLE_ROW
+from fastbcd.network.layers import row_step as _activation_system
+from fastbcd.network.layers.patches import WHOLE_ROW
+from fastbcd.network.layers.row_step import ActivationSystem, activation_gain
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
-from fastbcd.solvers.reconstruct.refine import Course, Targets, refine
-from fastbcd.solvers.reconstruct.refine.adversary import (
+from fastbcd.network.network import Layer, Network
+from fastbcd.solvers.refine import Course, Targets, refine
+from fastbcd.solvers.refine.adversary import (
     CERTAIN,
     PLENTY,
     SCARCE,
@@ -16,7 +16,7 @@ from fastbcd.solvers.reconstruct.refine.adversary import (
     certainty,
     plenty,
 )
-from fastbcd.solvers.reconstruct.refine.chain import Chain
+from fastbcd.solvers.refine.chain import Chain
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_fit_without_callbacks_leaves_no_trace(digits):
 
 
 def test_without_the_api_everything_else_is_there(monkeypatch):
-    import fastbcd._callbacks as module
+    import fastbcd.estimators.callbacks as module
 
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
     try:

@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fastbcd._network import Layer, Network
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize
-from fastbcd.schemes._codebook_metric import CodebookProblem
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes.nearest.codebook_metric import CodebookProblem
 from fastbcd.solvers.reconstruct import remove_dead
+from fastbcd.statistics.metric import Metric
 from fastbcd_kernels import codebook_metric as kernel
 
 SCHEMES = [

@@ -18,16 +18,16 @@ from sklearn.model_selection import GridSearchCV
 
 import fastbcd
 from fastbcd import BCDClassifier, BCDRegressor, compress
-from fastbcd import _conjugate_gradients as cg
-from fastbcd import _views as views
-from fastbcd._architecture import Architecture, check_layers
-from fastbcd._objective import Penalties, Problem, objective
-from fastbcd._pooling import MaxPool, MaxPooled
-from fastbcd._subgradient import subgradient
-from fastbcd._views import WHOLE_ROW, Patches
-from fastbcd.activations import ACTIVATIONS
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
-from fastbcd.losses import LOSSES
+from fastbcd.network.layers import patch_step as cg
+from fastbcd.network.layers import patches as views
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.architecture import Architecture, check_layers
+from fastbcd.network.layers.patches import WHOLE_ROW, Patches
+from fastbcd.network.layers.pooling import MaxPool, MaxPooled
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.objective.subgradient import subgradient
+from fastbcd.objective.terms import Penalties, Problem, objective
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.solvers import FullSolver
 
@@ -346,7 +346,8 @@ def test_a_pattern_anywhere_in_the_image_is_learnt(name, solver):
 
 
 def test_a_layer_of_many_inputs_is_solved_against_the_batch():
-    from fastbcd.solvers.minibatch import _state, _step
+    from fastbcd.solvers.minibatch import state as _state
+    from fastbcd.solvers.minibatch import step as _step
 
     rng = np.random.default_rng(0)
     v, change = rng.standard_normal((20, 6)) + 1, rng.standard_normal((20, 4))
@@ -434,8 +435,8 @@ def test_files_pickles_and_clones_of_images(fitted, tmp_path):
 
 
 def test_a_file_with_impossible_images_is_refused(fitted):
-    from fastbcd import _stored_network as stored
-    from fastbcd._safetensors import DamagedError
+    from fastbcd.io.codecs.container import DamagedError
+    from fastbcd.io.storage import network as stored
 
     arrays, described = stored.describe(fitted[0].network_)
     changes = [

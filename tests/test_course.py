@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix, SparseMatrix
+from fastbcd.network.network import Layer, Network
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
-from fastbcd.solvers.reconstruct.refine import Course, Targets
-from fastbcd.solvers.reconstruct.refine.course import CAREFUL, REDUNDANT
-from fastbcd.solvers.reconstruct.statistics import explained_share
+from fastbcd.solvers.refine import Course, Targets
+from fastbcd.solvers.refine.course import CAREFUL, REDUNDANT
+from fastbcd.statistics.moments import explained_share
 
 
 @pytest.fixture

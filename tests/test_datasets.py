@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from fastbcd import datasets
-from fastbcd.datasets import _mnist, _remote, _solar_flares, _uci_har
-from fastbcd.datasets._remote import RemoteFile, data_home, obtain
+from fastbcd.datasets import mnist as _mnist
+from fastbcd.datasets import remote as _remote
+from fastbcd.datasets import solar_flares as _solar_flares
+from fastbcd.datasets import uci_har as _uci_har
+from fastbcd.datasets.remote import RemoteFile, data_home, obtain
 
 
 def idx(array):

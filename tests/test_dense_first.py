@@ -5,13 +5,13 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from fastbcd._compress import dense_first, job
-from fastbcd._compress.dense_first import FIRST, RATE, is_coded
-from fastbcd._compress.one_shot import OneShot
-from fastbcd.compression import compress
+from fastbcd import compress
+from fastbcd.compression import dense_first, job
+from fastbcd.compression.dense_first import FIRST, RATE, is_coded
+from fastbcd.compression.one_shot import OneShot
 from fastbcd.formats import CodebookMatrix, DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize
-from fastbcd.solvers.reconstruct.refine import Interrupted, refine
+from fastbcd.solvers.refine import Interrupted, refine
 
 
 def task(seed, n, bumps):

@@ -13,13 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, compress
-from fastbcd.display import (
-    CompressionDisplay,
-    ConvergenceDisplay,
-    FrontierDisplay,
-    WeightDisplay,
-    _style,
-)
+from fastbcd.display import CompressionDisplay, ConvergenceDisplay, FrontierDisplay, WeightDisplay
+from fastbcd.display import style as _style
 from fastbcd.schemes import Prune
 
 matplotlib = pytest.importorskip("matplotlib")

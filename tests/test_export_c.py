@@ -21,13 +21,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
-from fastbcd._network import Layer, Network
-from fastbcd.activations import ALL_ACTIVATIONS
-from fastbcd.export.c_header import to_c
-from fastbcd.export.c_quantise import quantise
-from fastbcd.export.c_storage import MOST_BITS, smallest
-from fastbcd.export.c_text import integer, real, string
-from fastbcd.export.c_weights import affine_layers
 from fastbcd.formats import (
     CodebookMatrix,
     CodebookSparseMatrix,
@@ -38,8 +31,15 @@ from fastbcd.formats import (
     SumMatrix,
     TensorTrainMatrix,
 )
-from fastbcd.importing import Source
+from fastbcd.io.export.c.header import to_c
+from fastbcd.io.export.c.quantise import quantise
+from fastbcd.io.export.c.storage import MOST_BITS, smallest
+from fastbcd.io.export.c.text import integer, real, string
+from fastbcd.io.export.c.weights import affine_layers
+from fastbcd.io.importing.read import Source
 from fastbcd.layers import Conv2D, MaxPool2D
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Prune, Quantize, TensorTrain
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 

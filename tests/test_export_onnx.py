@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, BCDRegressor
-from fastbcd.activations import ALL_ACTIVATIONS
 from fastbcd.export import to_onnx
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")

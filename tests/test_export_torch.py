@@ -15,7 +15,7 @@ from deployed import (
     rows,
 )
 
-from fastbcd.activations import ALL_ACTIVATIONS
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 
 torch = pytest.importorskip("torch")
 

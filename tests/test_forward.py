@@ -11,11 +11,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastbcd._network import Layer, Network
-from fastbcd.activations import ALL_ACTIVATIONS
-from fastbcd.formats import DenseMatrix, SparseMatrix, _products, _sparse_format
-from fastbcd.formats._chain import Workspace
-from fastbcd.formats._products import FactorProduct, SparseProduct, SumProduct
+from fastbcd.formats import DenseMatrix, SparseMatrix
+from fastbcd.formats import sparse_base as _sparse_format
+from fastbcd.formats.products import product as _products
+from fastbcd.formats.products.product import FactorProduct, SparseProduct, SumProduct
+from fastbcd.formats.products.row_chain import Workspace
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd_kernels import sparse_product as kernel
 

@@ -10,18 +10,19 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from sklearn.datasets import load_digits
 
-from fastbcd import BCDClassifier, _linalg
-from fastbcd._activation_system import activation_gain
-from fastbcd._objective import Penalties, Problem, objective
-from fastbcd._subgradient import least_slope, subgradient
-from fastbcd._views import WHOLE_ROW
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.initialization import orthogonal
-from fastbcd.losses import LOSSES
+from fastbcd import BCDClassifier
+from fastbcd.linalg import products as _linalg
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.patches import WHOLE_ROW
+from fastbcd.network.layers.row_step import activation_gain
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.objective.subgradient import least_slope, subgradient
+from fastbcd.objective.terms import Penalties, Problem, objective
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.solvers import FullSolver
-from fastbcd.solvers._restart import attempt_restart
-from fastbcd.solvers._schedule import Growth, TauRamp
+from fastbcd.solvers.full.restart import attempt_restart
+from fastbcd.solvers.full.schedule import Growth, TauRamp
+from fastbcd.solvers.starts import orthogonal
 
 SCHEMES = {
     "dense": None,
@@ -185,7 +186,7 @@ def weight_block_optimum(problem, blocks, layer, old):
 def test_weight_step_is_the_joint_minimiser_over_weights_and_intercepts(scheme):
     problem, weights, intercepts = random_problem(5, "squared", scheme)
     state = sweep(problem, weights, intercepts, 1, accelerate=False)
-    from fastbcd.solvers._sweep import Sweep
+    from fastbcd.solvers.full.sweep import Sweep
 
     block = state.blocks[0]
     old = np.vstack([block.weight, block.intercept])

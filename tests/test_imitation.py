@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Prune, Quantize
-from fastbcd.solvers.reconstruct import Calibration, sequential
+from fastbcd.solvers.reconstruct import Calibration
+from fastbcd.solvers.reconstruct import calibration as sequential
 from fastbcd.solvers.reconstruct.imitation import (
     ENOUGH,
     TEMPERATURE,
@@ -17,7 +18,7 @@ from fastbcd.solvers.reconstruct.imitation import (
     imitate,
     row_weights,
 )
-from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd.statistics.moments import Moments
 
 
 @pytest.fixture

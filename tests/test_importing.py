@@ -13,8 +13,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbcd import BCDClassifier, BCDRegressor, importing, storage
-from fastbcd.compression import compress
+from fastbcd import BCDClassifier, BCDRegressor, compress, storage
+from fastbcd.io.importing import read as importing
 from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 
@@ -353,7 +353,7 @@ def test_validation_data_judge_the_drop(digits, mlp):
 
 
 def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch):
-    from fastbcd._compress.job import Job
+    from fastbcd.compression.job import Job
 
     X, y = digits
     original, calls = Job.one_shot, []
@@ -394,7 +394,7 @@ def test_the_record_of_the_source_is_not_taken_over(digits):
 
 
 def test_a_drop_that_cannot_be_met_is_reported(digits, mlp, monkeypatch):
-    from fastbcd._compress.job import Job
+    from fastbcd.compression.job import Job
 
     def score(job, network, scorer):
         return 1.0 if network.layers[0].weight.kind == "dense" else 0.5
@@ -472,7 +472,7 @@ def test_report(digits, mlp):
 
 
 def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
-    from fastbcd._compress import job
+    from fastbcd.compression import job
 
     X, y = digits
     options = {"scheme": Prune(sparsity=0.8), "epochs": 1, "random_state": 0}
@@ -499,7 +499,7 @@ def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
 def test_bytes_that_are_left_over_are_spent(made, expected):
     from types import SimpleNamespace
 
-    from fastbcd._compress.sizes import Sizes
+    from fastbcd.compression.allocation.by_bytes import Sizes
 
     class Tried(Sizes):
         def __init__(self):
@@ -581,7 +581,7 @@ def test_few_rows_work(digits, mlp):
 
 
 def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
-    from fastbcd.solvers.reconstruct.refine.chain import Chain
+    from fastbcd.solvers.refine.chain import Chain
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt

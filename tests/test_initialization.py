@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from fastbcd import BCDClassifier
-from fastbcd.initialization import GAIN, INITS, UNIFORM_BOUND, initial_weights, orthogonal
+from fastbcd.solvers.starts import GAIN, INITS, UNIFORM_BOUND, initial_weights, orthogonal
 
 VARIANCE = {
     "orthogonal": lambda n_in, n_out: 1 / max(n_in, n_out),

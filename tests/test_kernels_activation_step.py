@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from fastbcd.activations import ACTIVATIONS
+from fastbcd.network.layers.activations import ACTIVATIONS
 from fastbcd_kernels import activation_step
 
 PENALTIES = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from fastbcd.losses import LOSSES
+from fastbcd.network.losses.losses import LOSSES
 from fastbcd_kernels import output_step
 
 PENALTIES = [(1.0, 1.0), (0.5, 0.0), (0.01, 0.001), (100.0, 1.0), (1e-4, 0.0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd._linalg import (
+from fastbcd.linalg.products import (
     CHUNK,
     add_product,
     cross,

@@ -11,20 +11,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import load_diabetes, load_digits, make_friedman1
 
-from fastbcd._network import Layer
+from fastbcd.network.network import Layer
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import start_stream, train_minibatch
-from fastbcd.solvers.minibatch._inputs import MANY, Moments
-from fastbcd.solvers.minibatch._rows import Rows
-from fastbcd.solvers.minibatch._schedule import (
+from fastbcd.solvers.minibatch.rows import Rows
+from fastbcd.solvers.minibatch.schedule import (
     CompressionSchedule,
     Schedule,
     batch_size_for,
     epochs_for,
     noise_for,
 )
-from fastbcd.solvers.minibatch._stream import rebase
+from fastbcd.solvers.minibatch.stream import rebase
+from fastbcd.statistics.inputs import MANY, Moments
 
 
 class Chunked:

@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
 from fastbcd.solvers import Monitor
-from fastbcd.solvers.minibatch import MiniBatchSolver, Settings, _solver, train_minibatch
+from fastbcd.solvers.minibatch import MiniBatchSolver, Settings, train_minibatch
+from fastbcd.solvers.minibatch import solver as _solver
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,29 +8,29 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
 from fastbcd import BCDClassifier
-from fastbcd._architecture import Architecture
-from fastbcd._network import Layer, Network
-from fastbcd._views import WHOLE_ROW, Patches
-from fastbcd.activations import ACTIVATIONS
 from fastbcd.formats import DenseMatrix
 from fastbcd.formats.tensor_train import chain
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
-from fastbcd.losses import LOSSES
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.architecture import Architecture
+from fastbcd.network.layers.patches import WHOLE_ROW, Patches
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, TensorTrain
-from fastbcd.schemes._base import schemes_by_layer
-from fastbcd.solvers.minibatch import _step
-from fastbcd.solvers.minibatch._blocks import MiniBatchProblem, prepare
-from fastbcd.solvers.minibatch._copies import renew
-from fastbcd.solvers.minibatch._factored import merged, pair_of, plan, split
-from fastbcd.solvers.minibatch._rows import Rows
-from fastbcd.solvers.minibatch._schedule import (
+from fastbcd.schemes.nearest.train_tangent import TangentSpace
+from fastbcd.schemes.protocol import schemes_by_layer
+from fastbcd.solvers.minibatch import step as _step
+from fastbcd.solvers.minibatch.copies import renew
+from fastbcd.solvers.minibatch.factored import merged, pair_of, plan, split
+from fastbcd.solvers.minibatch.problem import MiniBatchProblem, prepare
+from fastbcd.solvers.minibatch.rows import Rows
+from fastbcd.solvers.minibatch.schedule import (
     THIN,
     CompressionSchedule,
     Schedule,
     Settings,
 )
-from fastbcd.solvers.minibatch._solver import MiniBatchSolver
-from fastbcd.solvers.minibatch._tangent import TangentSpace
+from fastbcd.solvers.minibatch.solver import MiniBatchSolver
 
 TRAINS = [((12, 10), (3, 4, 5, 2), 3), ((6, 4), (2, 3, 4), 3), ((16, 16), (4, 4, 4, 4), 5)]
 

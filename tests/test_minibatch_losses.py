@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 
-from fastbcd.losses import LOSSES
+from fastbcd.network.losses.losses import LOSSES
 
 
 @pytest.mark.parametrize("name", ["hinge", "logistic"])

@@ -7,13 +7,14 @@ import pytest
 import reference_minibatch as reference
 from numpy.testing import assert_allclose
 
-from fastbcd._architecture import Architecture
-from fastbcd.activations import ACTIVATIONS
-from fastbcd.losses import LOSSES
-from fastbcd.solvers.minibatch import MiniBatchProblem, MiniBatchSolver, _step
-from fastbcd.solvers.minibatch import _products as products
-from fastbcd.solvers.minibatch._rows import Rows
-from fastbcd.solvers.minibatch._schedule import CompressionSchedule, Schedule, Settings
+from fastbcd.linalg import batch_products as products
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.architecture import Architecture
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.solvers.minibatch import MiniBatchProblem, MiniBatchSolver
+from fastbcd.solvers.minibatch import step as _step
+from fastbcd.solvers.minibatch.rows import Rows
+from fastbcd.solvers.minibatch.schedule import CompressionSchedule, Schedule, Settings
 from fastbcd_kernels import minibatch_step as kernel
 from fastbcd_kernels import minibatch_weights
 

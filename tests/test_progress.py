@@ -10,10 +10,11 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbcd import BCDClassifier, _progress, compress
-from fastbcd._compress.search import PRECISE, STRIDE, tries_left
-from fastbcd._progress import Progress, duration
+from fastbcd import BCDClassifier, compress
+from fastbcd.compression.search.bisection import PRECISE, STRIDE, tries_left
 from fastbcd.schemes import Prune
+from fastbcd.utils import progress as _progress
+from fastbcd.utils.progress import Progress, duration
 
 
 class Stream(io.StringIO):
@@ -205,7 +206,7 @@ def test_compress_is_quiet_by_default(dense, capfd):
 
 
 def test_an_interrupted_refinement_returns_the_best_and_says_so(dense, monkeypatch):
-    from fastbcd.solvers.reconstruct.refine.chain import Chain
+    from fastbcd.solvers.refine.chain import Chain
 
     clf, X, y = dense
     original, calls = Chain.step, []
@@ -225,7 +226,7 @@ def test_an_interrupted_refinement_returns_the_best_and_says_so(dense, monkeypat
 
 
 def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
-    from fastbcd._compress.job import Job
+    from fastbcd.compression.job import Job
 
     clf, X, y = dense
     original, calls = Job.one_shot, []
@@ -237,7 +238,7 @@ def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
         return original(job, schemes)
 
     monkeypatch.setattr(Job, "one_shot", interrupt)
-    monkeypatch.setattr("fastbcd._compress.sizes.FULL", 1.0)
+    monkeypatch.setattr("fastbcd.compression.allocation.by_bytes.FULL", 1.0)
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
         small = clf.compress(X, y, ratio=12)
     assert len(calls) == 2

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastbcd import _quantization as quantization
-from fastbcd._quantization import kmeans, nearest_codes, symmetric_grid, uniform_scale
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.schemes.nearest import kmeans as quantization
+from fastbcd.schemes.nearest.kmeans import kmeans, nearest_codes, symmetric_grid, uniform_scale
 from fastbcd.schemes.quantize import shared_codebook
 
 numbers = st.lists(st.integers(-20, 20), min_size=1, max_size=9).map(

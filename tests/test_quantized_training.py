@@ -12,9 +12,10 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from fastbcd import BCDClassifier, BCDRegressor, _inputs
-from fastbcd._inputs import plainly_right
+from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.utils import rows as _inputs
+from fastbcd.utils.rows import plainly_right
 
 SCHEMES = [
     Quantize(bits=2),

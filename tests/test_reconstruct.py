@@ -5,18 +5,18 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from fastbcd._network import Layer, Network
-from fastbcd.activations import ALL_ACTIVATIONS
+from fastbcd.compression.allocation.greedy import lower_hull
 from fastbcd.formats import DenseMatrix, SparseMatrix
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
-from fastbcd.schemes import _support as support
-from fastbcd.schemes._base import Level
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes.nearest import support as support
+from fastbcd.schemes.nearest.neurons import remove_inputs
+from fastbcd.schemes.protocol import Level
 from fastbcd.schemes.prune import hard_threshold, keep_blocks, keep_columns, keep_pattern
 from fastbcd.solvers.reconstruct import Calibration, allocate, count_dead, remove_dead
-from fastbcd.solvers.reconstruct.allocation import lower_hull
-from fastbcd.solvers.reconstruct.neurons import remove_inputs
-from fastbcd.solvers.reconstruct.statistics import Moments, sensitivities
+from fastbcd.statistics.metric import Metric
+from fastbcd.statistics.moments import Moments, sensitivities
 from fastbcd_kernels import masked_refit as kernel
 
 ACTIVATIONS = ["relu", "leaky_relu", "hard_tanh", "tanh", "logistic", "identity"]

@@ -11,27 +11,27 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
-from fastbcd._compress import job
-from fastbcd._compress.denser import MANY, are_many, denser
-from fastbcd._compress.descending import _bytes_of, _trimmed, narrowed
-from fastbcd._compress.epochs import FEW, LONG, LONGER, batch_size, times_longer
-from fastbcd._network import Layer, Network
+from fastbcd.compression import job
+from fastbcd.compression.coarse_start import MANY, are_many, denser
+from fastbcd.compression.coarse_to_fine import _bytes_of, _trimmed, narrowed
+from fastbcd.compression.lengths import FEW, LONG, LONGER, batch_size, times_longer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
+from fastbcd.network.balance import balanced
+from fastbcd.network.network import Layer, Network
+from fastbcd.parallel import crew as crew_of_threads
+from fastbcd.parallel.crew import WORTH, Crew
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
-from fastbcd.schemes._support import supports
+from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.reconstruct import Calibration
-from fastbcd.solvers.reconstruct.refine import Course, Descent, Interrupted, Targets, refine
-from fastbcd.solvers.reconstruct.refine import crew as crew_of_threads
-from fastbcd.solvers.reconstruct.refine.balance import balanced
-from fastbcd.solvers.reconstruct.refine.batches import Batches
-from fastbcd.solvers.reconstruct.refine.chain import Chain
-from fastbcd.solvers.reconstruct.refine.crew import WORTH, Crew
-from fastbcd.solvers.reconstruct.refine.descent import survivors
-from fastbcd.solvers.reconstruct.refine.judge import Judge
-from fastbcd.solvers.reconstruct.refine.loop import DESCENTS
-from fastbcd.solvers.reconstruct.refine.quantized import LEADING, Leading, Rounding
-from fastbcd.solvers.reconstruct.refine.sparse import SparseBlock
-from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd.solvers.refine import Course, Descent, Interrupted, Targets, refine
+from fastbcd.solvers.refine.batches import Batches
+from fastbcd.solvers.refine.chain import Chain
+from fastbcd.solvers.refine.descent import survivors
+from fastbcd.solvers.refine.judge import Judge
+from fastbcd.solvers.refine.loop import DESCENTS
+from fastbcd.solvers.refine.quantized import LEADING, Leading, Rounding
+from fastbcd.solvers.refine.sparse import SparseBlock
+from fastbcd.statistics.moments import Moments
 from fastbcd_kernels import codebook_fit, dense_step, masked_refit, sparse_batch
 
 

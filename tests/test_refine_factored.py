@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from fastbcd._compress.epochs import MAX_EPOCHS, MAX_FACTORED, STEPS, automatic_epochs
-from fastbcd._compress.sizes import LATER, _discounted
-from fastbcd._network import Layer, Network
+from fastbcd.compression.allocation.by_bytes import LATER, _discounted
+from fastbcd.compression.lengths import MAX_EPOCHS, MAX_FACTORED, STEPS, automatic_epochs
 from fastbcd.formats import DenseMatrix, LowRankMatrix, TensorTrainMatrix
 from fastbcd.formats.tensor_train import chain
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune
-from fastbcd.schemes._base import Level
-from fastbcd.solvers.reconstruct.refine import Course
-from fastbcd.solvers.reconstruct.refine.factored import LowRankBlock, TrainBlock
+from fastbcd.schemes.protocol import Level
+from fastbcd.solvers.refine import Course
+from fastbcd.solvers.refine.factored import LowRankBlock, TrainBlock
 
 D, M, B = 12, 6, 40
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from fastbcd import BCDClassifier
-from fastbcd._report import CompressionReport
+from fastbcd.compression.report import CompressionReport
 from fastbcd.schemes import LowRank, Prune
 
 BROWSER = next(

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbcd import BCDRegressor, _blas, _blas_threads
-from fastbcd._objective import Penalties, Problem
-from fastbcd._row_threads import LEAST_SHARE, among_threads, each, row_threads, share
-from fastbcd._views import WHOLE_ROW
-from fastbcd.activations import ACTIVATIONS, PiecewiseLinear
-from fastbcd.losses import LOSSES
+from fastbcd import BCDRegressor
+from fastbcd.linalg import blas as _blas
+from fastbcd.network.layers.activations import ACTIVATIONS, PiecewiseLinear
+from fastbcd.network.layers.patches import WHOLE_ROW
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.objective.terms import Penalties, Problem
+from fastbcd.parallel import blas_threads as _blas_threads
+from fastbcd.parallel.row_threads import LEAST_SHARE, among_threads, each, row_threads, share
 from fastbcd.schemes import Prune
 from fastbcd.solvers import FullSolver
 
@@ -187,8 +189,8 @@ def test_two_fits_in_threads_leave_blas_with_its_threads():
     """With the real libraries, in a process whose BLAS has two threads."""
     program = """
 import threading
-from fastbcd import _blas_threads
-from fastbcd._row_threads import row_threads
+from fastbcd.parallel import blas_threads as _blas_threads
+from fastbcd.parallel.row_threads import row_threads
 
 before = _blas_threads.n_blas_threads()
 assert before == 2

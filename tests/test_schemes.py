@@ -12,7 +12,7 @@ from sklearn.base import clone
 import fastbcd.schemes
 from fastbcd.formats import Format, LowRankMatrix, SparseMatrix, TensorTrainMatrix
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize, Scheme, TensorTrain
-from fastbcd.schemes._base import schemes_by_layer
+from fastbcd.schemes.protocol import schemes_by_layer
 from fastbcd.schemes.tensor_train import default_modes, train_ranks
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd import _spd_system
-from fastbcd._spd_system import SMALL, SPDSystem, solving_type
+from fastbcd.linalg import spd as _spd_system
+from fastbcd.linalg.spd import SMALL, SPDSystem, solving_type
 
 pytestmark = pytest.mark.usefixtures("alone_and_shared")
 

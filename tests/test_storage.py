@@ -23,9 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, load, storage
-from fastbcd._safetensors import DamagedError, pack, unpack
-from fastbcd._streams import deflate, encode, inflate, to_gaps
 from fastbcd.formats import DenseMatrix
+from fastbcd.io.codecs.container import DamagedError, pack, unpack
+from fastbcd.io.codecs.streams import deflate, encode, inflate, to_gaps
+from fastbcd.io.storage import document
 from fastbcd.schemes import LowRank, Prune, Quantize
 
 DTYPES = [np.float32, np.float64]
@@ -216,7 +217,7 @@ def test_the_safetensors_package_reads_it(tmp_path):
     clf = classifier(matrices()["sparse"])
     clf.save(tmp_path / "net.safetensors")
     with safetensors.safe_open(tmp_path / "net.safetensors", "numpy") as file:
-        assert file.metadata()["format"] == f"fastbcd {storage.VERSION}"
+        assert file.metadata()["format"] == f"fastbcd {document.VERSION}"
         # Matrices are there as they are.
         np.testing.assert_array_equal(file.get_tensor("1.weight"), clf.coefs_[1])
         for name in file.keys():  # noqa: SIM118  # it is no mapping
@@ -337,13 +338,13 @@ def altered(data, change_header=None, change_details=None, change_arrays=None):
     """Return a file whose checksum is right again after the changes."""
     arrays, metadata = unpack(data)
     size = int(metadata["details"].split()[0])
-    details = json.loads(inflate(arrays["details"].tobytes(), size, storage.EXPECTED))
+    details = json.loads(inflate(arrays["details"].tobytes(), size, document.EXPECTED))
     if change_details:
         details = change_details(details) or details
     if change_arrays:
         change_arrays(arrays)
     text = json.dumps(details).encode()
-    arrays["details"] = np.frombuffer(deflate(text, storage.EXPECTED), np.uint8)
+    arrays["details"] = np.frombuffer(deflate(text, document.EXPECTED), np.uint8)
     metadata["details"] = str(len(text))
     if change_header:
         change_header(metadata)

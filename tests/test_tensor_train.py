@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from fastbcd._tensor_train import tt_sweep
+from fastbcd.schemes.nearest.train_sweep import tt_sweep
 from fastbcd.schemes.tensor_train import train_ranks
 
 MODES = [

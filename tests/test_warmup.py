@@ -16,12 +16,13 @@ from scipy.sparse import csr_array
 
 import fastbcd
 import fastbcd_kernels
-from fastbcd import _kernel_types, _warmup
-from fastbcd.activations import ACTIVATIONS
 from fastbcd.cli import main
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
+from fastbcd.network.layers.activations import ACTIVATIONS
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.utils import kernel_types as _kernel_types
+from fastbcd.utils import warmup as _warmup
 
 jit_only = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled"

@@ -25,12 +25,12 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from bench.minibatch.problems import load, sources
-from fastbcd import importing
-from fastbcd._compress.denser import MANY, MOST, TIMES
-from fastbcd._compress.epochs import MAX_EPOCHS, STEPS, batch_size
-from fastbcd.compression import compress
+from fastbcd import compress
+from fastbcd.compression.coarse_start import MANY, MOST, TIMES
+from fastbcd.compression.lengths import MAX_EPOCHS, STEPS, batch_size
+from fastbcd.io.importing import read as importing
 from fastbcd.schemes import Prune
-from fastbcd.solvers.reconstruct.refine import Course, Descent, Targets, refine
+from fastbcd.solvers.refine import Course, Descent, Targets, refine
 
 NETWORKS = {
     "mnist": ((300, 100), 16),

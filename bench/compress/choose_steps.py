@@ -17,11 +17,13 @@ from time import process_time
 from unittest.mock import patch
 
 from bench.compress.choose_defaults import FOLDS, show, without_held_out
-from fastbcd._compress import dense_first, epochs, sizes
-from fastbcd.compression import compress
+from fastbcd import compress
+from fastbcd.compression import dense_first
+from fastbcd.compression import lengths as epochs
+from fastbcd.compression.allocation import by_bytes as sizes
 from fastbcd.schemes import LowRank, Quantize
-from fastbcd.solvers.reconstruct.refine import factored, quantized
-from fastbcd.solvers.reconstruct.refine.quantized import QuantizedBlock
+from fastbcd.solvers.refine import factored, quantized
+from fastbcd.solvers.refine.quantized import QuantizedBlock
 
 AMOUNTS = {
     "factors": [{"scheme": LowRank(), "ratio": ratio} for ratio in (5, 10, 20)],

@@ -22,8 +22,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from bench.minibatch.problems import Split, load
-from fastbcd._network import Layer, Network
 from fastbcd.formats import DenseMatrix, Format
+from fastbcd.network.network import Layer, Network
 from fastbcd.solvers.reconstruct import remove_dead
 
 Matrix = NDArray[Any]

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.compress.networks import Problem, base_of, dense_network
 from bench.minibatch.problems import score
-from fastbcd._network import Network
+from fastbcd.network.network import Network
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "compress"
 

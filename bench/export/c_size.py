@@ -24,9 +24,9 @@ import numpy as np
 
 from bench.minibatch.problems import HIDDEN, load
 from fastbcd import BCDClassifier
-from fastbcd._network import Layer, Network
-from fastbcd.export.c_header import to_c
 from fastbcd.formats import DenseMatrix
+from fastbcd.io.export.c.header import to_c
+from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Prune, Quantize
 
 ARM = "arm-none-eabi-gcc"

@@ -20,8 +20,8 @@ import numpy as np
 
 from bench.timing import race
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
-from fastbcd.formats._chain import Workspace
-from fastbcd.formats._products import Product
+from fastbcd.formats.products.product import Product
+from fastbcd.formats.products.row_chain import Workspace
 
 SHAPES = [(784, 300), (300, 100), (1024, 1024)]
 WAYS = [("1 row", 1, 1.0), ("1 row, half zeros", 1, 0.5), ("64", 64, 1.0), ("1024", 1024, 1.0)]

@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from fastbcd._network import Network
+from fastbcd.network.network import Network
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import Fitted, train_minibatch
 

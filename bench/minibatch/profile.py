@@ -16,7 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from bench.minibatch.problems import HIDDEN, fit_fastbcd, load
-from fastbcd.solvers.minibatch import MiniBatchSolver, _products, _step
+from fastbcd.linalg import batch_products as _products
+from fastbcd.solvers.minibatch import MiniBatchSolver
+from fastbcd.solvers.minibatch import step as _step
 from fastbcd_kernels import loss_descent, minibatch_step, minibatch_weights
 
 GROUPS: dict[str, list[tuple[ModuleType, list[str]]]] = {

@@ -20,9 +20,9 @@ from bench.minibatch.kept import Row
 from bench.paper.contestants import VALUES, fastbcd_course, published_course
 from bench.paper.data import Split, add_arguments, human_activity
 from bench.paper.experiment import STYLES, Experiment, arguments
-from fastbcd import initialization
-from fastbcd.initialization import GAIN, INITS
 from fastbcd.schemes import TensorTrain
+from fastbcd.solvers import starts as initialization
+from fastbcd.solvers.starts import GAIN, INITS
 
 NARROW, NARROW_RANK = (256, 256, 256, 128), 40
 WIDE, WIDE_RANK = (1024, 1024, 1024, 512), 80

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
+from fastbcd.utils.types import Float
 
 
 def read_arrays(path: str, target: str | None, dtype: Any) -> tuple[Float, NDArray[Any] | None]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd import storage
-from fastbcd._types import Float
 from fastbcd.cli import data
 from fastbcd.cli.commands import make_estimator, train, write_csv
 from fastbcd.cli.messages import tell
 from fastbcd.cli.models import check_folder
-from fastbcd.compression import compress
+from fastbcd.estimators.compress import compress
 from fastbcd.exceptions import BudgetError
+from fastbcd.io.storage import document as storage
+from fastbcd.utils.types import Float
 
 REPEATS = 201
 """Predictions of one row, of which the median is printed."""

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
 from fastbcd.cli import cells as cell_rules
 from fastbcd.cli.cells import CellError
 from fastbcd.cli.columns import AUTO, Chosen, Text
 from fastbcd.cli.one_hot import MARK, MOST_TEXTS, encode
+from fastbcd.utils.types import Float
 
 FEW_CLASSES = 20
 """More distinct whole numbers than this, and than a tenth of the rows, may be quantities."""

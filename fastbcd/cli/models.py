@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import joblib
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
-from fastbcd import storage
 from fastbcd.cli.messages import tell
 from fastbcd.estimators import BCDClassifier, BCDRegressor
+from fastbcd.io.storage import document as storage
 
 PICKLES = (".pkl", ".pickle", ".joblib")
 
@@ -53,6 +52,8 @@ def read_model(path: str, allow_pickle: bool) -> Any:
         )
     if suffix in TORCH:
         return _read_torch(path)
+    import joblib
+
     try:
         model = joblib.load(path)
     except Exception as error:  # a pickle can raise anything

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from fastbcd._types import Float64
+from fastbcd.utils.types import Float64
 
 MARK = "="
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbcd._network import Layer, Network
-from fastbcd._types import Float, Float64
-from fastbcd.compression import report
+from fastbcd.compression.report import report
 from fastbcd.formats import DenseMatrix, Format, LowRankMatrix, SparseMatrix
+from fastbcd.network.network import Layer, Network
+from fastbcd.utils.types import Float, Float64
 
 NOTICED = 1e-3
 """A larger change of an output, relative to the outputs' root mean square, is noted."""

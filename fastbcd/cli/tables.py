@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
 from fastbcd.cli import csv_text
 from fastbcd.cli.arrays import read_arrays
 from fastbcd.cli.cells import MISSING
@@ -20,6 +19,7 @@ from fastbcd.cli.contents import features, targets
 from fastbcd.cli.headers import has_header
 from fastbcd.cli.one_hot import Recipe
 from fastbcd.cli.parquet import read_parquet
+from fastbcd.utils.types import Float
 
 STDIN = "-"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from fastbcd import demo as demonstration
-from fastbcd._info import info as collect_info
-from fastbcd._warmup import DTYPES
-from fastbcd._warmup import warmup as compile_all
+from fastbcd.cli import demo as demonstration
+from fastbcd.utils.info import info as collect_info
+from fastbcd.utils.warmup import DTYPES
+from fastbcd.utils.warmup import warmup as compile_all
 
 
 def demo(options: Namespace) -> None:

@@ -5,12 +5,12 @@ Every ``fetch_`` function has the same first parameters: ``data_home``, the fold
 lies in the folder already is used, so a machine without a network needs only a copy of it.
 """
 
-from fastbcd.datasets._mnist import fetch_mnist as fetch_mnist
-from fastbcd.datasets._remote import data_home as data_home
-from fastbcd.datasets._solar_flares import fetch_solar_flares as fetch_solar_flares
-from fastbcd.datasets._uci_har import fetch_uci_har as fetch_uci_har
-from fastbcd.datasets._watch_har import fetch_watch_har as fetch_watch_har
-from fastbcd.datasets._watch_har import window_features as window_features
+from fastbcd.datasets.mnist import fetch_mnist as fetch_mnist
+from fastbcd.datasets.remote import data_home as data_home
+from fastbcd.datasets.solar_flares import fetch_solar_flares as fetch_solar_flares
+from fastbcd.datasets.uci_har import fetch_uci_har as fetch_uci_har
+from fastbcd.datasets.watch_har import fetch_watch_har as fetch_watch_har
+from fastbcd.datasets.watch_har import window_features as window_features
 
 __all__ = [
     "data_home",

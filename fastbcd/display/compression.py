@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbcd._report import CompressionReport
-from fastbcd.display import _style
+from fastbcd.compression.report import CompressionReport
+from fastbcd.display import style as _style
 
 
 class CompressionDisplay:

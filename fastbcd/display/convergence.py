@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbcd._types import Float64
-from fastbcd.display import _style
+from fastbcd.display import style as _style
 from fastbcd.solvers import ConvergenceRecord
+from fastbcd.utils.types import Float64
 
 
 class ConvergenceDisplay:

@@ -8,8 +8,8 @@ from typing import Any, Self
 from sklearn.base import is_regressor
 from sklearn.metrics import check_scoring
 
-from fastbcd.compression import compress
-from fastbcd.display import _style
+from fastbcd.display import style as _style
+from fastbcd.estimators.compress import compress
 from fastbcd.exceptions import BudgetError
 from fastbcd.schemes import LowRank, Prune, Quantize, Scheme
 

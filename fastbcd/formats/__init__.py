@@ -4,13 +4,13 @@ Every format has the members of :class:`Format`. A format knows bytes and produc
 how to choose its numbers is the business of :mod:`fastbcd.schemes`.
 """
 
-from fastbcd.formats._base import Format as Format
-from fastbcd.formats._base import State as State
 from fastbcd.formats.codebook import CodebookMatrix as CodebookMatrix
 from fastbcd.formats.codebook_sparse import CodebookSparseMatrix as CodebookSparseMatrix
 from fastbcd.formats.codebook_train import CodebookTrainMatrix as CodebookTrainMatrix
 from fastbcd.formats.dense import DenseMatrix as DenseMatrix
 from fastbcd.formats.low_rank import LowRankMatrix as LowRankMatrix
+from fastbcd.formats.protocol import Format as Format
+from fastbcd.formats.protocol import State as State
 from fastbcd.formats.sparse import SparseMatrix as SparseMatrix
 from fastbcd.formats.sum import SumMatrix as SumMatrix
 from fastbcd.formats.tensor_train import TensorTrainMatrix as TensorTrainMatrix

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
-from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
-from fastbcd.formats._checks import check_codes, check_scale, expect
+from fastbcd.formats.checks import check_codes, check_scale, expect
+from fastbcd.formats.protocol import Format, State
+from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils.types import Float
 
 
 class CodebookMatrix(Format):

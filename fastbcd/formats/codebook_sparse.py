@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._packing import bits_for, code_type, pack_bits, unpack_bits
-from fastbcd._types import Float
-from fastbcd.formats._base import State
-from fastbcd.formats._chain import SparseArrays, starts_of
-from fastbcd.formats._checks import check_codes, check_places, check_scale
-from fastbcd.formats._sparse_format import SparseFormat
+from fastbcd.formats.checks import check_codes, check_places, check_scale
+from fastbcd.formats.products.row_chain import SparseArrays, starts_of
+from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse import SparseMatrix
+from fastbcd.formats.sparse_base import SparseFormat
+from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils.types import Float
 
 
 class CodebookSparseMatrix(SparseFormat):

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
-from fastbcd.formats._checks import check_float
-from fastbcd.formats._products import FactorProduct
+from fastbcd.formats.checks import check_float
+from fastbcd.formats.products.product import FactorProduct
+from fastbcd.formats.protocol import Format, State
+from fastbcd.utils.types import Float
 
 
 class DenseMatrix(Format):

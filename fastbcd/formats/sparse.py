@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
-from fastbcd.formats._base import State
-from fastbcd.formats._chain import SparseArrays, starts_of
-from fastbcd.formats._checks import check_float, check_places
-from fastbcd.formats._sparse_format import SparseFormat
+from fastbcd.formats.checks import check_float, check_places
+from fastbcd.formats.products.row_chain import SparseArrays, starts_of
+from fastbcd.formats.protocol import State
+from fastbcd.formats.sparse_base import SparseFormat
+from fastbcd.utils.types import Float
 
 
 class SparseMatrix(SparseFormat):

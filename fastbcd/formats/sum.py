@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
-from fastbcd.formats._checks import expect
-from fastbcd.formats._products import Product, SumProduct
+from fastbcd.formats.checks import expect
+from fastbcd.formats.products.product import Product, SumProduct
+from fastbcd.formats.protocol import Format, State
+from fastbcd.utils.types import Float
 
 
 class SumMatrix(Format):

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd._types import Float
-from fastbcd.formats._base import Format, State
-from fastbcd.formats._checks import check_float, expect
-from fastbcd.formats._products import FACTORS, FactorProduct, Product
+from fastbcd.formats.checks import check_float, expect
+from fastbcd.formats.products.product import FACTORS, FactorProduct, Product
+from fastbcd.formats.protocol import Format, State
+from fastbcd.utils.types import Float
 
 
 def chain(cores: Sequence[Float]) -> Float:

@@ -7,23 +7,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastbcd._types import Float, Float64
 from fastbcd.formats import (
     CodebookTrainMatrix,
     Format,
     LowRankMatrix,
     TensorTrainMatrix,
 )
-from fastbcd.schemes import _curves
-from fastbcd.schemes._base import Level, Scheme
-from fastbcd.schemes._codebook_factors import nearer
-from fastbcd.schemes._low_rank_plus_sparse import fit_in_turns
-from fastbcd.schemes._metric import Metric
-from fastbcd.schemes._quantized_train import quantize_train
+from fastbcd.schemes import curves as _curves
 from fastbcd.schemes.low_rank import LowRank
+from fastbcd.schemes.nearest.codebook_factors import nearer
+from fastbcd.schemes.nearest.low_rank_plus_sparse import fit_in_turns
+from fastbcd.schemes.nearest.quantized_train import quantize_train
+from fastbcd.schemes.protocol import Level, Scheme
 from fastbcd.schemes.prune import Prune
 from fastbcd.schemes.quantize import Quantize
 from fastbcd.schemes.tensor_train import TensorTrain
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
 
 BITS = (2, 3, 4, 5, 6)
 """Bits that a budget chooses among for weights that are pruned too."""
@@ -64,7 +64,7 @@ class Combination(Scheme):
     With factors and pruning the two parts are fitted in turns, each to what the other leaves over;
     no turn raises the error (GoDec: Zhou and Tao, ICML 2011). Quantised factors are encoded one
     after the other, the rest being solved for again; see
-    :mod:`fastbcd.schemes._quantized_train`.
+    :mod:`fastbcd.schemes.nearest.quantized_train`.
 
     Examples
     --------

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from fastbcd._types import Float, Float64
-from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, LowRankMatrix
-from fastbcd.schemes._base import Level, Scheme, exactly_one
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes.protocol import Level, Scheme, exactly_one
 from fastbcd.schemes.tensor_train import decompose
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.validation import is_fraction, is_integer
 
 
 @dataclass

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd._types import Float, Float64
-from fastbcd._validation import is_fraction, is_integer
 from fastbcd.formats import Format, SparseMatrix
-from fastbcd.schemes import _curves, _support
-from fastbcd.schemes._base import Level, Scheme, exactly_one
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes import curves as _curves
+from fastbcd.schemes.nearest import support as _support
+from fastbcd.schemes.protocol import Level, Scheme, exactly_one
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.validation import is_fraction, is_integer
 from fastbcd_kernels import top_k
 
 
@@ -221,7 +222,7 @@ class Prune(Scheme):
     ) -> SparseMatrix:
         """Return the best matrix found with the given number of non-zeros, values exact.
 
-        See :mod:`fastbcd.schemes._support`.
+        See :mod:`fastbcd.schemes.nearest.support`.
         """
         self.check((target.shape[0], target.shape[1]))
         start = None if warm is None else warm.to_dense()

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd import _quantization as quantization
-from fastbcd._types import Float, Float64
-from fastbcd._validation import REAL, check_choice, is_integer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format
-from fastbcd.schemes import _curves
-from fastbcd.schemes._base import Level, Scheme, exactly_one
-from fastbcd.schemes._codebook_fit import CodebookFit
-from fastbcd.schemes._codebook_metric import improved
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes import curves as _curves
+from fastbcd.schemes.nearest import kmeans as quantization
+from fastbcd.schemes.nearest.codebook_fit import CodebookFit
+from fastbcd.schemes.nearest.codebook_metric import improved
+from fastbcd.schemes.protocol import Level, Scheme, exactly_one
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.validation import REAL, check_choice, is_integer
 
 METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, "ternary": 3}
 """The methods, and their levels where they fix them."""
@@ -50,8 +50,8 @@ class Quantize(Scheme):
     programming up to 4096 distinct weights and started near the optimum above; the scale of
     a grid is the exact minimiser, found by following all changes of codes, where sorting
     these pays, and the best of many local ones for large layers with many levels.
-    See :mod:`fastbcd._quantization`. Only "kmeans" per column is a local method: codebook and
-    scales take turns.
+    See :mod:`fastbcd.schemes.nearest.kmeans`. Only "kmeans" per column is a local method:
+    codebook and scales take turns.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class Quantize(Scheme):
     ) -> CodebookMatrix:
         """Return a matrix with that many different values near ``target`` in the data's metric.
 
-        See :mod:`fastbcd.schemes._codebook_metric`.
+        See :mod:`fastbcd.schemes.nearest.codebook_metric`.
         """
         start = self.project(metric.seen(target), warm)
         mask = np.ones(target.shape, bool)

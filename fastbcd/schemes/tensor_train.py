@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd._tensor_train import tt_sweep
-from fastbcd._types import Float, Float64
-from fastbcd._validation import is_integer
 from fastbcd.formats import Format, TensorTrainMatrix
-from fastbcd.schemes._base import Level, Scheme
-from fastbcd.schemes._metric import Metric
+from fastbcd.schemes.nearest.train_sweep import tt_sweep
+from fastbcd.schemes.protocol import Level, Scheme
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.validation import is_integer
 
 
 def default_modes(n: int) -> tuple[int, ...]:
@@ -96,7 +96,7 @@ class TensorTrain(Scheme):
     The projection is the TT-SVD (Oseledets, SIAM J. Sci. Comput. 33, 2011), which is within
     sqrt(number of modes - 1) of the best train. It is computed through Gram matrices and
     started from the previous train where there is one; see
-    :mod:`fastbcd._tensor_train`.
+    :mod:`fastbcd.schemes.nearest.train_sweep`.
 
     Examples
     --------
@@ -164,9 +164,9 @@ class TensorTrain(Scheme):
         """Return a train near ``target`` in the data's metric.
 
         The plain projection, then sweeps in which one core after the other solves its
-        least-squares problem; see :func:`fastbcd.schemes._train_fit.fit_train`.
+        least-squares problem; see :func:`fastbcd.schemes.nearest.train_fit.fit_train`.
         """
-        from fastbcd.schemes._train_fit import fit_train
+        from fastbcd.schemes.nearest.train_fit import fit_train
 
         start = self.project(target)
         cores = fit_train(list(start.cores), target, metric)

@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from fastbcd._spd_system import SPDSystem
-from fastbcd._types import Float, Float64
-from fastbcd.solvers.reconstruct.statistics import Moments
+from fastbcd.linalg.spd import SPDSystem
+from fastbcd.statistics.moments import Moments
+from fastbcd.utils.types import Float, Float64
 
 TEMPERATURE = 2.0
 """T, by which outputs are divided before the softmax. The flatter probabilities tell more about

@@ -1,0 +1,38 @@
+"""One sparsity for all hidden layers together: each gets what its error curve asks for."""
+
+from __future__ import annotations
+
+from fastbcd.compression.budget import Budget
+from fastbcd.schemes.protocol import Scheme, schemes_by_layer
+from fastbcd.solvers.reconstruct import Calibration, allocate
+
+
+def fixed_schemes(budget: Budget, calibration: Calibration) -> list[Scheme | None]:
+    """Return the scheme of every layer.
+
+    A sparsity that is given for all hidden layers is taken as that of all of them together, unless
+    ``allocation="uniform"``.
+    """
+    layout = calibration.network.architecture
+    schemes = schemes_by_layer(budget.scheme, layout.shapes, layout.images)
+    one, hidden = budget.scheme, layout.shapes[:-1]
+    if not isinstance(one, Scheme) or budget.allocation == "uniform" or len(hidden) < 2:
+        return schemes
+    sizes = [rows * columns for rows, columns in hidden]
+    total = one.share_of(sum(sizes))
+    if total is None or total == sum(sizes):
+        return schemes
+    pruning = one.with_nonzeros(None)
+    density = total / sum(sizes)
+    # No layer can have more than everything, and few want less than a third of their share.
+    spans = [(0.35 * density, min(1.0, 3 * density, total / size)) for size in sizes]
+    families: list[list[Scheme]] = [[pruning]] * len(hidden) + [[]]
+    curves = calibration.curves(families, [*spans, (1.0, 1.0)])[:-1]
+    chosen = allocate(curves, total, lambda level: level.n_params)
+    if chosen is None:
+        return schemes
+    counts = [level.n_params for level in chosen]
+    # The curves have steps; what they leave over goes to the last layer that has room.
+    for index in reversed(range(len(counts))):
+        counts[index] += min(total - sum(counts), sizes[index] - counts[index])
+    return [*(one.with_nonzeros(count) for count in counts), None]

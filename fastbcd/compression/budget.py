@@ -1,0 +1,60 @@
+"""The one budget that a call of compress names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastbcd.schemes.protocol import Scheme, SchemeChoice
+from fastbcd.utils import validation as check
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The one budget that was given.
+
+    Parameters
+    ----------
+    kind : {"scheme", "max_bytes", "ratio", "max_score_drop"}
+        Which one.
+    amount : float
+        Its value; unused for "scheme".
+    scheme : SchemeChoice
+        What was given as ``scheme``.
+    allocation : {"global", "uniform"}
+        How one sparsity is shared by the layers.
+    """
+
+    kind: str
+    amount: float
+    scheme: SchemeChoice
+    allocation: str
+
+    @classmethod
+    def check(
+        cls, scheme: Any, max_bytes: Any, ratio: Any, max_score_drop: Any, allocation: Any
+    ) -> Budget:
+        """Check that exactly one budget is given."""
+        check.check_choice("allocation", allocation, ("global", "uniform"))
+        numbers = {"max_bytes": max_bytes, "ratio": ratio, "max_score_drop": max_score_drop}
+        given = {name: value for name, value in numbers.items() if value is not None}
+        named = list(scheme.values()) if isinstance(scheme, Mapping) else [scheme]
+        fixed = [s for s in named if isinstance(s, Scheme) and not s.is_open]
+        if scheme is not None and (fixed or not given):
+            given["scheme"] = 0.0
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise ValueError(
+                "compress takes exactly one of scheme (with an amount), max_bytes, ratio, "
+                f"max_score_drop; {found} given. With one of the last three, scheme may name kinds "
+                "without an amount, such as Prune()."
+            )
+        kind, amount = next(iter(given.items()))
+        if kind == "ratio":
+            amount = check.check_number("ratio", amount, 1)
+        elif kind == "max_score_drop":
+            amount = check.check_number("max_score_drop", amount, 0, strict=False)
+        elif kind == "max_bytes":
+            amount = check.check_integer("max_bytes", amount, 1)
+        return cls(kind, float(amount), scheme, allocation)

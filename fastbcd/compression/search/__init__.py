@@ -1,0 +1,1 @@
+"""Which size to try next."""

@@ -1,0 +1,157 @@
+"""The smallest network whose score drops by no more than is allowed."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastbcd.compression.allocation.by_bytes import Sizes
+from fastbcd.compression.coarse_to_fine import refined_within
+from fastbcd.compression.job import Job
+from fastbcd.compression.one_shot import OneShot
+from fastbcd.exceptions import BudgetWarning
+from fastbcd.network.network import Network
+from fastbcd.utils.progress import duration
+
+FIRST = 30
+"""The first size that is tried is the dense one divided by this."""
+
+STRIDE = 2.0
+"""Factor between sizes until one is good enough and one is not."""
+
+PRECISE = 1.25
+"""The search ends when it knows up to this factor what must be spent."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A compressed network and its score on the rows held out.
+
+    Parameters
+    ----------
+    found : OneShot
+        Its schemes and the errors of its layers.
+    network : Network
+        The network after refinement.
+    score : float
+        Its score.
+    """
+
+    found: OneShot
+    network: Network
+    score: float
+
+
+def smallest_within(
+    job: Job, sizes: Sizes, max_drop: float, score: Callable[[Network], float]
+) -> tuple[Judged, float]:
+    """Return the smallest network found whose score is near enough, and the dense network's score.
+
+    What is spent is tried in strides, then between the most that failed and the least that did
+    not. What dead neurons give back is not spent again: it makes the network smaller. These tries
+    refine the network of their size. With validation data of its own, a last one for the most that
+    failed starts with more weights, which takes longer and generalises better.
+
+    Warns
+    -----
+    BudgetWarning
+        If no network met the bound; the one with the best score is returned.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If interrupted before there is any network.
+    """
+    reference = score(job.source.network)
+    start, n_tried, last = time.perf_counter(), 0, False
+    # Rows set aside were perhaps learnt by heart: who stays near the dense weights wins on them.
+    one_more = job.epochs > 0 and not job.sets_aside
+    job.progress.say(f"dense network: {job.source.network.n_bytes:,} bytes, score {reference:.4f}")
+    low, high = float(sizes.smallest), float(sizes.largest)
+    passed: Judged | None = None
+    nearest: Judged | None = None
+    size = min(max(low, high / FIRST), high)
+    while not job.interrupted:
+        try:
+            judged = _judge(job, sizes, size, score, last)
+        except KeyboardInterrupt:
+            if passed is None and nearest is None:
+                raise
+            job.interrupted = True
+            break
+        if reference - judged.score <= max_drop:
+            high = size
+            if passed is None or judged.network.n_bytes < passed.network.n_bytes:
+                passed = judged
+        else:
+            low = size
+            if nearest is None or judged.score > nearest.score:
+                nearest = judged
+        n_tried += 1
+        n_left = tries_left(low, high, passed is not None, nearest is not None)
+        if one_more:
+            n_left = 0 if last else n_left + 1
+        best = "no" if passed is None else f"{passed.network.n_bytes:,}"
+        line = f"try {n_tried}: {judged.network.n_bytes:,} bytes, score {judged.score:.4f}"
+        line += f"; {best} bytes are good enough so far"
+        if n_left and not job.interrupted:
+            seconds = (time.perf_counter() - start) / n_tried * n_left
+            line += f"; at most {n_left} more tries, about {duration(seconds)}"
+        job.progress.say(line)
+        if not n_left:
+            break
+        # One stride beyond what is known, or half way between what failed and what did not.
+        last = one_more and n_left == 1
+        if last:
+            size = low
+        elif nearest is None:
+            size = max(high / STRIDE, low)
+        elif passed is None:
+            size = min(low * STRIDE, high)
+        else:
+            size = math.sqrt(low * high)
+    if passed is not None:
+        return passed, reference
+    assert nearest is not None
+    warnings.warn(
+        f"No smaller network was found whose score drops by at most {max_drop:g}; the best one "
+        f"drops by {reference - nearest.score:.4g}. Allow more, or give more rows or epochs.",
+        BudgetWarning,
+        stacklevel=5,
+    )
+    return nearest, reference
+
+
+def tries_left(low: float, high: float, passed: bool, failed: bool) -> int:
+    """Return how many sizes the search tries at most before it knows the smallest well enough.
+
+    Parameters
+    ----------
+    low, high : float
+        The largest size that failed and the smallest that did not, or where none did, the bounds.
+    passed, failed : bool
+        Whether any did.
+    """
+    if high <= PRECISE * low:
+        return 0
+    between = math.ceil(math.log2(math.log(high / low) / math.log(PRECISE)))
+    if passed and failed:
+        return between
+    halvings = math.ceil(math.log2(math.log(STRIDE) / math.log(PRECISE)))
+    return math.ceil(math.log(high / low) / math.log(STRIDE)) + halvings
+
+
+def _judge(
+    job: Job, sizes: Sizes, size: float, score: Callable[[Network], float], last: bool
+) -> Judged:
+    n_bytes = math.ceil(size)
+    found = sizes.spending(n_bytes)
+    assert found is not None  # nothing below sizes.smallest is asked for
+    if last:
+        network = refined_within(job, found, n_bytes)
+    else:
+        network = job.refined(found.network, found.schemes)
+    return Judged(found, network, score(network))

@@ -1,0 +1,33 @@
+"""Pruning in a structure: what a refinement, and the removal of dead neurons, must not break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastbcd.schemes import Combination, Prune
+from fastbcd.schemes.protocol import Scheme
+from fastbcd.schemes.prune import block, pattern
+
+
+def structure_of(scheme: Scheme | None) -> str | None:
+    """Return the structure that ``scheme`` prunes in, if there is one."""
+    pruning = scheme.prune if isinstance(scheme, Combination) else scheme
+    return pruning.structure if isinstance(pruning, Prune) else None
+
+
+def aligned(schemes: Sequence[Scheme | None]) -> frozenset[int]:
+    """Return the hidden layers that must keep all neurons.
+
+    Patterns and blocks are counted from the first row and column of a layer: without a neuron in
+    their midst those behind it would no longer fit.
+    """
+    kept: set[int] = set()
+    for index, structure in enumerate(map(structure_of, schemes)):
+        if structure is None:
+            continue
+        tile = block(structure)
+        if pattern(structure) is not None or (tile is not None and tile[0] > 1):
+            kept.add(index - 1)
+        if tile is not None and tile[1] > 1:
+            kept.add(index)
+    return frozenset(kept)

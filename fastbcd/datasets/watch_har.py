@@ -1,0 +1,138 @@
+"""Smartwatch signals of shoulder exercises, and the features of a window of any signal."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Bunch
+
+from fastbcd.datasets.remote import data_home as folder_of
+from fastbcd.utils import validation as check
+
+N_FREQUENCIES = 16
+FLOOR = 1e-9
+"""Added to deviations, so that a channel at rest divides by no zero."""
+
+
+def fetch_watch_har(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    window: int = 128,
+    hop: int = 64,
+) -> Bunch:
+    """Load seven shoulder exercises of ten people, recorded by a smartwatch at 50 Hz.
+
+    The data are those of the Python package seglearn (BSD), read from ``watch_har.npz``; there is
+    no public archive of this one file to fetch it from. It holds ``signals`` (n, 6), the
+    recordings end to end, and per recording ``lengths``, ``y`` and ``subject``.
+
+    Parameters
+    ----------
+    data_home : path, optional
+        Folder of ``watch_har.npz``. The default is that of :func:`fastbcd.datasets.data_home`.
+    window, hop : int, default=128 and 64
+        Samples of a window (2.56 s) and from one window to the next.
+
+    Returns
+    -------
+    Bunch
+        ``data`` (n_windows, 159), float32: :func:`window_features` of each window; ``target``,
+        the exercise; ``subject``, the person. Split by person, never by window.
+
+    Raises
+    ------
+    OSError
+        If the file is missing.
+    ValueError
+        If it lacks an array or has non-finite signals.
+
+    References
+    ----------
+    Burns, Leung, Hardisty, Whyne, Henry, McLachlin: Shoulder Physiotherapy Exercise Recognition:
+    Machine Learning the Inertial Signals from a Smartwatch. arXiv 1802.01489.
+    """
+    path = folder_of(data_home) / "watch_har.npz"
+    if not path.exists():
+        raise OSError(
+            f"{path} is missing. Save the recordings of seglearn.datasets.load_watch() there: "
+            "signals end to end, lengths, y and subject of each recording."
+        )
+    with np.load(path, allow_pickle=False) as file:
+        names = ("signals", "lengths", "y", "subject")
+        if missing := [name for name in names if name not in file.files]:
+            raise ValueError(f"{path} lacks the arrays {', '.join(missing)}.")
+        signals, lengths, y, subject = (file[name] for name in names)
+    ends = np.cumsum(lengths)
+    if ends.size == 0 or ends[-1] != len(signals):
+        raise ValueError(f"{path}: lengths add up to {ends[-1:]}, signals has {len(signals)} rows.")
+    features, counts = [], []
+    for recording in np.split(signals, ends[:-1]):
+        found = window_features(recording, window=window, hop=hop)
+        features.append(found)
+        counts.append(len(found))
+    return Bunch(
+        data=np.concatenate(features).astype(np.float32),
+        target=np.repeat(y, counts),
+        subject=np.repeat(subject, counts),
+    )
+
+
+def window_features(signal: ArrayLike, *, window: int = 128, hop: int = 64) -> NDArray[np.float64]:
+    """Cut a signal of several channels into windows and describe each by numbers.
+
+    Parameters
+    ----------
+    signal : (n_times, n_channels) array
+        Samples at equal distances in time.
+    window, hop : int, default=128 and 64
+        Samples of a window, and from the start of one to that of the next.
+
+    Returns
+    -------
+    (n_windows, n_features) float64 array
+        Of each channel: mean, standard deviation, least and greatest value, quartiles, mean
+        absolute difference of neighbours, skewness; correlations of all pairs of channels;
+        log(1 + magnitude) of the 16 lowest frequencies after the mean. A signal shorter than one
+        window gives no rows.
+
+    Raises
+    ------
+    ValueError
+        If the signal is not two-dimensional or not finite, or a size is not positive.
+    """
+    check.check_integer("window", window, 2 * N_FREQUENCIES)
+    check.check_integer("hop", hop, 1)
+    x = np.asarray(signal, dtype=np.float64)
+    if x.ndim != 2:
+        raise ValueError(f"signal must be (n_times, n_channels); got {x.ndim} dimensions.")
+    if not np.isfinite(x).all():
+        raise ValueError("signal holds NaN or infinity. Repair or cut the recording.")
+    n_channels = x.shape[1]
+    if len(x) < window:
+        return np.empty((0, _n_features(n_channels)))
+    w = np.lib.stride_tricks.sliding_window_view(x, window, axis=0)[::hop].transpose(0, 2, 1)
+    mean = w.mean(axis=1)
+    centred = w - mean[:, None]
+    deviation = centred.std(axis=1) + FLOOR
+    first, second = np.triu_indices(n_channels, 1)
+    z = centred / deviation[:, None]
+    spectrum = np.abs(np.fft.rfft(centred, axis=1))[:, 1 : N_FREQUENCIES + 1]
+    parts: list[NDArray[Any]] = [
+        mean,
+        deviation,
+        w.min(axis=1),
+        w.max(axis=1),
+        *np.percentile(w, [25, 75], axis=1),
+        np.abs(np.diff(w, axis=1)).mean(axis=1),
+        (z**3).mean(axis=1),
+        np.einsum("ntc,ntd->ncd", z, z, optimize=True)[:, first, second] / window,
+        np.log1p(spectrum).reshape(len(w), -1),
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _n_features(n_channels: int) -> int:
+    return n_channels * (8 + N_FREQUENCIES) + n_channels * (n_channels - 1) // 2

@@ -1,0 +1,299 @@
+"""What the estimators share: scikit-learn's conventions around training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from fastbcd.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from fastbcd.estimators.compress import CompressionReport, report
+from fastbcd.estimators.fitted import FittedNetwork, forward
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.architecture import Architecture, check_input_shape, check_layers
+from fastbcd.network.layers.specs import LayerSize
+from fastbcd.network.network import Network
+from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.solvers import ConvergenceRecord, Monitor
+from fastbcd.solvers.fit import Settings, Trained, train
+from fastbcd.solvers.minibatch import Stream, start_stream
+from fastbcd.solvers.starts import INITS
+from fastbcd.utils import validation as check
+from fastbcd.utils.rows import check_inputs, hold_out
+from fastbcd.utils.types import Float, Float64
+
+
+class BCDEstimator(CallbackSupportMixin, FittedNetwork):
+    """What the classifier and the regressor share."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: LayerSize | Sequence[LayerSize] = (100,),
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        random_shift: int = 0,
+        activation: str = "relu",
+        solver: str = "auto",
+        loss: str = "auto",
+        scheme: SchemeChoice = None,
+        rho: float = 1.0,
+        gamma: float = 1.0,
+        tau: float | str = "auto",
+        alpha: float = 1.0,
+        init: str = "orthogonal",
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        accelerate: bool = True,
+        certificate: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
+        self.random_shift = random_shift
+        self.activation = activation
+        self.solver = solver
+        self.loss = loss
+        self.scheme = scheme
+        self.rho = rho
+        self.gamma = gamma
+        self.tau = tau
+        self.alpha = alpha
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.accelerate = accelerate
+        self.certificate = certificate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network, and compress it on the way if there is a scheme.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs, finite. float32 is kept. Only the full solver makes a sparse matrix dense.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Targets.
+        sample_weight : (n_samples,) array, optional
+            Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
+        X_val, y_val : arrays, optional
+            Held-out data for ``early_stopping``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the fit ended before it converged. The best result so far is kept.
+        """
+        x, targets = self._check_training_data(X, y)
+        weight = self._check_weights(sample_weight, x, y)
+        start = self._warm_network(x, targets) if self.warm_start else None
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        seen = {"X": X, "y": y, "metadata": metadata}
+        held_out = self._validation(X_val, y_val)
+        trained = self._train(x, targets, weight, held_out, start, seen)
+        self._stream = None
+        self._store(trained, report(trained.network))
+        return self
+
+    def _learn(self, x: Any, targets: Float, weight: Float64) -> Self:
+        """Learn from some rows, once: the common part of ``partial_fit``."""
+        settings = self._settings()
+        if settings.solver == "full":
+            raise ValueError(
+                'solver="full" sweeps over all rows and cannot learn from a part of them. '
+                'Set solver="minibatch" or "auto".'
+            )
+        if self._stream is None:
+            self._stream = start_stream(
+                x,
+                targets,
+                n_out=targets.shape[1],
+                hidden_layer_sizes=settings.hidden_layer_sizes,
+                input_shape=settings.input_shape,
+                random_state=check_random_state(self.random_state),
+                activation=settings.activation,
+                loss=settings.loss,
+                scale_targets=settings.scale_targets,
+                scheme=settings.scheme,
+                start=getattr(self, "network_", None),
+            )
+            self.objective_curve_ = np.empty(0)
+        loss = self._stream.learn(x, targets, weight)
+        self.network_ = self._stream.network()
+        self.objective_curve_ = np.append(self.objective_curve_, loss)
+        self.n_iter_ = self.best_iter_ = len(self.objective_curve_)
+        self.compression_report_ = report(self.network_)
+        return self
+
+    @abstractmethod
+    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Any, Float]:
+        """Return checked inputs (n, d) and targets (n, k) of one type."""
+
+    @abstractmethod
+    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
+        """Return targets (n, k) for checked ``y``."""
+
+    @abstractmethod
+    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
+        """Return the estimator's score from raw outputs and targets."""
+
+    @abstractmethod
+    def _loss(self) -> str:
+        """Return the name of the loss, "auto" resolved."""
+
+    convergence_: ConvergenceRecord
+    objective_curve_: Float64
+    validation_scores_: list[float]
+    n_iter_: int
+    best_iter_: int
+    _scale_targets: bool
+    _stream: Stream | None = None
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _settings(self) -> Settings:
+        tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
+        if self.certificate and self.solver == "minibatch":
+            raise ValueError(
+                'certificate=True needs exact sweeps: set solver="full" or "auto", or '
+                "certificate=False."
+            )
+        return Settings(
+            solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
+            hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
+            input_shape=check_input_shape(self.input_shape),
+            random_shift=check.check_integer("random_shift", self.random_shift, 0),
+            activation=check.check_choice("activation", self.activation, ACTIVATIONS),
+            loss=self._loss(),
+            scale_targets=self._scale_targets,
+            scheme=self.scheme,
+            rho=check.check_number("rho", self.rho, 0),
+            gamma=check.check_number("gamma", self.gamma, 0),
+            tau=tau,
+            alpha=check.check_number("alpha", self.alpha, 0),
+            init=check.check_choice("init", self.init, INITS),
+            accelerate=bool(self.accelerate),
+            certificate=bool(self.certificate),
+        )
+
+    def _check_inputs(self, X: ArrayLike) -> Any:
+        """Return new inputs, checked: an array or a CSR matrix."""
+        return check_inputs(self, X)
+
+    def _validation(
+        self, X_val: ArrayLike | None, y_val: ArrayLike | None
+    ) -> tuple[Float, Float] | None:
+        if (X_val is None) != (y_val is None):
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"X_val and y_val must be given together; {missing} is missing.")
+        if X_val is None:
+            return None
+        if not self.early_stopping:
+            raise ValueError("X_val and y_val need early_stopping=True. Set it, or leave them out.")
+        return self._check_training_data(X_val, y_val, reset=False)
+
+    def _train(
+        self,
+        x: Float,
+        targets: Float,
+        weight: Float64,
+        validation: tuple[Float, Float] | None,
+        start: Network | None,
+        seen: dict[str, Any],
+    ) -> Trained:
+        settings = self._settings()
+        random_state = check_random_state(self.random_state)
+        held_out: tuple[Float, Float, Float64 | None] | None = None
+        if self.early_stopping:
+            if validation is None:
+                share = check.check_fraction("validation_fraction", self.validation_fraction)
+                x, targets, weight, held_out = hold_out(x, targets, weight, share, random_state)
+            else:
+                held_out = (*validation, None)
+        present = weight > 0
+        if not present.all():
+            x, targets, weight = x[present], targets[present], weight[present]
+
+        def make_monitor(on_raw_data: Callable[[Network], Network]) -> Monitor:
+            score = None
+            if held_out is not None:
+                x_val, targets_val, weight_val = held_out
+
+                def score(network: Network) -> float:
+                    outputs = forward(on_raw_data(network), x_val)
+                    return self._score_outputs(outputs, targets_val, weight_val)
+
+            return Monitor(
+                max_iter=check.check_integer("max_iter", self.max_iter, 1),
+                tol=check.check_number("tol", self.tol, 0, strict=False),
+                n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
+                score=score,
+                verbose=check.check_verbose(self.verbose),
+                task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
+            )
+
+        return train(x, targets, weight, settings, random_state, make_monitor, start)
+
+    def _warm_network(self, x: Float, targets: Float) -> Network | None:
+        """Return the previous network, if it fits the data and the parameters."""
+        if not hasattr(self, "network_"):
+            return None
+        layout = Architecture.of(
+            check_layers(self.hidden_layer_sizes),
+            x.shape[1],
+            targets.shape[1],
+            check_input_shape(self.input_shape),
+        )
+        layers = self.network_.layers
+        wanted, found = list(layout.shapes), [layer.weight.shape for layer in layers]
+        views = [(layer.view, layer.pool) for layer in layers]
+        if wanted != found or views != list(zip(layout.views, layout.pools, strict=True)):
+            raise ValueError(
+                f"warm_start: the fitted network has layers of shapes {found}, the data and "
+                f"hidden_layer_sizes ask for {wanted}. Set warm_start=False to start afresh."
+            )
+        return self.network_
+
+    def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
+        self.network_ = trained.network
+        self.convergence_ = trained.record
+        self.objective_curve_ = trained.record.objective
+        self.validation_scores_ = trained.outcome.scores
+        self.n_iter_ = trained.outcome.n_iter
+        self.best_iter_ = trained.outcome.best_iter
+        self.compression_report_ = compression_report

@@ -1,0 +1,210 @@
+"""Make a trained network small: :func:`compress`, its budgets and its report."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import check_scoring
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+
+from fastbcd.compression.report import CompressionReport as CompressionReport
+from fastbcd.compression.report import LayerReport as LayerReport
+from fastbcd.compression.report import report as report
+from fastbcd.parallel.blas_threads import one_blas_pool
+from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.utils import validation as check
+
+__all__ = ["CompressionReport", "LayerReport", "compress", "report"]
+
+
+def compress(
+    model: Any,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    scheme: SchemeChoice = None,
+    max_bytes: int | None = None,
+    ratio: float | None = None,
+    max_score_drop: float | None = None,
+    scoring: Any = None,
+    validation_data: tuple[ArrayLike, ArrayLike | None] | None = None,
+    allocation: str = "global",
+    epochs: float | str = "auto",
+    sample_weight: ArrayLike | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+) -> Any:
+    """Return a small network that does what ``model`` does; ``model`` stays as it is.
+
+    The layers are compressed one after another, each fitted to the outputs of the dense layer
+    on the inputs that the layers compressed before it produce. Then all layers are refined
+    together. Neurons that nothing depends on any more are removed. A classifier that is quantised
+    and nothing else, with labels of 10,000 rows or more, learns from them as a dense network first,
+    for three tenths of the epochs.
+
+    Exactly one budget is given: amounts in ``scheme``, ``max_bytes``, ``ratio`` or
+    ``max_score_drop``. With one of the last three, ``scheme`` may name the kinds to choose from,
+    without an amount: ``Prune()``.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
+        scikit-learn, a Pipeline that ends in one of them, or a torch.nn.Sequential of linear
+        layers, convolutions, poolings and activations.
+    X : (n_samples, n_features) array or sparse matrix
+        Rows like those that the network will see; 1,000 are useful, 20,000 are plenty. For a
+        PyTorch network of images an array (n_samples, channels, height, width); the result takes
+        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``.
+    y : array, optional
+        Their targets. Without them the dense network's own outputs are imitated.
+    scheme : Scheme or dict, optional
+        One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
+    max_bytes : int, optional
+        Bound of the bytes of all arrays. Numbers are stored as float32.
+    ratio : float, optional
+        How many times smaller than the dense network, in bytes.
+    max_score_drop : float, optional
+        The smallest network found is returned whose score is at most this much below that of
+        the dense network, both on ``validation_data``.
+    scoring : str or callable, optional
+        As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
+    validation_data : (X, y), optional
+        Rows to judge ``max_score_drop`` on, which neither network was trained on. Without them a
+        fifth of the rows is set aside. If the dense network was trained on those, it
+        remembers them, as its compressed versions cannot: the drop looks larger than it is on new
+        rows, and the result is larger than need be.
+    allocation : {"global", "uniform"}, default="global"
+        With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
+        sparsity of all of them together and gives each layer what it needs, "uniform" prunes
+        every layer by as much.
+    epochs : float or "auto", default="auto"
+        Passes of the refinement over the rows. 0 leaves it out, which takes seconds. "auto" takes
+        3000 steps of 200 rows, but at most 80 passes, and 100 for low rank and tensor trains; and
+        half as many again, up to 40, where all weights of a layer are codes of at most 4 bits.
+    sample_weight : (n_samples,) array, optional
+        Non-negative weights of the rows.
+    random_state : int, RandomState or None, default=None
+        Chooses rows and their order.
+    verbose : int, default=0
+        1 shows a progress bar on stderr with the time that is left, or a line now and then where
+        there is no terminal, and one line for each size that ``max_score_drop`` tries. 2 says more.
+
+    Returns
+    -------
+    BCDClassifier, BCDRegressor or Pipeline
+        Fitted, with the classes and feature names of ``model``; ``compression_report_`` tells
+        what was saved. A Pipeline keeps its (copied) preprocessing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a model or layer that is not supported, data that do not fit it, weights that are
+        not finite, or a budget that cannot be met.
+
+    Warns
+    -----
+    BudgetWarning
+        If ``max_score_drop`` cannot be met; the best network found is returned.
+    ConvergenceWarning
+        After an interruption (Ctrl-C) during the refinement or the search; the best network so far
+        is returned.
+
+    Notes
+    -----
+    The layers are fitted as in optimal brain surgeon and GPTQ (Frantar et al., arXiv:2208.11580,
+    arXiv:2210.17323), in the metric of the inputs, but by the solvers of each scheme; the
+    refinement is block coordinate descent in shortened steps, after NN-BCD (arXiv:2303.06815).
+
+    Cost: n (d^2 + 2 d m) flops for what the data say of a layer of d inputs and m outputs, from at
+    most 20,000 rows, and O(d^3 + d^2 m) for its scheme; then 6 flops in the refinement for each
+    weight that is left and each row that passes, and once per epoch 8000 d^2 for the metric of a
+    layer and the inverses on its supports. Memory: the rows in the network's type, d^2 numbers for
+    a layer, and 60 MB at most for its inverses.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> from fastbcd import compress
+    >>> X, y = load_digits(return_X_y=True)
+    >>> mlp = MLPClassifier((64,), max_iter=50, random_state=0, tol=1).fit(X, y)
+    >>> small = compress(mlp, X, y, ratio=4, random_state=0)
+    >>> small.compression_report_.ratio >= 4
+    True
+    """
+    # The estimators import the report from here.
+    from fastbcd.compression.budget import Budget
+    from fastbcd.compression.job import Job
+    from fastbcd.compression.run import run
+    from fastbcd.io.importing import read as importing
+
+    if isinstance(model, Pipeline):
+        if not len(model.steps):
+            raise TypeError("The Pipeline is empty; it must end in a network.")
+        inner = compress(
+            model.steps[-1][1],
+            X if len(model.steps) == 1 else model[:-1].transform(X),
+            y,
+            scheme=scheme,
+            max_bytes=max_bytes,
+            ratio=ratio,
+            max_score_drop=max_score_drop,
+            scoring=scoring,
+            validation_data=_transformed(model, validation_data),
+            allocation=allocation,
+            epochs=epochs,
+            sample_weight=sample_weight,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        steps = [(name, deepcopy(step)) for name, step in model.steps[:-1]]
+        small = Pipeline([*steps, (model.steps[-1][0], inner)])
+        small.compression_report_ = inner.compression_report_
+        return small
+    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
+    if validation_data is not None and max_score_drop is None:
+        raise ValueError(
+            "validation_data judge max_score_drop, which is not given. Give it, or leave them out."
+        )
+    if validation_data is not None and not _is_pair(validation_data):
+        raise TypeError(
+            "validation_data must be a pair (X, y), with y=None for rows without labels; got "
+            f"{type(validation_data).__name__} of length {len(validation_data)}."
+        )
+    X, input_shape = importing.image_rows(model, X)
+    if validation_data is not None:
+        validation_data = importing.image_rows(model, validation_data[0])[0], validation_data[1]
+    source = importing.read(model, y, input_shape)
+    with one_blas_pool():
+        job = Job(
+            source,
+            X,
+            y,
+            sample_weight,
+            epochs,
+            check_random_state(random_state),
+            check.check_verbose(verbose),
+            judged=max_score_drop is not None,
+            validation_data=validation_data,
+        )
+        scorer = None
+        if max_score_drop is not None and scoring is not None:
+            scorer = check_scoring(source.estimator(source.network), scoring)
+        return run(job, budget, scorer)
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple | list) and len(data) == 2
+
+
+def _transformed(pipeline: Pipeline, data: Any) -> Any:
+    """Return validation data as the last step of ``pipeline`` sees them."""
+    if not _is_pair(data) or len(pipeline.steps) == 1:  # what is no pair is refused later
+        return data
+    X, y = data
+    return pipeline[:-1].transform(X), y

@@ -1,0 +1,151 @@
+"""What every fitted estimator can do with its network: show it, compress it, take it away."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fastbcd.estimators.compress import CompressionReport, compress, report
+from fastbcd.estimators.deployable import Deployable
+from fastbcd.formats import Format
+from fastbcd.network.network import Network
+from fastbcd.schemes.protocol import SchemeChoice, schemes_by_layer
+from fastbcd.solvers import ConvergenceRecord
+from fastbcd.solvers.fit import as_dense
+from fastbcd.utils.types import Float, Float64
+
+PREDICT_CHUNK = 4096
+"""Rows that are predicted at once, so that memory does not grow with the data."""
+
+
+class FittedNetwork(Deployable, BaseEstimator):
+    """The members that rest on ``network_`` alone, however it was trained."""
+
+    network_: Network
+    compression_report_: CompressionReport
+    scheme: SchemeChoice
+    random_state: int | np.random.RandomState | None
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]:
+            """Return the parameters by name."""
+            ...
+
+        def set_params(self, **params: Any) -> Self:
+            """Set parameters by name."""
+            ...
+
+    @property
+    def coefs_(self) -> list[Float]:
+        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses."""
+        return [layer.weight.to_dense() for layer in self.network_.layers]
+
+    @property
+    def intercepts_(self) -> list[Float]:
+        """Intercepts (n_out,) of each layer."""
+        return [layer.intercept for layer in self.network_.layers]
+
+    @property
+    def layers_(self) -> list[Format]:
+        """Weights of each layer as they are stored."""
+        return [layer.weight for layer in self.network_.layers]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether there is a network."""
+        return hasattr(self, "network_")
+
+    def compress(
+        self,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        scheme: SchemeChoice = None,
+        sample_weight: ArrayLike | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a new, compressed estimator; this one stays as it is.
+
+        Without data, every layer is projected on its compressed set. With data, the layers are
+        fitted to them one after another and refined together; see :func:`fastbcd.compress`.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, optional
+            Rows like those that the network will see.
+        y : array, optional
+            Their targets. Without them the network's own outputs are imitated.
+        scheme : Scheme or dict
+            How to compress, as the parameter ``scheme`` of the estimator.
+        sample_weight : (n_samples,) array, optional
+            Weights of the rows of ``X``.
+        **options
+            Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
+            ``max_score_drop``, ``scoring``, ``validation_data``, ``allocation``, ``epochs``,
+            ``random_state``, ``verbose``.
+
+        Returns
+        -------
+        estimator of the same class
+            Fitted; its ``compression_report_`` tells what was saved. It can be cloned, pickled and
+            searched over like any other.
+        """
+        check_is_fitted(self)
+        if X is not None:
+            if y is not None and getattr(self, "class_weight", None) is not None:
+                sample_weight = self._check_weights(sample_weight, y, y)
+            options.setdefault("random_state", self.random_state)
+            small: Self = compress(
+                self, X, y, scheme=scheme, sample_weight=sample_weight, **options
+            )
+            return small
+        if scheme is None or options:
+            given = ", ".join(sorted(options)) or "no scheme"
+            raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
+        small = copy(self)
+        small._forget_training()
+        small.scheme = scheme
+        small._store_projection(self.network_)
+        return small
+
+    @abstractmethod
+    def _check_weights(
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
+    ) -> Float64:
+        """Return checked weights (n,)."""
+
+    def _forget_training(self) -> None:
+        """Empty the record of a training that ``network_`` did not go through."""
+        self.convergence_ = ConvergenceRecord()
+        self.objective_curve_ = self.convergence_.objective
+        self.validation_scores_: list[float] = []
+        self.n_iter_ = self.best_iter_ = 0
+
+    def _store_projection(self, network: Network) -> None:
+        """Project every layer that has a scheme, without data."""
+        dense = [layer.weight.to_dense() for layer in network.layers]
+        layout = network.architecture
+        schemes = schemes_by_layer(self.scheme, layout.shapes, layout.images)
+        layers = [
+            layer if scheme is None else replace(layer, weight=scheme.project(weight))
+            for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
+        ]
+        self.network_ = Network(layers)
+        self.compression_report_ = report(self.network_, dense)
+
+
+def forward(network: Network, x: Any) -> Float:
+    """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
+    last = network.layers[-1].weight
+    out = np.empty((x.shape[0], last.shape[1]), last.dtype)
+    for lo in range(0, len(out), PREDICT_CHUNK):
+        part = slice(lo, lo + PREDICT_CHUNK)
+        network.forward(as_dense(x[part]), out[part])
+    return out

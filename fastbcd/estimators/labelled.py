@@ -1,0 +1,137 @@
+"""Class labels and the rows of numbers that stand for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from fastbcd.estimators.base import BCDEstimator
+from fastbcd.utils import validation as check
+from fastbcd.utils.rows import check_weights
+from fastbcd.utils.types import Float, Float64
+
+
+class LabelledEstimator(ClassifierMixin, BCDEstimator):
+    """An estimator whose targets are one class per row, or several labels per row."""
+
+    classes_: NDArray[Any]
+    class_weight: dict[Any, float] | str | None
+    _scale_targets = False
+    _n_labels = 0
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the accuracy of the predictions, weighted if there are weights."""
+            ...
+
+    @property
+    def _multilabel(self) -> bool:
+        """Whether the fitted targets are several labels per row."""
+        return self._n_labels > 0
+
+    def _threshold(self) -> float:
+        """Return the output above which a label is predicted."""
+        return 0.5 if self._loss() == "squared" else 0.0
+
+    def _loss(self) -> str:
+        choices = ("auto", "cross_entropy", "squared", "hinge")
+        loss = check.check_choice("loss", self.loss, choices)
+        if loss in ("auto", "cross_entropy"):
+            # Several labels per row: one two-class cross-entropy each.
+            return "logistic" if getattr(self, "_n_labels", 0) else "cross_entropy"
+        return loss
+
+    def _check_training_data(
+        self, X: Any, y: Any, reset: bool = True, classes: Any = None
+    ) -> tuple[Any, Float]:
+        x, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            multi_output=True,
+            reset=reset,
+        )
+        check_classification_targets(y)
+        several = type_of_target(y) == "multilabel-indicator"
+        y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+        if not several:
+            y = column_or_1d(y, warn=True)
+        if reset:
+            self._learn_classes(y, several, classes)
+        elif several != self._multilabel:
+            kinds = ("one class per row", "several labels per row")
+            raise ValueError(
+                f"y has {kinds[several]}, the estimator was fitted with {kinds[not several]}. Give "
+                "targets of that kind, or use a new estimator."
+            )
+        # One byte each: a memory map may have many rows. The solvers convert what they use.
+        return x, self._encode(y, np.dtype(np.int8))
+
+    def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
+        """Set ``classes_`` from ``y``, or from what partial_fit was told."""
+        told = y if classes is None else classes
+        found = np.arange(y.shape[1]) if several else np.unique(told)
+        if not several and found.size < 2:
+            raise ValueError(
+                f"y has one class only, {found.tolist()[0]!r}. "
+                "A classifier needs rows of at least two classes."
+            )
+        warm = self.warm_start and hasattr(self, "network_")
+        if warm and not np.array_equal(found, self.classes_):
+            raise ValueError(
+                f"warm_start: y has classes {found}, the fitted network {self.classes_}. "
+                "Set warm_start=False to start afresh."
+            )
+        self.classes_ = found
+        self._n_labels = y.shape[1] if several else 0
+
+    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
+        if y.ndim == 2:
+            return np.ascontiguousarray(y, dtype=dtype)
+        index = np.clip(np.searchsorted(self.classes_, y), 0, self.classes_.size - 1)
+        unknown = self.classes_[index] != y
+        if unknown.any():
+            raise ValueError(
+                f"y contains the class {y[unknown].tolist()[0]!r}, which the fitted classes "
+                f"{self.classes_} lack."
+            )
+        return np.eye(self.classes_.size, dtype=dtype)[index]
+
+    def _check_weights(
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
+    ) -> Float64:
+        weight = check_weights(sample_weight, x)
+        if self.class_weight is not None and y is not None:
+            if self._multilabel:
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} needs one class per row; y has several "
+                    "labels. Leave it out, or weigh the rows by sample_weight."
+                )
+            labels = np.asarray(y).ravel()
+            index = np.searchsorted(self.classes_, labels)
+            present = np.unique(index[weight > 0])
+            by_class = np.zeros(self.classes_.size)
+            by_class[present] = compute_class_weight(
+                self.class_weight, classes=self.classes_[present], y=labels[weight > 0]
+            )
+            weight = weight * by_class[index]
+        return weight
+
+    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
+        if self._multilabel:
+            right = ((outputs > self._threshold()) == (targets > 0.5)).all(axis=1)
+            return float(np.average(right, weights=weight))
+        truth, guess = targets.argmax(axis=1), outputs.argmax(axis=1)
+        return float(accuracy_score(truth, guess, sample_weight=weight))

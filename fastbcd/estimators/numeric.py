@@ -1,0 +1,61 @@
+"""Targets that are numbers: one, or several, per row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import validate_data
+
+from fastbcd.estimators.base import BCDEstimator
+from fastbcd.utils import validation as check
+from fastbcd.utils.rows import check_weights
+from fastbcd.utils.types import Float, Float64
+
+
+class NumericEstimator(RegressorMixin, BCDEstimator):
+    """An estimator whose targets are numbers."""
+
+    _scale_targets = True
+    _two_dimensional = False
+
+    if TYPE_CHECKING:  # scikit-learn ships no types
+
+        def score(
+            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        ) -> float:
+            """Return the coefficient of determination R² of the predictions, at most 1."""
+            ...
+
+    def _loss(self) -> str:
+        check.check_choice("loss", self.loss, ("auto", "squared"))
+        return "squared"
+
+    def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
+        x, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            multi_output=True,
+            y_numeric=True,
+            reset=reset,
+        )
+        if reset:
+            self._two_dimensional = y.ndim == 2
+        return x, self._encode(y, x.dtype)
+
+    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
+        return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+
+    def _check_weights(
+        self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
+    ) -> Float64:
+        return check_weights(sample_weight, x)
+
+    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
+        return float(r2_score(targets, outputs, sample_weight=weight))

@@ -1,0 +1,1 @@
+"""How a row or a batch is multiplied by a stored matrix."""

@@ -1,0 +1,1 @@
+"""Bytes: packed integers, entropy-coded streams, and the container of a file."""

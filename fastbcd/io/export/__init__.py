@@ -1,0 +1,1 @@
+"""Networks as ONNX, C, PyTorch modules and scikit-learn estimators."""

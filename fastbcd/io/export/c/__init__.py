@@ -1,0 +1,1 @@
+"""One C99 header from a network."""

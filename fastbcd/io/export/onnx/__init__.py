@@ -1,0 +1,1 @@
+"""An ONNX graph from a network."""

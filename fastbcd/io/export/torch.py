@@ -1,0 +1,163 @@
+"""Fitted networks as PyTorch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from fastbcd.formats import Format, LowRankMatrix
+from fastbcd.network.layers.patches import Patches, Shape3
+from fastbcd.network.network import Layer
+from fastbcd.utils.types import Float
+
+if TYPE_CHECKING:
+    import torch
+
+LEAK = 0.01
+"""Slope of the leaky ReLU for negative arguments."""
+
+
+def to_torch(estimator: Any) -> torch.nn.Sequential:
+    """Return the network as a ``torch.nn.Sequential`` of PyTorch's own modules.
+
+    Its outputs are those of ``estimator.network_.forward``: the logits of a classifier, on which
+    ``torch.nn.CrossEntropyLoss`` works (``argmax(1)`` is an index into ``estimator.classes_``), or
+    the predictions of a regressor, (n, n_outputs).
+
+    Low-rank layers become two linear layers, or two convolutions, so that they stay small and
+    fast. All others become dense: PyTorch has no modules for them. Training goes on with all of
+    their weights.
+
+    The inputs of convolutions are rows too, pixel by pixel with the channels of a pixel together.
+    Where there are several channels, ``torch.nn.ChannelShuffle`` transposes pixels and channels:
+    PyTorch keeps the numbers of a channel together.
+
+    Parameters
+    ----------
+    estimator : BCDClassifier or BCDRegressor
+        Fitted.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        In evaluation mode, of the type of the network's numbers.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed: ``pip install 'fastbcd[torch]'``.
+    """
+    check_is_fitted(estimator)
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("to_torch needs PyTorch: pip install 'fastbcd[torch]'") from None
+    activations: dict[str, Callable[[], torch.nn.Module]] = {
+        "relu": torch.nn.ReLU,
+        "leaky_relu": lambda: torch.nn.LeakyReLU(LEAK),
+        "hard_tanh": torch.nn.Hardtanh,
+        "logistic": torch.nn.Sigmoid,
+        "tanh": torch.nn.Tanh,
+    }
+    modules: list[torch.nn.Module] = []
+    shape: Shape3 | None = None  # of images (n, c, h, w); None for rows
+    for layer in estimator.network_.layers:
+        view = layer.view
+        if isinstance(view, Patches):
+            if shape is None:
+                modules += _to_images(torch, view.shape)
+            if view.window != (1, 1):
+                modules.append(torch.nn.AvgPool2d(view.window))
+            shape = view.pooled_shape
+        if isinstance(view, Patches) and not view.is_whole:
+            modules += _convolutions(torch, layer, view)
+            shape = (*view.grid, layer.weight.shape[1])
+        else:
+            if shape is not None:
+                modules += _to_rows(torch, shape)
+            *thin, last = _factors(layer.weight)
+            modules += [_linear(torch, factor) for factor in thin]
+            modules.append(_linear(torch, last, layer.intercept))
+            shape = None
+        if layer.activation != "identity":
+            modules.append(activations[layer.activation]())
+        if layer.pool is not None and shape is not None:
+            modules.append(torch.nn.MaxPool2d(layer.pool.window))
+            shape = layer.pool.shape_out
+    if shape is not None:
+        modules += _to_rows(torch, shape)
+    return torch.nn.Sequential(*modules).eval()
+
+
+def _to_images(torch: Any, shape: Shape3) -> list[Any]:
+    """Return what turns rows (n, h * w * c) into images (n, c, h, w)."""
+    h, w, c = shape
+    shuffled = _transposed(torch, h * w, c)
+    return [*shuffled, torch.nn.Unflatten(1, (c, h, w))]
+
+
+def _to_rows(torch: Any, shape: Shape3) -> list[Any]:
+    """Return what turns images (n, c, h, w) into rows (n, h * w * c)."""
+    h, w, c = shape
+    return [torch.nn.Flatten(), *_transposed(torch, c, h * w)]
+
+
+def _transposed(torch: Any, rows: int, columns: int) -> list[Any]:
+    """Return what transposes each row (rows * columns,), taken for a matrix."""
+    if rows == 1 or columns == 1:
+        return []
+    # It wants numbers along a third axis.
+    third = torch.nn.Unflatten(1, (rows * columns, 1))
+    return [third, torch.nn.ChannelShuffle(rows), torch.nn.Flatten()]
+
+
+def _convolutions(torch: Any, layer: Layer, view: Patches) -> list[Any]:
+    """Return the convolution of a layer; if of low rank, a thin one and one on single pixels."""
+    *thin, last = _factors(layer.weight)
+    geometry: dict[str, Any] = {"stride": view.stride, "padding": view.padding}
+    kernel = view.kernel
+    modules: list[Any] = []
+    for factor in thin:
+        modules.append(_convolution(torch, factor, kernel, None, **geometry))
+        kernel, geometry = (1, 1), {}
+    return [*modules, _convolution(torch, last, kernel, layer.intercept, **geometry)]
+
+
+def _convolution(
+    torch: Any, weight: Float, kernel: tuple[int, int], intercept: Float | None, **geometry: Any
+) -> Any:
+    filters = weight.reshape(*kernel, -1, weight.shape[1]).transpose(3, 2, 0, 1)
+    return _with_weights(
+        torch,
+        torch.nn.Conv2d,
+        (filters.shape[1], filters.shape[0], kernel),
+        filters,
+        intercept,
+        **geometry,
+    )
+
+
+def _factors(weight: Format) -> list[Float]:
+    """Return the matrices to multiply by, one after another."""
+    n_in, n_out = weight.shape
+    if isinstance(weight, LowRankMatrix) and weight.rank * (n_in + n_out) < n_in * n_out:
+        return [weight.left, weight.right]
+    return [weight.to_dense()]
+
+
+def _linear(torch: Any, weight: Float, intercept: Float | None = None) -> Any:
+    return _with_weights(torch, torch.nn.Linear, weight.shape, weight.T, intercept)
+
+
+def _with_weights(
+    torch: Any, module: Any, sizes: Any, weight: Float, intercept: Float | None, **options: Any
+) -> Any:
+    # Empty at first, so that no random numbers are drawn.
+    made = torch.nn.utils.skip_init(module, *sizes, bias=intercept is not None, **options)
+    made.weight = torch.nn.Parameter(torch.from_numpy(np.array(weight, order="C")))
+    if intercept is not None:
+        made.bias = torch.nn.Parameter(torch.from_numpy(intercept.copy()))
+    return made

@@ -1,0 +1,1 @@
+"""Read trained networks of scikit-learn and PyTorch."""

@@ -1,0 +1,1 @@
+"""A network and what surrounds it as arrays and JSON, and back."""

@@ -1,0 +1,74 @@
+"""Neurons with tiny incoming and huge outgoing weights, or the other way round, rescaled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fastbcd.formats import DenseMatrix, Format, SparseMatrix
+from fastbcd.network.network import Network
+from fastbcd.utils.types import Float
+
+HOMOGENEOUS = ("relu", "leaky_relu", "identity")
+"""Activations with act(c u) = c act(u) for c > 0."""
+
+TOLERATED = 4.0
+"""Factor by which a neuron may be off without being touched."""
+
+
+def balanced(network: Network) -> Network:
+    """Return a network with the same outputs whose neurons are scaled alike.
+
+    A least-squares fit on few inputs may use a neuron that hardly varies with a weight of
+    hundreds. What is pulled back through that weight then is hundreds of times too long for
+    the weights before it. With an activation that commutes with positive factors, neuron i may
+    be multiplied by c_i and its outgoing weights divided by it; c_i is chosen so that the ratio
+    of the norms of both becomes the layer's median, rounded to a power of two, so that no bit of
+    the outputs changes.
+
+    Parameters
+    ----------
+    network : Network
+        Left as it is. Only neurons between plain or sparse weights are rescaled.
+    """
+    layers = list(network.layers)
+    for index in range(len(layers) - 1):
+        before, after = layers[index], layers[index + 1]
+        if before.activation not in HOMOGENEOUS:
+            continue
+        if not all(
+            isinstance(layer.weight, DenseMatrix | SparseMatrix) for layer in (before, after)
+        ):
+            continue
+        w_in, w_out = before.weight.to_dense(), after.weight.to_dense()
+        factor = _factors(w_in, w_out)
+        if (factor == 1).all():
+            continue
+        layers[index] = replace(
+            before,
+            weight=_like(before.weight, w_in * factor),
+            intercept=before.intercept * factor,
+        )
+        layers[index + 1] = replace(after, weight=_like(after.weight, w_out / factor[:, None]))
+    return Network(layers)
+
+
+def _factors(w_in: Float, w_out: Float) -> Float:
+    """Return c (m,): powers of two, one where nothing is to be done."""
+    factor = np.ones(w_in.shape[1], w_in.dtype)
+    reach = np.linalg.norm(w_in, axis=0)
+    weight = np.linalg.norm(w_out, axis=1)
+    alive = np.flatnonzero((reach > 0) & (weight > 0))
+    if alive.size:
+        off = 0.5 * np.log2(weight[alive] / reach[alive])
+        off -= np.median(off)
+        off[np.abs(off) < np.log2(TOLERATED)] = 0.0
+        factor[alive] = np.exp2(np.round(off))
+    return factor
+
+
+def _like(stored: Format, weight: Float) -> Format:
+    if isinstance(stored, SparseMatrix):
+        return SparseMatrix.from_dense(weight)
+    return DenseMatrix(weight)

@@ -1,0 +1,228 @@
+"""The forward pass of a fitted network: nothing is checked, nothing is allocated twice."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastbcd.formats.products.product import BLOCK, Product
+from fastbcd.formats.products.row_chain import Chain, Link, Workspace
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS, Activation
+from fastbcd.utils.types import Float
+from fastbcd_kernels.sparse_product import transpose_block
+
+if TYPE_CHECKING:
+    from fastbcd.network.network import Layer
+
+FEW = 8
+"""Fewer rows than this are predicted one by one by networks with sparse layers."""
+
+IMAGE_BLOCK = 1 << 18
+"""Numbers in the patches or activations that images are predicted with at once, about."""
+
+
+MERGED = 1 << 16
+"""Dense matrices of at most so many entries are copied, to be one call with what is beside them."""
+
+
+class _Step(NamedTuple):
+    product: Product
+    bias: Float
+    slope: float
+    curve: Activation | None  # what a slope cannot express
+    width: int
+
+    def row(self, x: Float, out: Float, space: Workspace) -> None:
+        """Take one row through the layer, but for the curve."""
+        self.product.row(x, self.bias, self.slope, out, space)
+
+
+class _Stage(NamedTuple):
+    """What one row goes through in one call: some layers, the last of which may have a curve."""
+
+    run: Callable[[Float, Float, Workspace], None]
+    curve: Activation | None
+    width: int
+
+
+def _steps(layers: Sequence[Layer], batch: bool) -> list[_Step]:
+    steps = []
+    for layer in layers:
+        activation = ALL_ACTIVATIONS[layer.activation]
+        slope = getattr(activation, "slope", None)
+        bias = np.ascontiguousarray(layer.intercept, layer.weight.dtype)
+        steps.append(
+            _Step(
+                layer.weight.product(batch),
+                bias,
+                1.0 if slope is None else slope,
+                activation if slope is None else None,
+                layer.weight.shape[1],
+            )
+        )
+    return steps
+
+
+def _stages(steps: Sequence[_Step]) -> list[_Stage]:
+    """Merge neighbouring layers, where they are chains of matrices and small enough to copy."""
+    stages: list[_Stage] = []
+    run: list[_Step] = []
+    for step in steps:
+        links = step.product.links()
+        small = bool(links) and all(link.size <= MERGED for link in links)
+        if run and not small:
+            stages.append(_merged(run))
+            run = []
+        if not links:
+            stages.append(_Stage(step.row, step.curve, step.width))
+            continue
+        run.append(step)
+        if step.curve or not small:
+            stages.append(_merged(run))
+            run = []
+    return [*stages, _merged(run)] if run else stages
+
+
+def _merged(steps: Sequence[_Step]) -> _Stage:
+    links: list[Link] = []
+    biases: list[Float | None] = []
+    slopes: list[float] = []
+    for step in steps:
+        own = step.product.links()
+        links += own
+        biases += [*[None] * (len(own) - 1), step.bias]
+        slopes += [*[1.0] * (len(own) - 1), step.slope]
+    return _Stage(Chain(links, biases, slopes), steps[-1].curve, steps[-1].width)
+
+
+class _Prepared(ABC):
+    """The function that a network computes, with memory of its own for every thread.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the output, all of one type of numbers.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.dtype = layers[0].weight.dtype
+        self.n_out = layers[-1].weight.shape[1]
+        self._layers = layers
+        self._threads = threading.local()
+
+    def __call__(self, x: Float, out: Float | None = None) -> Float:
+        """Return the outputs (n, n_out) for inputs (n, n_in), written into ``out`` if given."""
+        x = np.ascontiguousarray(x, self.dtype)
+        if out is None:
+            out = np.empty((len(x), self.n_out), self.dtype)
+        space = getattr(self._threads, "space", None)
+        if space is None:
+            space = self._threads.space = Workspace()
+        self._run(x, out, space)
+        return out
+
+    @abstractmethod
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
+        """Write the outputs for ``x``, C-contiguous and of the type of the network."""
+
+
+class Forward(_Prepared):
+    """The function of a network of dense layers.
+
+    One row goes through the layers as a vector, in one call if it can. Many rows go through them
+    at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
+    matrices are fastest.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(layers)
+        self._single = _stages(_steps(layers, batch=False))
+        self._batch: list[_Step] | None = None
+
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
+        n = len(x)
+        if n < FEW and not x.flags.writeable:  # kernels are compiled for writable arrays
+            x = x.copy()
+        if n == 1:
+            self._row(x[0], out[0], space)
+            return
+        if self._batch is None:
+            self._batch = _steps(self._layers, batch=True)
+        if not any(step.product.in_blocks for step in self._batch):
+            self._rows(x, out, space)
+        elif n < FEW:
+            for i in range(n):
+                self._row(x[i], out[i], space)
+        else:
+            self._blocks(x, out, space)
+
+    def _row(self, x: Float, out: Float, space: Workspace) -> None:
+        last = len(self._single) - 1
+        for k, (run, curve, width) in enumerate(self._single):
+            to = out if k == last else space.get(k, (width,), self.dtype)
+            run(x, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            x = to
+
+    def _rows(self, v: Float, out: Float, space: Workspace) -> None:
+        assert self._batch is not None
+        last = len(self._batch) - 1
+        for k, (product, bias, slope, curve, width) in enumerate(self._batch):
+            to = out if k == last else space.get((k, "rows"), (len(v), width), self.dtype)
+            product.rows(v, bias, slope, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            v = to
+
+    def _blocks(self, x: Float, out: Float, space: Workspace) -> None:
+        assert self._batch is not None
+        for lo in range(0, len(x), BLOCK):
+            v = space.get("block", (x.shape[1], BLOCK), self.dtype)
+            rows = x[lo : lo + BLOCK]
+            transpose_block(rows if rows.flags.writeable else rows.copy(), v)
+            for k, (product, bias, slope, curve, width) in enumerate(self._batch):
+                to = space.get((k, "block"), (width, BLOCK), self.dtype)
+                product.block(v, bias, slope, to, space)
+                if curve is not None:
+                    curve.value(to, out=to)
+                v = to
+            part = out[lo : lo + BLOCK]
+            part[...] = v[:, : len(part)].T
+
+
+class ImageForward(_Prepared):
+    """The function of a network with patches or poolings, some images at a time."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(layers)
+        self._rows, self._row = _steps(layers, batch=True), _steps(layers, batch=False)
+        widest = max(layer.view.positions * max(layer.weight.shape) for layer in layers)
+        self._at_once = max(1, IMAGE_BLOCK // widest)
+
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
+        for lo in range(0, len(x), self._at_once):
+            part = slice(lo, lo + self._at_once)
+            self._images(x[part], out[part], space)
+
+    def _images(self, v: Float, out: Float, space: Workspace) -> None:
+        n = len(v)
+        for k, layer in enumerate(self._layers):
+            rows = layer.view.rows(v)
+            last = k == len(self._layers) - 1
+            width = layer.weight.shape[1]
+            to = out if last else space.get((k, "rows"), (len(rows), width), self.dtype)
+            product, bias, slope, curve, _ = (self._row if len(rows) == 1 else self._rows)[k]
+            if len(rows) == 1:
+                product.row(rows[0], bias, slope, to[0], space)
+            else:
+                product.rows(rows, bias, slope, to, space)
+            if curve is not None:
+                curve.value(to, out=to)
+            v = to.reshape(n, -1)
+            if layer.pool is not None:
+                v = layer.pool.forward(v, space.get((k, "pool"), (n, layer.pool.n_out), self.dtype))

@@ -1,0 +1,1 @@
+"""How a layer reads its inputs, its activation, and the layers that users name."""

@@ -1,0 +1,264 @@
+r"""Activations: their value, their exact proximal U-step and their one-sided slopes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.special import expit
+
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import activation_step, minibatch_step, residual
+
+if TYPE_CHECKING:
+    from fastbcd.network.layers.pooling import MaxPool
+
+
+class ExactActivation(Protocol):
+    """What exact block steps need of an activation, a pooling that follows it included."""
+
+    name: str
+
+    @property
+    def pool(self) -> MaxPool | None:
+        """The pooling that is part of it."""
+        ...
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
+        ...
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Take the U-step in place, ``miss`` = u - z included.
+
+        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha).
+        Returns the weighted squared gap between ``v`` and sigma(u), and the weighted squared
+        step.
+        """
+        ...
+
+    def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
+        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        ...
+
+
+class Activation(ExactActivation, Protocol):
+    """What all solvers need of an activation that acts on each number by itself."""
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias): one pass of a forward pass."""
+        ...
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the linear pieces of sigma."""
+        ...
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the left and the right derivative at ``u``."""
+        ...
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
+        ...
+
+
+class _Elementwise(ABC):
+    """Acts on each number by itself."""
+
+    pool: MaxPool | None = None
+
+    @abstractmethod
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the left and the right derivative at ``u``."""
+
+    def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
+        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        left, right = self.slopes(u)
+        return gap * left, gap * right
+
+
+class PiecewiseLinear(_Elementwise):
+    """sigma(u) = max(u, 0) + slope * min(u, 0).
+
+    Parameters
+    ----------
+    name : str
+        Name of the activation.
+    slope : float in [0, 1]
+        Slope for negative arguments: 0 is ReLU, 1 the identity.
+    """
+
+    def __init__(self, name: str, slope: float) -> None:
+        self.name = name
+        self.slope = slope
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
+        if self.slope == 0:
+            return np.maximum(u, 0, out=out)
+        if self.slope == 1:
+            return np.positive(u, out=out)
+        return np.maximum(u, u * u.dtype.type(self.slope), out=out)  # out may be u itself
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias)."""
+        residual.add_bias_piecewise_linear(z, bias, self.slope)
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Take the U-step in place."""
+        rho, gamma, alpha = penalties
+        return activation_step.piecewise_linear_step(
+            u, miss, v, self.slope, rho, gamma, alpha, sample_weight
+        )
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the two pieces."""
+        return np.array([self.slope, 1.0]), np.zeros(2), np.array([-np.inf, 0.0, np.inf])
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the left and the right derivative at ``u``."""
+        one, s = u.dtype.type(1), u.dtype.type(self.slope)
+        return np.where(u > 0, one, s), np.where(u >= 0, one, s)
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u)."""
+        minibatch_step.mask_piecewise_linear(d, v, self.slope, mean)
+
+
+class HardTanh(_Elementwise):
+    """sigma(u) = min(max(u, -1), 1)."""
+
+    name = "hard_tanh"
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
+        return np.clip(u, -1, 1, out=out)
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias)."""
+        z += bias
+        np.clip(z, -1, 1, out=z)
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Take the U-step in place."""
+        rho, gamma, alpha = penalties
+        return activation_step.hard_tanh_step(u, miss, v, rho, gamma, alpha, sample_weight)
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Slopes, offsets and bounds of the three pieces."""
+        bounds = np.array([-np.inf, -1.0, 1.0, np.inf])
+        return np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 1.0]), bounds
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the left and the right derivative at ``u``."""
+        one, zero = u.dtype.type(1), u.dtype.type(0)
+        left = np.where((u > -1) & (u <= 1), one, zero)
+        right = np.where((u >= -1) & (u < 1), one, zero)
+        return left, right
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u)."""
+        minibatch_step.mask_hard_tanh(d, v, mean)
+
+
+class Smooth(_Elementwise):
+    """An activation without a closed-form U-step: for networks trained elsewhere.
+
+    Such networks can be used and compressed, not trained by exact block updates.
+
+    Parameters
+    ----------
+    name : {"logistic", "tanh"}
+        1 / (1 + exp(-u)), or tanh(u).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._function = expit if name == "logistic" else np.tanh
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return sigma(u), written into ``out`` if given."""
+        values: Float = self._function(u, out=out)
+        return values
+
+    def add_bias(self, z: Float, bias: Float) -> None:
+        """Replace ``z`` in place by sigma(z + bias)."""
+        z += bias
+        self._function(z, out=z)
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Refuse: the U-step of a smooth activation has no closed form."""
+        raise self._refusal()
+
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Refuse: a smooth activation has no linear pieces."""
+        raise self._refusal()
+
+    def _refusal(self) -> ValueError:
+        return ValueError(
+            f"The activation {self.name!r} has no exact U-step, so a network with it can be "
+            f"compressed but not trained. Train with one of {', '.join(ACTIVATIONS)}."
+        )
+
+    def _derivative(self, v: Float) -> Float:
+        derivative: Float = v * (1 - v) if self.name == "logistic" else 1 - v * v
+        return derivative
+
+    def slopes(self, u: Float) -> tuple[Float, Float]:
+        """Return the derivative at ``u``, twice."""
+        derivative = self._derivative(self.value(u))
+        return derivative, derivative
+
+    def mask(self, d: Float, v: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
+        d *= self._derivative(v)
+        np.mean(d, axis=0, out=mean)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": PiecewiseLinear("relu", 0.0),
+    "leaky_relu": PiecewiseLinear("leaky_relu", 0.01),
+    "hard_tanh": HardTanh(),
+    "identity": PiecewiseLinear("identity", 1.0),
+}
+"""The activations that a network can be trained with, by name."""
+
+ALL_ACTIVATIONS: dict[str, Activation] = {
+    **ACTIVATIONS,
+    "logistic": Smooth("logistic"),
+    "tanh": Smooth("tanh"),
+}
+"""The activations that a network can have, those of networks trained elsewhere included."""

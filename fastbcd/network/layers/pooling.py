@@ -1,0 +1,101 @@
+"""The maximum over windows of a layer's activations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd.network.layers.activations import Activation
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import pooling as kernel
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Windows that do not overlap.
+
+    Parameters
+    ----------
+    shape : (h, w, c)
+        Shape of the images that come in.
+    window : (q_h, q_w)
+        Size of a window.
+    """
+
+    shape: tuple[int, int, int]
+    window: tuple[int, int]
+
+    @property
+    def shape_out(self) -> tuple[int, int, int]:
+        """Shape of the images of maxima."""
+        h, w, c = self.shape
+        return h // self.window[0], w // self.window[1], c
+
+    @property
+    def n_out(self) -> int:
+        """Numbers that an image leaves behind."""
+        return math.prod(self.shape_out)
+
+    @property
+    def n_in(self) -> int:
+        """Numbers in an image."""
+        return math.prod(self.shape)
+
+    def forward(self, v: Float, out: Float | None = None) -> Float:
+        """Return the maxima (n, n_out) of images (n, n_in), written into ``out`` if given."""
+        if out is None:
+            out = np.empty((len(v), self.n_out), v.dtype)
+        kernel.max_pool(v, self.shape, self.window, out)
+        return out
+
+    def back(self, d: Float, v: Float, out: Float | None = None) -> Float:
+        """Hand each of ``d`` (n, n_out) to the first largest of its window in ``v`` (n, n_in)."""
+        if out is None:
+            out = np.empty((len(d), self.n_in), d.dtype)
+        kernel.max_pool_back(d, v, self.shape, self.window, out)
+        return out
+
+
+class MaxPooled:
+    """An activation followed by the maximum over windows, as one step of the full solver.
+
+    Parameters
+    ----------
+    activation : Activation
+        Piecewise linear, and nowhere falling.
+    pool : MaxPool
+        The windows.
+    """
+
+    def __init__(self, activation: Activation, pool: MaxPool) -> None:
+        self.name = activation.name
+        self.pool: MaxPool | None = pool
+        self._activation = activation
+        self._windows = pool
+
+    def value(self, u: Float, out: Float | None = None) -> Float:
+        """Return the maxima (n, n_out) of sigma(u), written into ``out`` if given."""
+        pooled = self._windows.forward(u, out)
+        return self._activation.value(pooled, out=pooled)
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Take the U-step in place; see :mod:`fastbcd_kernels.pooling`."""
+        pool = self._windows
+        rho, gamma, alpha = penalties
+        return kernel.max_pool_step(
+            u, miss, v, pool.shape, pool.window, *self._activation.pieces, rho, gamma, alpha,
+            sample_weight,
+        )  # fmt: skip
+
+    def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
+        """Return ``gap`` (n, n_out) times the left and right derivatives at ``u`` (n, n_in)."""
+        return self._activation.pull_back(self._windows.back(gap, u), u)

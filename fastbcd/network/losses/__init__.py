@@ -1,0 +1,1 @@
+"""Losses: value, gradient and the closed-form step of the outputs."""

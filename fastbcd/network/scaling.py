@@ -1,0 +1,108 @@
+"""Shift and scale of the data, and how a network absorbs them.
+
+The penalties of the objective compare weights, activations and residuals, so their effect
+depends on the units of the data. A fit therefore runs on inputs that are centred and divided
+by one number, and on targets likewise. One number, not one per feature: every format can be
+multiplied by a number and keep its form, and the result on the raw data is the same function.
+Only the targets of an output layer that stays dense are scaled column by column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastbcd.formats import DenseMatrix, Format
+from fastbcd.network.network import Network
+from fastbcd.utils.types import Float, Float64
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x -> (x - shift) / factor.
+
+    Parameters
+    ----------
+    shift : (d,) float64 array
+        Weighted means.
+    factor : float or (d,) float64 array
+        Root mean square of the centred data: over all entries, or of each column.
+    """
+
+    shift: Float64
+    factor: float | Float64
+
+    @classmethod
+    def of_images(cls, x: Float) -> Scaling:
+        """Measure images whose patches may reach beyond their border, into zeros: no shift."""
+        square = float(np.mean(np.square(x), dtype=np.float64))
+        return cls(np.zeros(x.shape[1]), np.sqrt(square) or 1.0)
+
+    @classmethod
+    def of(cls, x: Float, sample_weight: Float64, by_column: bool = False) -> Scaling:
+        """Measure ``x`` (n, d) with row weights; the factor of constant data is one."""
+        total = sample_weight.sum()
+        shift = sample_weight @ x / total
+        # Centring first: the difference of two large numbers would lose the digits.
+        variance = sample_weight @ np.square(x - shift) / total
+        # What is left of a constant column after centring is rounding.
+        noise = np.square(1e-10 * np.abs(shift))
+        variance[variance <= noise] = 0.0
+        if by_column:
+            return cls(shift, np.sqrt(np.where(variance > 0, variance, 1.0)))
+        return cls(shift, float(np.sqrt(variance.mean())) or 1.0)
+
+    def apply(self, x: Float) -> Float:
+        """Return the scaled data, C-contiguous, in the type of ``x``."""
+        return np.ascontiguousarray((x - self.shift) / self.factor, dtype=x.dtype)
+
+
+def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Network:
+    """Return the network on raw data that equals ``network`` on scaled data.
+
+    Parameters
+    ----------
+    network : Network
+        Fitted on scaled inputs and, with ``outputs``, scaled targets.
+    inputs, outputs : Scaling
+        How the data were scaled.
+    """
+    layers = list(network.layers)
+    first = layers[0]
+    weight = _scaled(first.weight, 1 / inputs.factor)
+    intercept = first.intercept
+    if inputs.shift.any():
+        intercept = intercept - weight.matmul(inputs.shift[None].astype(weight.dtype))[0]
+    layers[0] = replace(first, weight=weight, intercept=intercept)
+    if outputs is not None:
+        last = layers[-1]
+        intercept = last.intercept * outputs.factor + outputs.shift
+        layers[-1] = replace(
+            last,
+            weight=_scaled(last.weight, outputs.factor),
+            intercept=intercept.astype(last.intercept.dtype),
+        )
+    return Network(layers)
+
+
+def _scaled(weight: Format, factor: float | Float64) -> Format:
+    if isinstance(factor, float):
+        return weight.scaled(factor)
+    return DenseMatrix((weight.to_dense() * factor).astype(weight.dtype))
+
+
+def release(
+    network: Network, inputs: Scaling, outputs: Scaling | None
+) -> tuple[list[Float], list[Float]]:
+    """Return dense weights and intercepts on scaled data: the inverse of :func:`absorb`."""
+    weights = [layer.weight.to_dense() for layer in network.layers]
+    intercepts = [layer.intercept.copy() for layer in network.layers]
+    dtype = weights[0].dtype
+    if inputs.shift.any():
+        intercepts[0] = (intercepts[0] + inputs.shift @ weights[0]).astype(dtype)
+    weights[0] = (weights[0] * inputs.factor).astype(dtype)
+    if outputs is not None:
+        weights[-1] = (weights[-1] / outputs.factor).astype(dtype)
+        intercepts[-1] = ((intercepts[-1] - outputs.shift) / outputs.factor).astype(dtype)
+    return weights, intercepts

@@ -1,0 +1,1 @@
+"""The objective F, its parts and its subgradient."""

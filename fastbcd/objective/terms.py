@@ -1,0 +1,244 @@
+r"""The objective of NN-BCD and its parts.
+
+.. math:: F = \sum_i s_i \Big[ R(v_{L,i}; y_i)
+    + \sum_l \frac{\rho}{2} \|u_{l,i} - v_{l-1,i} W_l - b_l\|^2
+    + \frac{\gamma}{2} \|v_{l,i} - \sigma_l(u_{l,i})\|^2 \Big]
+    + \sum_{l \in C} \frac{\tau}{2} \|W_l - T(G_l)\|^2
+
+(arXiv 2303.06815, with sample weights s and intercepts b.) Samples are rows.
+
+Everything here is computed from the blocks alone, term by term, so it checks what the
+solver keeps up to date on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbcd.formats import Format
+from fastbcd.linalg import products as la
+from fastbcd.network.layers.activations import ExactActivation
+from fastbcd.network.layers.patches import View
+from fastbcd.network.losses.losses import Loss
+from fastbcd.parallel.row_threads import share
+from fastbcd.schemes import Scheme
+from fastbcd.utils.types import Float, Float64
+
+
+@dataclass(frozen=True)
+class Penalties:
+    r"""The weights of the terms of F, and of the proximal terms of its minimisation.
+
+    Parameters
+    ----------
+    rho : float
+        Weight of ``||U_l - V_{l-1} W_l - b_l||^2 / 2``.
+    gamma : float
+        Weight of ``||V_l - sigma(U_l)||^2 / 2``.
+    tau : float, or one per layer
+        Weight of ``||W_l - T(G_l)||^2 / 2``.
+    alpha : float
+        Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
+        pre-activations, the weights and the output. It is what makes each step gain at
+        least ``alpha/2`` times its squared length, also where F is not convex.
+    """
+
+    rho: float
+    gamma: float
+    tau: float | tuple[float, ...]
+    alpha: float
+
+    def tau_of(self, index: int) -> float:
+        """Return tau of one layer."""
+        return self.tau[index] if isinstance(self.tau, tuple) else self.tau
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What stays fixed during a fit.
+
+    Parameters
+    ----------
+    x : (n, n_in) array
+        Inputs.
+    y : (n, n_out) array
+        Targets: values, or class indicators.
+    sample_weight : (n,) float64 array
+        Sample weights s.
+    loss : Loss
+        R.
+    activations : list of ExactActivation
+        One per layer; the output layer's is the identity.
+    views : list of View
+        How each layer sees its input.
+    schemes : list of Scheme or None
+        One per layer; None leaves a layer dense.
+    penalties : Penalties
+        Weights of the terms.
+    """
+
+    x: Float
+    y: Float
+    sample_weight: Float64
+    loss: Loss
+    activations: list[ExactActivation]
+    views: Sequence[View]
+    schemes: list[Scheme | None]
+    penalties: Penalties
+
+    @property
+    def unit_weights(self) -> bool:
+        """Whether all samples count once."""
+        return bool(np.all(self.sample_weight == 1))
+
+
+@dataclass
+class Blocks:
+    """The variables of one layer.
+
+    Parameters
+    ----------
+    weight : (n_in, n_out) array
+        W.
+    intercept : (n_out,) array
+        b.
+    residual : (n, n_out) array
+        U - V_prev W - b, kept up to date by the solver but for the step of W and b. Of a
+        convolution W (k, m) multiplies the patches of V_prev, and a row holds m numbers for each.
+    pre : (n, n_out) array
+        U.
+    act : (n, n_out) array
+        V; with fewer columns if the activation includes a pooling.
+    compressed : Format or None
+        G, the compressed copy.
+    target : (n_in, n_out) array or None
+        T(G), the compressed copy as a dense array.
+    """
+
+    weight: Float
+    intercept: Float
+    residual: Float
+    pre: Float
+    act: Float
+    compressed: Format | None = None
+    target: Float | None = None
+
+
+@dataclass
+class Terms:
+    """The parts of F, each already multiplied by its weight.
+
+    Parameters
+    ----------
+    loss : float
+        R.
+    linear : list of float
+        rho/2 ||U_l - Z_l||^2 by layer.
+    activation : list of float
+        gamma/2 ||V_l - sigma(U_l)||^2 by layer.
+    compression : list of float
+        tau/2 ||W_l - T(G_l)||^2 by layer.
+    """
+
+    loss: float
+    linear: list[float]
+    activation: list[float]
+    compression: list[float]
+
+    @property
+    def total(self) -> float:
+        """F."""
+        return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
+
+    def total_under(self, new: Penalties, old: Penalties) -> float:
+        """F at the same point under other penalties than those it was computed with."""
+        linear = sum(self.linear) * _ratio(new.rho, old.rho)
+        activation = sum(self.activation) * _ratio(new.gamma, old.gamma)
+        compression = sum(
+            term * _ratio(new.tau_of(index), old.tau_of(index))
+            for index, term in enumerate(self.compression)
+        )
+        return self.loss + linear + activation + compression
+
+
+def _ratio(new: float, old: float) -> float:
+    return new / old if old else 1.0
+
+
+def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
+    """Return V of the layer before ``index``: the inputs of the network for the first."""
+    return problem.x if index == 0 else blocks[index - 1].act
+
+
+def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
+
+
+def without_intercept(block: Blocks, out: Float) -> Float:
+    """Write U - b of one layer into ``out`` and return it."""
+    units = block.intercept.size
+    pre, miss = block.pre.reshape(-1, units), out.reshape(-1, units)
+    share(lambda rows: np.subtract(pre[rows], block.intercept, out=miss[rows]), len(pre))
+    return out
+
+
+def residual(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
+    """Form U - V_prev W - b of one layer, in ``out`` if given."""
+    block = blocks[index]
+    out = without_intercept(block, np.empty_like(block.pre) if out is None else out)
+    v = layer_input(problem, blocks, index)
+    return problem.views[index].subtract_product(v, block.weight, out)
+
+
+def linear_term(
+    problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None
+) -> float:
+    """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch; the residual in ``out``."""
+    miss = residual(problem, blocks, index, out)
+    return 0.5 * problem.penalties.rho * la.squared_norm(miss, problem.sample_weight)
+
+
+def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute gamma/2 ||V - sigma(U)||^2 of one layer from scratch."""
+    block = blocks[index]
+    value = problem.activations[index].value(block.pre)
+    return float(
+        0.5 * problem.penalties.gamma * la.squared_distance(block.act, value, problem.sample_weight)
+    )
+
+
+def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute tau/2 ||W - T(G)||^2 of one layer; zero where nothing is compressed."""
+    block = blocks[index]
+    if block.target is None:
+        return 0.0
+    distance = la.squared_distance(block.weight, block.target, np.ones(len(block.weight)))
+    return float(0.5 * problem.penalties.tau_of(index) * distance)
+
+
+def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
+    """Compute the weighted loss of the output block."""
+    return problem.loss.value(blocks[-1].act, problem.y, problem.sample_weight)
+
+
+def objective(
+    problem: Problem, blocks: list[Blocks], residuals: Sequence[Float] | None = None
+) -> Terms:
+    """Compute F and its parts from the blocks alone.
+
+    The residuals are left in ``residuals``, one array per layer, if given. Cost: one product per
+    layer, 2 n d_in d_out flops.
+    """
+    layers = range(len(blocks))
+    outs = [None] * len(blocks) if residuals is None else residuals
+    return Terms(
+        loss=loss_term(problem, blocks),
+        linear=[linear_term(problem, blocks, index, outs[index]) for index in layers],
+        activation=[activation_term(problem, blocks, index) for index in layers],
+        compression=[compression_term(problem, blocks, index) for index in layers],
+    )

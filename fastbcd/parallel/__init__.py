@@ -1,0 +1,1 @@
+"""Who does which part of the rows: threads of one process. Only this package starts threads."""

@@ -1,0 +1,1 @@
+"""The nearest matrix of each form, plainly or in the metric of the data."""

@@ -1,0 +1,173 @@
+r"""Pruning in the data's metric: which weights stay, and the best values for them.
+
+    minimise  sum_i h_i (w_i - t_i)' G (w_i - t_i)   over W with at most k non-zeros
+
+The support is found by the alternating direction method of multipliers on the split W = Z,
+with Z sparse, in variables scaled so that G has a unit diagonal:
+
+    B = (G + rho I)^{-1} (G T - Y + rho Z),   Z = keep_k(B + Y / rho),   Y += rho (B - Z)
+
+One eigendecomposition of G serves every rho, which grows until the support stands still.
+The sum of 1/rho is finite, so B - Z and the steps of Z go to zero (Meng et al., ALPS,
+arXiv 2406.07831). The weights on the support then solve their least-squares problem exactly,
+each output by itself. The plain magnitude support is refitted too, and the better one is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd.linalg import products as la
+from fastbcd.statistics.metric import Metric
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import masked_refit as kernel
+
+Mask = NDArray[np.bool_]
+Keep = Callable[[Float], Float]
+"""Sets all entries of a matrix to zero but those that a constraint lets stay."""
+
+RHO_START = 0.03
+RHO_GROWTH = 1.1
+MAX_ITERATIONS = 60
+SETTLED = 2e-4
+"""The search ends when a smaller share of the support than this changes in an iteration."""
+
+
+def n_threads() -> int:
+    """Return how many threads to use: OMP_NUM_THREADS where it is set, else the cores allowed."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def find_support(
+    target: Float64,
+    metric: Metric,
+    keep: Keep,
+    *,
+    start: Float | None = None,
+    rho: float = RHO_START,
+    growth: float = RHO_GROWTH,
+    max_iterations: int = MAX_ITERATIONS,
+) -> Mask:
+    """Search for the support of the best constrained approximation of ``target``.
+
+    Parameters
+    ----------
+    target : (d, m) float64 array
+        Best weights without the constraint.
+    metric : Metric
+        What is measured.
+    keep : callable
+        Projection on the constraint, in the scaled variables.
+    start : (d, m) array, optional
+        Weights to start from instead of the projected target.
+    rho, growth : float
+        First penalty, and its factor per iteration.
+    max_iterations : int
+        Bound of the iterations. Each costs 4 d^2 m flops in float32.
+
+    Returns
+    -------
+    (d, m) bool array
+    """
+    values, vectors = metric.scaled_eigen
+    scale = (metric.input_scale[:, None] * metric.output_scale).astype(np.float32)
+    rotated = np.ascontiguousarray(vectors.T)
+    goal = scale * target.astype(np.float32)
+    # G T in the eigenbasis: the constant part of every right-hand side.
+    attraction = values[:, None] * la.product(rotated, goal)
+    z = keep(goal if start is None else scale * start.astype(np.float32))
+    y = np.zeros_like(z)
+    mask: Mask = z != 0
+    work = np.empty_like(z)
+    penalty = np.float32(rho)
+    for _ in range(max_iterations):
+        np.multiply(z, penalty, out=work)
+        work -= y
+        b = la.product(rotated, work)
+        b += attraction
+        b /= (values + penalty)[:, None]
+        work = la.product(vectors, b)
+        np.divide(y, penalty, out=b)
+        b += work
+        z = keep(b)
+        work -= z
+        work *= penalty
+        y += work
+        before, mask = mask, z != 0
+        penalty = np.float32(penalty * growth)
+        if np.count_nonzero(mask != before) <= SETTLED * np.count_nonzero(mask):
+            break
+    return mask
+
+
+def refit(mask: Mask, target: Float64, metric: Metric) -> Float64:
+    """Return the weights on ``mask`` (d, m) that are nearest to ``target`` in the metric.
+
+    Every output is one least-squares problem; the sensitivities cancel.
+    """
+    d, m = target.shape
+    start, index = supports(mask)
+    cross: Float64 = np.ascontiguousarray(la.product(metric.gram, target).T)
+    values = np.empty(index.size)
+    in_threads(
+        lambda lo, hi: kernel.masked_refit(metric.gram, cross, start, index, lo, hi, values), start
+    )
+    weight = np.zeros((m, d))
+    weight[np.repeat(np.arange(m), np.diff(start)), index] = values
+    return np.ascontiguousarray(weight.T)
+
+
+def supports(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the supports of the columns of ``mask`` as lists: where each starts, and the rows."""
+    columns, rows = np.nonzero(mask.T)
+    counts = np.bincount(columns, minlength=mask.shape[1])
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return start, rows.astype(np.int64)
+
+
+def in_threads(work: Callable[[int, int], object], start: NDArray[np.int64]) -> None:
+    """Run ``work(first, last)`` over all outputs in several threads, of equal cubed support.
+
+    The kernels release the interpreter. Small jobs stay in this thread.
+    """
+    cost = np.cumsum(np.diff(start).astype(np.float64) ** 3)
+    n = n_threads()
+    if n == 1 or cost.size == 0 or cost[-1] < 1e7:
+        work(0, cost.size)
+        return
+    cuts = np.searchsorted(cost, cost[-1] * np.arange(1, 2 * n) / (2 * n))
+    edges = np.unique(np.concatenate([[0], cuts, [cost.size]])).tolist()
+    with ThreadPoolExecutor(n) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
+
+
+def prune(target: Float64, metric: Metric, keep: Keep, start: Float | None = None) -> Float64:
+    """Return the best weights found that satisfy the constraint of ``keep``.
+
+    Parameters
+    ----------
+    target, metric, keep, start
+        As in :func:`find_support`.
+
+    Returns
+    -------
+    (d, m) float64 array
+        Never farther from ``target`` than the refitted magnitude support.
+    """
+    masks = [
+        find_support(target, metric, keep, start=start),
+        keep(np.ascontiguousarray(target)) != 0,
+    ]
+    candidates = [refit(mask, target, metric) for mask in masks]
+    errors = [metric.error(weight - target) for weight in candidates]
+    return candidates[int(np.argmin(errors))]

@@ -1,0 +1,232 @@
+"""From data and settings to a trained network: what the estimators call.
+
+Everything here is functions of arrays; the estimators add scikit-learn's conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbcd.network.layers.activations import ACTIVATIONS, ExactActivation
+from fastbcd.network.layers.architecture import Architecture
+from fastbcd.network.layers.patches import WHOLE_ROW, Shape3
+from fastbcd.network.layers.pooling import MaxPooled
+from fastbcd.network.layers.specs import LayerSize
+from fastbcd.network.losses.losses import LOSSES
+from fastbcd.network.network import Network
+from fastbcd.network.scaling import Scaling, absorb, release
+from fastbcd.objective.terms import Penalties, Problem
+from fastbcd.schemes.protocol import SchemeChoice, schemes_by_layer
+from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
+from fastbcd.solvers.full.schedule import Growth, TauRamp
+from fastbcd.solvers.loop import Outcome
+from fastbcd.solvers.minibatch import train_minibatch
+from fastbcd.solvers.starts import initial_weights
+from fastbcd.utils.types import Float, Float64
+
+FULL_BELOW = 1000
+"""Rows below which solver="auto" takes exact sweeps over all of them."""
+
+RAMP_SWEEPS = 200
+"""Sweeps over which an automatic tau grows; fewer where max_iter is short."""
+
+GROWTH = Growth(start=1.0, n_sweeps=30)
+"""Balanced penalties of the first sweeps of an accelerated fit from a random start."""
+
+RAMP_START = 0.3
+"""First value of an automatic tau, in units of the curvature that the data give to a weight."""
+
+RAMP_MOST = 0.03
+"""Most that an automatic tau starts with, relative to its end."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit needs to know besides the data. See the estimators for the meaning."""
+
+    solver: str
+    hidden_layer_sizes: tuple[LayerSize, ...]
+    input_shape: Shape3 | None
+    random_shift: int
+    activation: str
+    loss: str
+    scale_targets: bool
+    scheme: SchemeChoice
+    rho: float
+    gamma: float
+    tau: float | str
+    alpha: float
+    init: str
+    accelerate: bool
+    certificate: bool
+
+    def __post_init__(self) -> None:
+        shift = self.random_shift
+        if shift and self.input_shape is None:
+            raise ValueError(
+                f"random_shift={shift} moves images: give input_shape, their height, width and "
+                "channels, or set random_shift=0."
+            )
+        if shift and (self.certificate or self.solver == "full"):
+            raise ValueError(
+                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
+                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
+            )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of :func:`train`.
+
+    Parameters
+    ----------
+    network : Network
+        On raw data, compressed where a scheme said so.
+    record : ConvergenceRecord
+        The course of the fit, in the units of the scaled data.
+    outcome : Outcome
+        How the fit ended.
+    """
+
+    network: Network
+    record: ConvergenceRecord
+    outcome: Outcome
+
+
+def choose_solver(settings: Settings, n_rows: int) -> str:
+    """Return "full" or "minibatch".
+
+    "auto" takes exact sweeps where they are cheap, with fewer than ``FULL_BELOW`` rows, and where
+    a certificate is asked for, which only they can give; not for images that move.
+    """
+    if settings.solver != "auto":
+        return settings.solver
+    if settings.random_shift:
+        return "minibatch"
+    return "full" if settings.certificate or n_rows < FULL_BELOW else "minibatch"
+
+
+def as_dense(x: Any) -> Float:
+    """Return a checked array or sparse matrix as a C-contiguous array."""
+    dense: Float = np.ascontiguousarray(x.toarray() if hasattr(x, "toarray") else x)
+    return dense
+
+
+def train(
+    x: Any,
+    y: Float,
+    sample_weight: Float64,
+    settings: Settings,
+    random_state: np.random.RandomState,
+    make_monitor: Callable[[Callable[[Network], Network]], Monitor],
+    start: Network | None = None,
+) -> Trained:
+    """Train a network, compressing it on the way if a scheme is given.
+
+    Parameters
+    ----------
+    x : (n, d) array or sparse matrix
+        Inputs, float32 or float64. The full solver makes a sparse matrix dense.
+    y : (n, k) array
+        Targets: values of the same type, or class indicators of any type.
+    sample_weight : (n,) array
+        Positive weights.
+    settings : Settings
+        Everything else.
+    random_state : RandomState
+        For the starting weights.
+    make_monitor : callable
+        Returns the monitor; it is handed the function that turns a network on scaled data
+        into the one on raw data.
+    start : Network, optional
+        Where to start from instead of random weights.
+    """
+    if choose_solver(settings, x.shape[0]) == "minibatch":
+        fitted = train_minibatch(
+            x,
+            y,
+            None if np.all(sample_weight == 1) else sample_weight,
+            n_out=y.shape[1],
+            hidden_layer_sizes=settings.hidden_layer_sizes,
+            input_shape=settings.input_shape,
+            random_shift=settings.random_shift,
+            random_state=random_state,
+            make_monitor=make_monitor,
+            activation=settings.activation,
+            loss=settings.loss,
+            scale_targets=settings.scale_targets,
+            scheme=settings.scheme,
+            start=start,
+        )
+        return Trained(fitted.network, fitted.record, fitted.outcome)
+    x = as_dense(x)
+    layout = Architecture.of(
+        settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
+    )
+    schemes = schemes_by_layer(settings.scheme, layout.shapes, layout.images)
+    plain = layout.views[0] is WHOLE_ROW
+    inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
+    outputs = None
+    if settings.scale_targets:
+        outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
+    scaled = inputs.apply(x)
+    targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y, x.dtype)
+    if start is not None:
+        old = release(start, inputs, outputs)  # maybe fitted to data of another type
+        weights, intercepts = ([part.astype(x.dtype) for part in parts] for parts in old)
+    else:
+        drawn = initial_weights(settings.init, layout.shapes, random_state)
+        weights = [w.astype(x.dtype) for w in drawn]
+        if plain:
+            weights[0][~scaled.any(axis=0)] = 0  # a constant feature says nothing
+        intercepts = [np.zeros(m, x.dtype) for _, m in layout.shapes]
+    hidden = ACTIVATIONS[settings.activation]
+    activations: list[ExactActivation] = [
+        hidden if pool is None else MaxPooled(hidden, pool) for pool in layout.pools[:-1]
+    ]
+    problem = Problem(
+        scaled,
+        targets,
+        sample_weight,
+        LOSSES[settings.loss],
+        [*activations, ACTIVATIONS["identity"]],
+        layout.views,
+        schemes,
+        Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
+    )
+    monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
+    solver = FullSolver(
+        _ramp(settings, sample_weight.sum(), monitor.max_iter) if any(schemes) else None,
+        settings.accelerate,
+        settings.certificate,
+        _growth(settings, monitor.max_iter) if settings.accelerate and start is None else None,
+    )
+    state = solver.init(problem, weights, intercepts)
+    outcome = run(solver, problem, state, monitor)
+    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+
+
+def _growth(settings: Settings, max_iter: int) -> Growth | None:
+    """Return the course of the other penalties: None if they are what it would start from."""
+    if settings.rho == settings.gamma == settings.alpha == GROWTH.start:
+        return None
+    return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
+
+
+def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
+    """Return the course of tau: constant if it is a number.
+
+    "auto" starts from a share of rho times the mean diagonal entry of the Gram matrix of each
+    layer's inputs: the curvature that the data give to a weight. It ends at rho times the total
+    sample weight, which is that curvature for inputs of unit mean square, so that the weights and
+    their copies agree in the end without the copies ever standing still.
+    """
+    if not isinstance(settings.tau, str):
+        return TauRamp(settings.tau, settings.tau, 0)
+    end = settings.rho * n_weighted
+    n_sweeps = min(RAMP_SWEEPS, max_iter // 2)
+    return TauRamp(RAMP_START, end, n_sweeps, relative=True, most=RAMP_MOST * end)

@@ -1,0 +1,250 @@
+"""The state of a mini-batch fit: weights, running statistics, work arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd.formats import Format
+from fastbcd.schemes import Scheme
+from fastbcd.schemes.nearest.train_tangent import TangentSpace
+from fastbcd.solvers.convergence import ConvergenceRecord
+from fastbcd.solvers.loop import Ending
+from fastbcd.statistics.inputs import InputMap
+from fastbcd.utils.types import Float
+from fastbcd_kernels import minibatch_weights
+
+
+@dataclass
+class LayerState:
+    """One layer.
+
+    Parameters
+    ----------
+    weight : (n_in, n_out) array
+        W; of the first layer in whitened coordinates, unless it has a scheme.
+    bias : (n_out,) array
+        b.
+    momentum, bias_momentum : arrays
+        Running directions of both.
+    used : (n_in, n_out) array
+        The weights of the forward pass: ``weight`` itself, or a copy drawn to its projection.
+    scheme : Scheme or None
+        How the layer is compressed.
+    support : (n_in, n_out) boolean array or None
+        Where the compressed copy is not zero.
+    fixed : bool
+        Whether the zeros of the copy stay zero from now on.
+    gram : (n_in, n_in) array
+        Running second moment of the inputs V, lower triangle (not of the first layer).
+    mean : (n_in,) array
+        Running mean of V.
+    inverse : (n_in, n_in) array
+        (covariance of V + lambda I)^-1.
+    gain : (n_out, n_in) array
+        R of the backward targets, dV = dU R.
+    step_size : float
+        Running ratio of the step's norm to that of the weights; negative before the first.
+    square : float
+        Squared norm of the weights.
+    compressed : Format or None
+        The last projection, to start the next one from.
+    metric_square : float
+        tr W'(S + lambda I) W of a first layer that is not whitened.
+    wide : bool
+        Whether the layer has too many inputs to keep a Gram matrix of them: it is solved against
+        each batch alone.
+    thin : bool
+        Whether the layer is one of a pair that stands for a factored one.
+    tangent : TangentSpace or None
+        What the steps of a thin layer stay in, if it is a train.
+    """
+
+    weight: Float
+    bias: Float
+    momentum: Float
+    bias_momentum: Float
+    used: Float
+    scheme: Scheme | None
+    gram: Float
+    mean: Float
+    inverse: Float
+    gain: Float
+    support: NDArray[np.bool_] | None = None
+    fixed: bool = False
+    step_size: float = -1.0
+    square: float = 0.0
+    compressed: Format | None = None
+    metric_square: float = 0.0
+    wide: bool = False
+    thin: bool = False
+    tangent: TangentSpace | None = None
+
+    @classmethod
+    def start(
+        cls,
+        weight: Float,
+        bias: Float,
+        scheme: Scheme | None,
+        first: bool,
+        wide: bool = False,
+        thin: bool = False,
+    ) -> LayerState:
+        """Return a layer at ``weight``, which is kept, with empty statistics."""
+        n = 0 if first else weight.shape[0]
+        square_size = 0 if wide else n
+        square = float(np.vdot(weight, weight))
+        return cls(
+            weight=weight,
+            bias=bias,
+            momentum=np.zeros_like(weight),
+            bias_momentum=np.zeros_like(bias),
+            used=weight if scheme is None else weight.copy(),
+            scheme=scheme,
+            gram=np.zeros((square_size, square_size), weight.dtype),
+            mean=np.zeros(n, weight.dtype),
+            inverse=np.zeros((square_size, square_size), weight.dtype),
+            gain=np.zeros((0, 0), weight.dtype),
+            support=None if scheme is None else np.ones(weight.shape, bool),
+            square=square,
+            metric_square=square,
+            wide=wide,
+            thin=thin,
+        )
+
+
+@dataclass
+class Average:
+    """A running mean of weights and biases.
+
+    Parameters
+    ----------
+    arrays : list of arrays
+        One flat array per weight and bias.
+    count : int
+        How many were averaged.
+    """
+
+    arrays: list[Float]
+    count: int = 0
+
+    def add(self, values: list[Float]) -> None:
+        """Count ``values`` in."""
+        self.count += 1
+        for mean, value in zip(self.arrays, values, strict=True):
+            minibatch_weights.average(mean, value, 1 / self.count)
+
+
+@dataclass
+class State:
+    """All of a fit that changes.
+
+    Parameters
+    ----------
+    layers : list of LayerState
+        From the input to the output.
+    inputs : InputMap
+        Coordinates of the first layer.
+    rng : Generator
+        Order of the rows and noise.
+    noise : (p,) array
+        Pool of standard normal numbers.
+    buffers : dict
+        Work arrays by name and layer.
+    step : int
+        Batches seen.
+    epoch : int
+        Passes over the data.
+    brake : float
+        Factor of the step lengths; halved at each sign of divergence.
+    first_loss : float
+        Mean loss at the start: what later ones are compared with.
+    n_step_backs : int
+        How often the fit went back to a snapshot.
+    losses : list of float
+        Of the last steps, up to the next look at them.
+    snapshot : list of arrays
+        Weights and statistics to go back to.
+    tail, recent : Average
+        Means of the weights over the last steps of the fit, and of the running epoch.
+    cache : (n, k) array or None
+        Whitened inputs of all rows, where they fit in memory.
+    record : ConvergenceRecord
+        The mean loss of each epoch.
+    ending : Ending or None
+        Why the fit is over, once it is.
+    settled : bool
+        Never: the loop shall not stop before the schedule ends.
+    """
+
+    layers: list[LayerState]
+    inputs: InputMap
+    rng: np.random.Generator
+    noise: Float
+    buffers: dict[tuple[str, int], Float]
+    tail: Average
+    recent: Average
+    step: int = 0
+    epoch: int = 0
+    brake: float = 1.0
+    first_loss: float = np.nan
+    n_step_backs: int = 0
+    losses: list[float] = field(default_factory=list)
+    snapshot: list[Any] = field(default_factory=list)
+    cache: Float | None = None
+    record: ConvergenceRecord = field(default_factory=ConvergenceRecord)
+    ending: Ending | None = None
+    settled: bool = False
+    _ones: Float = field(default_factory=lambda: np.zeros(0))
+
+    def buffer(self, name: str, layer: int, rows: int, columns: int) -> Float:
+        """Return a work array of that shape, the same memory each time."""
+        key = (name, layer)
+        found = self.buffers.get(key)
+        if found is None or found.shape[0] < rows or found.shape[1] != columns:
+            found = np.empty((rows, columns), self.layers[0].weight.dtype)
+            self.buffers[key] = found
+        return found[:rows]
+
+    def ones(self, n: int) -> Float:
+        """Return ``n`` ones."""
+        if self._ones.size < n:
+            self._ones = np.ones(n, self.layers[0].weight.dtype)
+        return self._ones[:n]
+
+    def trainables(self) -> list[Float]:
+        """Return all weights and biases, flat, without copying."""
+        return [array.reshape(-1) for layer in self.layers for array in (layer.weight, layer.bias)]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite: what a snapshot must be."""
+        return all(np.isfinite(layer.square + layer.bias.sum()) for layer in self.layers)
+
+    def take_snapshot(self) -> None:
+        """Remember weights and statistics."""
+        self.snapshot = [
+            tuple(
+                array.copy()
+                for array in (layer.weight, layer.bias, layer.used, layer.gram, layer.mean)
+            )
+            for layer in self.layers
+        ]
+
+    def step_back(self) -> None:
+        """Return to the snapshot, without momentum, to go on with half the step lengths."""
+        for layer, saved in zip(self.layers, self.snapshot, strict=True):
+            now = (layer.weight, layer.bias, layer.used, layer.gram, layer.mean)
+            for array, old in zip(now, saved, strict=True):
+                array[...] = old
+            layer.momentum[:] = 0
+            layer.bias_momentum[:] = 0
+            layer.step_size = -1.0
+            layer.tangent = None  # of a train that may be far away
+            layer.square = float(np.vdot(layer.weight, layer.weight))
+        self.losses.clear()
+        self.brake *= 0.5
+        self.n_step_backs += 1

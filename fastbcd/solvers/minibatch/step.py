@@ -1,0 +1,298 @@
+r"""One mini-batch step: a forward pass, targets backwards, a ridge solve per layer.
+
+From the feasible point of the batch (U and V of a forward pass), with L layers:
+
+.. math::
+    D_L &= -\nabla R(U_L) \quad\text{(for the hinge loss, its proximal step)} \\
+    D_l &= \sigma'(U_l) \circ (D_{l+1} R_{l+1}), \qquad
+        R = (W^T W + I/r)^{-1} W^T \\
+    S_l &= (\mathrm{cov}(V_{l-1}) + \lambda_l I)^{-1}
+        \big(V_{l-1}^T D_l / B - \mu_{l-1} \bar d_l^T\big) \\
+    W_l &\leftarrow (1 - a w) W_l + \eta_l M_l, \qquad M_l \leftarrow m M_l + S_l
+
+The first line is the output block's step, the second the V- and U-blocks' (the V-step is
+``activation_gain``; the U-step keeps its linear piece), the third the W-block's against the
+running Gram matrix, which has seen many more rows than the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastbcd.linalg import batch_products as blas
+from fastbcd.linalg import products as la
+from fastbcd.linalg.spd import SPDSystem
+from fastbcd.network.layers.activations import Activation
+from fastbcd.network.layers.architecture import Architecture
+from fastbcd.network.layers.row_step import activation_gain
+from fastbcd.network.losses.losses import Loss
+from fastbcd.solvers.minibatch.passes import backward, forward
+from fastbcd.solvers.minibatch.schedule import Settings
+from fastbcd.solvers.minibatch.state import LayerState, State
+from fastbcd.utils.types import Float
+from fastbcd_kernels import minibatch_step as kernel
+from fastbcd_kernels import minibatch_weights
+
+SMOOTH = 0.1
+"""Weight of the newest step in the running step size."""
+
+FLOOR = 0.3
+"""A step much longer than the running size is shortened to 1/FLOOR of the intended length."""
+
+GRAM_EVERY = 2
+"""Steps between two updates of the running Gram matrices, but for those of thin layers."""
+
+GRAM_ROWS = 5000
+"""Rows over which the Gram matrices remember."""
+
+THIN_BATCHES = 10
+"""Batches over which those of thin layers remember: what feeds them moves faster."""
+
+NOWHERE = np.empty((0, 0), bool)
+"""The support of a copy that there is not."""
+
+
+def take_step(
+    state: State,
+    layout: Architecture,
+    activations: Sequence[Activation],
+    loss: Loss,
+    settings: Settings,
+    batch: tuple[Float, Float | None, Float, Float],
+    length: float,
+    unit_weights: bool,
+) -> float:
+    """Update all layers by one batch, in place.
+
+    Parameters
+    ----------
+    state : State
+        Changed, unless the loss is not acceptable.
+    layout, activations, loss
+        Of the network; one activation per layer.
+    settings : Settings
+        Numbers of the method.
+    batch : (V_0, Z, Y, weights)
+        Inputs of the first layer; the same whitened if they are not whitened themselves; targets;
+        relative sample weights.
+    length : float
+        Step length at this time, relative to the largest.
+    unit_weights : bool
+        Whether all weights are one.
+
+    Returns
+    -------
+    float
+        Mean loss of the batch before the step. If it is not finite, or fifty times that of the
+        start, nothing was changed.
+    """
+    first, whitened, y, weight = batch
+    layers = state.layers
+    done = forward(state, layout, activations, first)
+    last = len(layers) - 1
+    mean = state.buffer("mean", last, 1, y.shape[1])[0]
+    value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
+    if not np.isfinite(value) or value > 50 * max(state.first_loss, 1e-3):
+        return value
+    changes, means = backward(state, layout, activations, done)
+    for index, layer in enumerate(layers):
+        if index == 0:
+            step, size = _first_step(state, layer, first, whitened, changes[0])
+        else:
+            v = done.inputs[index]
+            if not layer.wide and (layer.thin or state.step % GRAM_EVERY == 0):
+                observe(state, index, v, weight, unit_weights)
+            center = layer.mean
+            if layer.wide or layer.thin:
+                center = _batch_mean(v, None if unit_weights else weight)
+            target = (changes[index], means[index])
+            step, size = _ridge_step(state, index, v, center, target, settings.damping)
+            if layer.tangent is not None:
+                layer.tangent.project(step)
+                size = np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+            means[index] -= center @ step
+        _move(layer, step, means[index], size, length * state.brake, settings)
+    return value
+
+
+def _first_step(
+    state: State, layer: LayerState, first: Float, whitened: Float | None, change: Float
+) -> tuple[Float, float]:
+    """Return the first layer's step and its norm relative to that of the weights."""
+    factor = 1 / len(first)
+    shape = layer.weight.shape
+    out = state.buffer("step", 0, *shape)
+    if whitened is None:
+        blas.cross_product(first, change, factor, out)
+        return out, np.sqrt(blas.squared_norm(out) / max(layer.square, 1e-20))
+    if layer.fixed and layer.support is not None:
+        # The solve on a support would need one matrix per unit; its diagonal does as well.
+        blas.cross_product(first, change, factor, out)
+        square = minibatch_weights.scale_on_support(out, state.inputs.step_diagonal, layer.support)
+        norm = np.square(layer.weight).sum(axis=1) @ (1 / state.inputs.step_diagonal)
+        return out, np.sqrt(square / max(norm, 1e-20))
+    if state.inputs.diagonal:
+        blas.cross_product(whitened, change, factor, out)
+        square = blas.squared_norm(out)
+        out *= state.inputs.whiten[:, None]
+    else:
+        plain = state.buffer("plain", 0, whitened.shape[1], shape[1])
+        blas.cross_product(whitened, change, factor, plain)
+        square = blas.squared_norm(plain)
+        blas.product(state.inputs.whiten, plain, out)
+    return out, np.sqrt(square / max(layer.metric_square, 1e-20))
+
+
+def _ridge_step(
+    state: State, index: int, v: Float, center: Float, target: tuple[Float, Float], damping: float
+) -> tuple[Float, float]:
+    r"""Return the step of a layer above the first, and its relative norm.
+
+    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
+    first way is the cheaper one for a batch of fewer rows than the layer has outputs.
+    """
+    layer, (change, mean) = state.layers[index], target
+    step = state.buffer("step", index, *layer.weight.shape)
+    support = layer.support if layer.fixed else None
+    if layer.wide or (support is None and len(v) < layer.bias.size):
+        centred = np.subtract(v, center, out=state.buffer("centred", index, *v.shape))
+        if layer.wide:
+            return _wide_step(state, layer, centred, change, damping, step)
+        ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
+        blas.cross_product(ahead, change, 1 / len(v), step)
+        return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+    gradient = state.buffer("gradient", index, *layer.weight.shape)
+    blas.cross_product(v, change, 1 / len(v), gradient)
+    blas.subtract_outer(gradient, center, mean)
+    if support is not None:
+        minibatch_weights.scale_on_support(gradient, state.ones(len(gradient)), support)
+    blas.product(layer.inverse, gradient, step)
+    if support is not None:
+        minibatch_weights.scale_on_support(step, state.ones(len(gradient)), support)
+    return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+
+
+def _wide_step(
+    state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
+) -> tuple[Float, float]:
+    r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
+
+    :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
+    size of the batch.
+    """
+    n = len(centred)
+    gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
+    trace = float(np.trace(gram))
+    ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
+    system = SPDSystem(gram, np.full(n, ridge))
+    blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
+    if layer.fixed and layer.support is not None:
+        minibatch_weights.scale_on_support(step, state.ones(len(step)), layer.support)
+    return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
+
+
+def _move(
+    layer: LayerState, step: Float, bias_step: Float, size: float, length: float, settings: Settings
+) -> None:
+    """Take the step with momentum, at a length relative to the layer's weights."""
+    layer.step_size = size if layer.step_size < 0 else _blend(layer.step_size, size, SMOOTH)
+    scale = max(layer.step_size, FLOOR * size)
+    rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
+    keep = 1 - length * settings.weight_decay
+    if layer.used is layer.weight or layer.support is None:
+        copy, support = layer.weight[:0], NOWHERE
+    else:
+        copy, support = layer.used, layer.support
+    layer.square = minibatch_weights.momentum_update(
+        layer.weight, copy, layer.momentum, step, support, rate, settings.momentum, keep
+    )
+    layer.bias_momentum *= layer.bias.dtype.type(settings.momentum)
+    layer.bias_momentum += bias_step
+    layer.bias += layer.bias.dtype.type(rate) * layer.bias_momentum
+
+
+def _batch_mean(v: Float, weight: Float | None) -> Float:
+    """Return the mean of a layer's inputs by which its step is centred.
+
+    A running mean lags behind the layers below. The intercept then makes up for a shift that is no
+    longer there, and over several layers that was seen to grow from step to step.
+    """
+    if weight is None or not weight.any():
+        mean: Float = v.mean(axis=0)
+        return mean
+    mean = np.average(v, axis=0, weights=np.repeat(weight, len(v) // len(weight)))
+    return mean.astype(v.dtype, copy=False)
+
+
+def _blend(old: float, new: float, share: float) -> float:
+    return old + share * (new - old)
+
+
+def observe(
+    state: State,
+    index: int,
+    v: Float,
+    weight: Float,
+    unit_weights: bool,
+    share: float | None = None,
+) -> None:
+    """Move the running mean and second moment of a layer's inputs towards those of a batch.
+
+    Parameters
+    ----------
+    state : State
+        Changed.
+    index : int
+        The layer, not the first.
+    v : (B * p, n_in) array
+        Its inputs.
+    weight : (B,) array
+        Relative sample weights.
+    unit_weights : bool
+        Whether they are all one.
+    share : float, optional
+        How much the batch counts; by default its share of what is remembered, at most 0.1.
+    """
+    layer = state.layers[index]
+    if share is None:
+        share = 1 / THIN_BATCHES
+        if not layer.thin:
+            share = min(share, len(weight) / GRAM_ROWS)
+    weight = np.repeat(weight, len(v) // len(weight))  # of the patches of a row
+    keep = kernel.running_mean(v, weight, share, layer.mean)
+    total = float(len(v))
+    if not unit_weights:
+        total = float(weight.sum())
+        v = v * np.sqrt(weight)[:, None]
+    if total > 0:
+        blas.decay_and_add_gram(layer.gram, keep, v, (1 - keep) / total)
+
+
+def refresh(state: State, settings: Settings) -> None:
+    """Renew what is derived from the statistics and weights: the small inverses and gains.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the statistics are not finite.
+    """
+    dtype = state.layers[0].weight.dtype
+    for index, layer in enumerate(state.layers):
+        if index == 0:
+            if layer.scheme is not None:
+                layer.metric_square = state.inputs.metric_norm(layer.weight)
+            continue
+        layer.gain = activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
+        if layer.wide:
+            continue
+        covariance = blas.symmetric(layer.gram)
+        mean = layer.mean.astype(np.float64)
+        covariance -= np.outer(mean, mean)
+        trace = float(np.trace(covariance))
+        ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
+        if not np.isfinite(ridge):  # LAPACK would not notice
+            raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
+        covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
+        layer.inverse = blas.spd_inverse(covariance).astype(dtype)

@@ -1,0 +1,205 @@
+"""The free parameters of a layer during refinement, and the ridge step on them.
+
+One class per kind of format, here the base and the dense one. A format without a class of its own
+keeps its weights; its intercept moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from fastbcd.formats import DenseMatrix, Format
+from fastbcd.linalg import products as la
+from fastbcd.network.network import Layer
+from fastbcd.parallel.crew import ALONE, Crew
+from fastbcd.statistics.moments import Moments
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import dense_step
+
+RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
+"""eta at a rate of one."""
+
+FORGET = np.float32(0.05)
+"""Weight of the newest batch in the running mean of the inputs."""
+
+
+class Block:
+    """A layer during refinement; as it stands here, only its intercept moves.
+
+    Parameters
+    ----------
+    layer : Layer
+        Where to start.
+    is_input, is_output : bool
+        Whether it is the first or the last layer.
+    crew : Crew
+        Threads to use.
+    """
+
+    _caution = 1.0
+    """Factor of the steps of the weights."""
+
+    _ridge = 0.5
+    """lambda, relative to the mean variance of the inputs."""
+
+    _least_momentum = 0.0
+    """Bound of mu."""
+
+    def __init__(self, layer: Layer, is_input: bool, is_output: bool, crew: Crew = ALONE) -> None:
+        self.start = layer
+        self.crew = crew
+        self.is_input = is_input
+        self.is_output = is_output
+        self.shape: tuple[int, int] = layer.weight.shape
+        self.intercept: Float = layer.intercept.astype(np.float32)
+        self.mean: Float = np.zeros(self.shape[0], np.float32)
+        self._intercept_velocity = np.zeros_like(self.intercept)
+        self._averages = [parameter.copy() for parameter in (self.intercept, *self._begin())]
+
+    def restarted(self, layer: Layer) -> Self:
+        """Return the block as it would start from ``layer``."""
+        return type(self)(layer, self.is_input, self.is_output, self.crew)
+
+    # ------------------------------------------------------------ what a kind defines
+
+    def _begin(self) -> list[Float]:
+        """Read the parameters from ``self.start``; return the arrays that are averaged."""
+        self._effective = np.ascontiguousarray(self.start.weight.to_dense().astype(np.float32))
+        return []
+
+    def weight(self) -> Float:
+        """Return the weights (d, m) that the layer multiplies with."""
+        return self._effective
+
+    def used_inputs(self) -> NDArray[np.int64] | None:
+        """Return which inputs are read, ascending; None for all."""
+        return None
+
+    def forward(self, v: Float) -> Float:
+        """Return the pre-activations (m, b) for inputs (d, b)."""
+        u = la.inner_product(self._effective, v)
+        u += self.intercept[:, None]
+        return u
+
+    def backward(self, pull: Float) -> Float:
+        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        return la.product(self._effective, pull)
+
+    def costs(self, pull: Float, moments: Moments) -> Float64 | None:
+        """Return what each weight costs when it goes; None if none may."""
+        return None
+
+    def shrink(self, stays: NDArray[np.bool_]) -> None:
+        """Let the weights of :meth:`costs` go that do not stay."""
+
+    def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
+        """Let up to ``share`` of the support move, given rows ``v`` (n, d), ``pull`` (n, m)."""
+
+    def _prepare(self, gram: Float64) -> None:
+        """Prepare the solves with ``gram`` (d, d), damped."""
+
+    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Take the step of the weights, and correct the intercept for it."""
+
+    def _format(self, parameters: list[Float]) -> Format:
+        """Return the weights in their format, made of the arrays of :meth:`_begin`."""
+        return self.start.weight
+
+    def _parameters(self) -> list[Float]:
+        """Return the arrays of :meth:`_begin` as they are now."""
+        return []
+
+    # ------------------------------------------------------------ what all share
+
+    def measure(self, moments: Moments) -> None:
+        """Take over the second moments of the inputs."""
+        self.mean = moments.mean_in.astype(np.float32)
+        gram = moments.covariance.copy()
+        gram[np.diag_indices_from(gram)] += self._ridge * max(np.trace(gram) / len(gram), 1e-12)
+        self._prepare(gram)
+
+    def step(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Move towards ``pull`` (m, b), the wanted change of the outputs for inputs ``v``."""
+        if not self.is_input:
+            self.mean += FORGET * (v.mean(axis=1) - self.mean)
+        momentum = max(momentum, self._least_momentum)
+        base = RATE_OUTPUT if self.is_output else RATE_HIDDEN
+        self._move(v, pull, base * self._caution * rate, momentum, decay)
+        self._intercept_velocity *= np.float32(momentum)
+        self._intercept_velocity += pull.mean(axis=1) * np.float32(rate)
+        self.intercept += np.float32(RATE_INTERCEPT) * self._intercept_velocity
+
+    def _lower_intercept(self, shift: Float) -> None:
+        """Make up for a step of the weights, so that it leaves the mean of the outputs alone."""
+        self.intercept -= shift
+
+    def average(self, share: float) -> None:
+        """Move the averages by ``share`` towards the current values."""
+        current = (self.intercept, *self._parameters())
+        for mean, parameter in zip(self._averages, current, strict=True):
+            mean += np.float32(share) * (parameter - mean)
+
+    def layer(self, averaged: bool) -> Layer:
+        """Return the layer in its own format and type."""
+        dtype = self.start.intercept.dtype
+        current = [self.intercept, *self._parameters()]
+        intercept, *rest = [
+            parameter.astype(dtype) for parameter in (self._averages if averaged else current)
+        ]
+        return replace(self.start, weight=self._format(rest), intercept=intercept)
+
+
+class DenseBlock(Block):
+    """All entries are free."""
+
+    def _begin(self) -> list[Float]:
+        super()._begin()
+        self._weight = self._effective
+        self._velocity = np.zeros_like(self._weight)
+        return [self._weight]
+
+    def _parameters(self) -> list[Float]:
+        return [self._weight]
+
+    def _prepare(self, gram: Float64) -> None:
+        self._inverse = inverse(gram)
+
+    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        solved = self._solved(centred_gradient(v, pull, self.mean))
+        shift = np.empty_like(self.intercept)
+        dense_step.step(
+            solved, self.mean, momentum, rate, decay, self._velocity, self._weight, shift
+        )
+        # The weights move around the mean of the inputs.
+        self._lower_intercept(shift)
+        self._moved()
+
+    def _solved(self, gradient: Float) -> Float:
+        """Return the direction (d, m) of the step."""
+        return la.product(self._inverse, gradient)
+
+    def _moved(self) -> None:
+        """Bring the weights that are multiplied with in line with the free ones."""
+
+    def _format(self, parameters: list[Float]) -> Format:
+        return DenseMatrix(parameters[0])
+
+
+def inverse(gram: Float64) -> Float:
+    """Return the inverse of a positive definite matrix, in float32."""
+    found: Float = cho_solve(cho_factor(gram), np.eye(len(gram))).astype(np.float32)
+    return found
+
+
+def centred_gradient(v: Float, pull: Float, mean: Float) -> Float:
+    """Return (V - mean) dU' / b, (d, m), for ``v`` (d, b) and ``pull`` (m, b)."""
+    # The pull is the smaller one.
+    pull = pull / np.float32(v.shape[1])
+    gradient = la.product(v, pull, transposed=True)
+    gradient -= np.outer(mean, pull.sum(axis=1))
+    return gradient

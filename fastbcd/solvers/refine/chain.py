@@ -1,0 +1,208 @@
+"""All layers of a network during refinement: forward, backward, step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbcd.formats import (
+    CodebookMatrix,
+    CodebookSparseMatrix,
+    DenseMatrix,
+    LowRankMatrix,
+    SparseMatrix,
+    TensorTrainMatrix,
+)
+from fastbcd.linalg import products as la
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.network import Layer, Network
+from fastbcd.parallel.crew import ALONE, Crew
+from fastbcd.solvers.refine.blocks import Block, DenseBlock
+from fastbcd.solvers.refine.descent import survivors
+from fastbcd.solvers.refine.factored import LowRankBlock, TrainBlock
+from fastbcd.solvers.refine.quantized import QuantizedBlock, QuantizedSparseBlock
+from fastbcd.solvers.refine.sparse import SparseBlock
+from fastbcd.solvers.refine.targets import Rows, Targets
+from fastbcd.statistics.moments import Moments
+from fastbcd.utils.types import Float
+
+KINDS: dict[type, type[Block]] = {
+    DenseMatrix: DenseBlock,
+    SparseMatrix: SparseBlock,
+    LowRankMatrix: LowRankBlock,
+    TensorTrainMatrix: TrainBlock,
+    CodebookMatrix: QuantizedBlock,
+    CodebookSparseMatrix: QuantizedSparseBlock,
+}
+"""The block for each kind of format; others keep their weights."""
+
+
+class Chain:
+    """The free parameters of all layers, and their averages.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Where to start.
+    x : (n, d) array
+        Rows from which the metric of each layer is measured.
+    targets : Targets
+        What the outputs shall become.
+    rows : (n,) integer array
+        The places of these rows in ``targets``.
+    crew : Crew
+        Threads to use.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        x: Float,
+        targets: Targets,
+        rows: Rows,
+        crew: Crew = ALONE,
+    ) -> None:
+        self._targets, self._rows = targets, rows
+        self.blocks: list[Block] = [
+            KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers), crew)
+            for index, layer in enumerate(layers)
+        ]
+        self._activations = [ALL_ACTIVATIONS[layer.activation] for layer in layers]
+        self._x = np.ascontiguousarray(x, np.float32)
+        # The inputs of the first layer do not change.
+        self._first = moments(self._x)
+        self.n_averaged: int = 0
+        self.input_pull: Float = self._x[:0].T
+
+    def restart(self, layers: Sequence[Layer]) -> None:
+        """Go back to ``layers``, of the same formats, with no speed and no averages."""
+        self.blocks = [b.restarted(layer) for b, layer in zip(self.blocks, layers, strict=True)]
+        self.n_averaged = 0
+
+    def used_inputs(self) -> Rows:
+        """Return which inputs the first layer reads."""
+        used = self.blocks[0].used_inputs()
+        return np.arange(self._x.shape[1]) if used is None else used
+
+    def measure(self, share: float = 0.0, left: Sequence[int] = ()) -> bool:
+        """Refresh the metric of every layer at the current weights; return whether all is finite.
+
+        Parameters
+        ----------
+        share : float
+            Share of every support that may move to better places. Positive, it costs a backward
+            pass and the whole gradients.
+        left : sequence of int
+            How many non-zeros stay; see :func:`.descent.survivors`. None go by default.
+        """
+        inputs, v = [], self._x
+        for block, activation in zip(self.blocks, self._activations, strict=True):
+            inputs.append(v)
+            u = la.product(v, block.weight())
+            u += block.intercept
+            v = activation.value(u)
+        measured = [self._first, *(moments(v) for v in inputs[1:])]
+        # Squares of finite numbers may overflow.
+        finite = (np.isfinite(np.trace(found.covariance)) for found in measured)
+        if not (np.isfinite(v).all() and all(finite)):
+            return False
+        if share > 0 or left:
+            pulls = self._pulls(v, inputs)
+            if left:
+                self._shrink(pulls, measured, left)
+            if share > 0:
+                for block, v, pull, found in zip(self.blocks, inputs, pulls, measured, strict=True):
+                    block.move_support(v, pull, found, share)
+        for block, found in zip(self.blocks, measured, strict=True):
+            block.measure(found)
+        return True
+
+    def _pulls(self, outputs: Float, inputs: Sequence[Float]) -> list[Float]:
+        """Return the pull (n, m) of each layer, given the inputs of all."""
+        pull = self._targets.pull(outputs, self._rows)
+        found = [pull]
+        for index in range(len(self.blocks) - 1, 0, -1):
+            pull = la.product(pull, self.blocks[index].weight(), transposed=True)
+            sums = np.empty(pull.shape[1], pull.dtype)
+            self._activations[index - 1].mask(pull, inputs[index], sums)
+            found.append(pull)
+        return found[::-1]
+
+    def _shrink(self, pulls: Sequence[Float], seen: Sequence[Moments], left: Sequence[int]) -> None:
+        every = [
+            block.costs(pull, found)
+            for block, pull, found in zip(self.blocks, pulls, seen, strict=True)
+        ]
+        stay = iter(survivors([costs for costs in every if costs is not None], left))
+        for block, costs in zip(self.blocks, every, strict=True):
+            if costs is not None:
+                block.shrink(next(stay))
+
+    def step(
+        self,
+        v: Float,
+        rows: Rows,
+        rate: float,
+        momentum: float,
+        decay: float,
+        to_inputs: bool = False,
+    ) -> Float:
+        """Take one step of all layers on one batch, inputs ``v`` (d, b).
+
+        Returns the outputs (b, k) before the step. With ``to_inputs`` the pull goes back to the
+        inputs, too: it is :attr:`input_pull` then.
+        """
+        inputs = []
+        for block, activation in zip(self.blocks, self._activations, strict=True):
+            inputs.append(v)
+            v = activation.value(block.forward(v))
+        # The last activation is the identity: v are the outputs.
+        outputs = np.ascontiguousarray(v.T)
+        pull = np.ascontiguousarray(self._targets.pull(outputs, rows).T)
+        sums = np.empty(v.shape[1], np.float32)
+        for index in range(len(self.blocks) - 1, -1, -1):
+            block, here = self.blocks[index], pull
+            if index > 0 or to_inputs:
+                pull = block.backward(here)
+            if index > 0:
+                self._activations[index - 1].mask(pull, inputs[index], sums)
+            block.step(inputs[index], here, rate, momentum, decay)
+        if to_inputs:
+            self.input_pull = pull
+        return outputs
+
+    def average(self) -> None:
+        """Take the current iterate into the average."""
+        self.n_averaged += 1
+        for block in self.blocks:
+            block.average(1 / self.n_averaged)
+
+    def network(self) -> Network:
+        """Return the network, of averaged weights if there are any."""
+        return Network([block.layer(self.n_averaged > 0) for block in self.blocks])
+
+
+def thinned(network: Network, x: Float, targets: Targets, left: Sequence[int]) -> Network:
+    """Return ``network`` with fewer non-zeros: those stay whose loss would cost most.
+
+    Parameters
+    ----------
+    network : Network
+        Its sparse layers lose weights.
+    x, targets
+        As in :func:`.loop.refine`.
+    left : sequence of int
+        How many stay; see :func:`.descent.survivors`.
+    """
+    rows = np.arange(len(x))
+    chain = Chain(network.layers, x, targets.changed(1.0, np.dtype(np.float32)), rows)
+    chain.measure(left=left)
+    return chain.network()
+
+
+def moments(v: Float) -> Moments:
+    """Return the moments of inputs without targets."""
+    nothing: Any = np.zeros((len(v), 0), v.dtype)
+    return Moments.of(np.ascontiguousarray(v), nothing)

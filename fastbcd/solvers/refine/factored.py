@@ -1,0 +1,182 @@
+r"""Layers made of factors during refinement: low rank, and tensor trains.
+
+Factors have few parameters, with a long way to go from what the layer-by-layer pass left, and
+the ridge step of the whole matrix is not theirs to take. Its share for one factor with the others
+fixed ignores that they move, too, and that outputs differ in how much they are pulled. Here every
+number of a factor has a step of its own length instead (Adam, Kingma, Ba, arXiv:1412.6980):
+
+    m <- mu m + (1 - mu) g,    s <- nu s + (1 - nu) g^2,    F <- F + eta u m / sqrt(s),
+
+with g the pull on the factor, as of centred inputs, so that the step leaves the mean of the
+outputs to the intercept. It takes no metric, which is most of what a ridge step costs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastbcd.formats import Format, LowRankMatrix, TensorTrainMatrix
+from fastbcd.formats.tensor_train import chain
+from fastbcd.linalg import products as la
+from fastbcd.solvers.refine.blocks import Block, centred_gradient
+from fastbcd.utils.types import Float, Float64
+
+STEP = 0.4
+"""Length of a step at a rate of one, relative to the size of the factors."""
+
+DECAY = 1e-3
+"""Share of a factor that goes in each step at a rate of one, at least. Steps of one length for
+large and small pulls alike let factors grow where nothing holds them, most so on few rows."""
+
+MEMORY, LEAST = 0.999, np.float32(1e-8)
+"""nu, and what is added to the root of s."""
+
+
+class FactoredBlock(Block, ABC):
+    """All factors of a product are free.
+
+    They are made alike first: their sizes could be shifted from one to the other, and the lengths
+    of the steps with them. The size of a factor is the median of its numbers', since the
+    layer-by-layer pass may leave huge ones at inputs that hardly vary.
+    """
+
+    _least_momentum = 0.9
+
+    @abstractmethod
+    def _start_factors(self) -> Sequence[Float]:
+        """Return the factors of ``self.start``."""
+
+    @abstractmethod
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        """Return the pull on each factor, a mean over the rows, for centred inputs."""
+
+    @abstractmethod
+    def _product(self, v: Float) -> Float:
+        """Return ``v @ W`` of a vector ``v`` (d,)."""
+
+    def _begin(self) -> list[Float]:
+        factors = self._start_factors()
+        sizes = [_size(factor) for factor in factors]
+        self._unit = float(np.exp(np.mean(np.log(sizes))))
+        self._factors = [
+            (factor * (self._unit / size)).astype(np.float32)
+            for factor, size in zip(factors, sizes, strict=True)
+        ]
+        self._velocities = [np.zeros_like(factor) for factor in self._factors]
+        self._squares = [np.zeros_like(factor) for factor in self._factors]
+        # Shares of the means that are zeros of the start still.
+        self._unseen = [1.0, 1.0]
+        return self._factors
+
+    def _parameters(self) -> list[Float]:
+        return self._factors
+
+    def _prepare(self, gram: Float64) -> None:
+        """Do nothing: no solves."""
+
+    def _moved(self) -> None:
+        """Bring what is derived from the factors in line with them."""
+
+    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        before = self._product(self.mean)
+        gradients = self._gradients(v, pull)
+        self._unseen[0] *= momentum
+        self._unseen[1] *= MEMORY
+        length = np.float32(STEP * rate * self._unit / (1 - self._unseen[0]))
+        unbias = np.float32(1 / (1 - self._unseen[1]))
+        states = zip(self._factors, self._velocities, self._squares, gradients, strict=True)
+        for factor, velocity, square, gradient in states:
+            velocity += np.float32(1 - momentum) * (gradient - velocity)
+            square += np.float32(1 - MEMORY) * (gradient * gradient - square)
+            factor += length * velocity / (np.sqrt(unbias * square) + LEAST)
+            factor -= np.float32(rate * max(decay, DECAY)) * factor
+        self._moved()
+        self._lower_intercept(self._product(self.mean) - before)
+
+
+class LowRankBlock(FactoredBlock):
+    """Two factors."""
+
+    def _start_factors(self) -> Sequence[Float]:
+        assert isinstance(self.start.weight, LowRankMatrix)
+        return self.start.weight.left, self.start.weight.right
+
+    def weight(self) -> Float:
+        """Return the weights (d, m) as they are."""
+        left, right = self._factors
+        return la.product(left, right)
+
+    def forward(self, v: Float) -> Float:
+        """Return the pre-activations (m, b) for inputs (d, b)."""
+        left, right = self._factors
+        self._inner = la.inner_product(left, v)
+        u = la.inner_product(right, self._inner)
+        u += self.intercept[:, None]
+        return u
+
+    def backward(self, pull: Float) -> Float:
+        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        left, right = self._factors
+        return la.product(left, la.product(right, pull))
+
+    def _product(self, v: Float) -> Float:
+        left, right = self._factors
+        product: Float = (v @ left) @ right
+        return product
+
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        left, right = self._factors
+        return [
+            centred_gradient(v, la.product(right, pull), self.mean),
+            centred_gradient(self._inner, pull, self.mean @ left),
+        ]
+
+    def _format(self, parameters: list[Float]) -> Format:
+        return LowRankMatrix(*parameters)
+
+
+class TrainBlock(FactoredBlock):
+    """The cores of a tensor train."""
+
+    def _start_factors(self) -> Sequence[Float]:
+        assert isinstance(self.start.weight, TensorTrainMatrix)
+        return self.start.weight.cores
+
+    def _begin(self) -> list[Float]:
+        cores = super()._begin()
+        self._moved()
+        return cores
+
+    def _moved(self) -> None:
+        self._effective = chain(self._factors).reshape(self.shape)
+
+    def _product(self, v: Float) -> Float:
+        product: Float = v @ self._effective
+        return product
+
+    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+        whole = centred_gradient(v, pull, self.mean)
+        return [self._core_gradient(k, whole) for k in range(len(self._factors))]
+
+    def _core_gradient(self, k: int, whole: Float) -> Float:
+        """Return the pull on core ``k`` for that on the whole matrix."""
+        cores = self._factors
+        a, n, b = cores[k].shape
+        one = np.ones((1, 1), np.float32)
+        before = chain(cores[:k]) if k else one
+        after = chain(cores[k + 1 :]).reshape(b, -1) if k + 1 < len(cores) else one
+        part = np.tensordot(whole.reshape(before.shape[0], n, after.shape[1]), after, axes=(2, 1))
+        gradient: Float = np.tensordot(before, part, axes=(0, 0)).reshape(a, n, b)
+        return gradient
+
+    def _format(self, parameters: list[Float]) -> Format:
+        return TensorTrainMatrix(parameters, self.shape)
+
+
+def _size(factor: Float) -> float:
+    """Return the median size of the numbers that are not zero."""
+    sizes = np.abs(factor[factor != 0])
+    return float(np.median(sizes)) if sizes.size else 1.0

@@ -1,0 +1,184 @@
+"""Quantised layers during refinement: free weights behind the stored ones, rounded after each step.
+
+The pull is measured with the rounded weights and moves the free ones, so that small steps add up
+until a code changes. The levels follow by one common factor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.linalg import products as la
+from fastbcd.solvers.refine.blocks import DenseBlock
+from fastbcd.solvers.refine.sparse import SparseBlock
+from fastbcd.statistics.moments import Moments
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import codebook_fit
+
+CAUTION, CAUTION_DENSE = 0.1, 0.03
+"""Steps of quantised layers are shorter by these factors, pruned or not: a code that changes is a
+jump. Where nothing is pruned there are many codes of little weight each, so that more is noise."""
+
+LEADING = 16
+"""Directions of the inputs whose variances count one by one; the others share their mean."""
+
+
+class Leading:
+    """Inverse of a positive definite matrix with all but its leading eigenvalues made equal.
+
+    A step divides by the variance of the inputs, and small variances make much of the noise of
+    a batch; with codes that noise changes some that then change back. Most directions
+    therefore share one length. That costs a fraction of a whole inverse, too.
+
+    Parameters
+    ----------
+    gram : (d, d) array
+        The matrix.
+    """
+
+    def __init__(self, gram: Float64) -> None:
+        d = len(gram)
+        count = min(LEADING, d)
+        largest, directions = eigh(gram, subset_by_index=[d - count, d - 1])
+        total = float(np.trace(gram))
+        rest = (total - largest.sum()) / (d - count) if d > count else total / d
+        self._rest = np.float32(1 / rest)
+        self._directions: Float = np.ascontiguousarray(directions, np.float32)
+        self._less = (1 / rest - 1 / largest).astype(np.float32)[:, None]
+
+    def times(self, matrix: Float) -> Float:
+        """Return the inverse times ``matrix`` (d, m), which is overwritten."""
+        along = la.inner_product(self._directions, matrix)
+        along *= self._less
+        matrix *= self._rest
+        return la.add_product(matrix, self._directions, along, factor=-1.0)
+
+
+class Rounding:
+    """A codebook that follows the weights that are rounded to it, up to one factor.
+
+    The levels keep their ratios: they may be a grid, or a codebook that several layers share.
+
+    Parameters
+    ----------
+    levels : (k,) array
+        Where to start, ascending.
+    scale : (n,) float32 array
+        Factor of the levels for each weight.
+    """
+
+    def __init__(self, levels: Float, scale: Float) -> None:
+        self._shape = levels.astype(np.float32)
+        self._factor = 1.0
+        self.levels: NDArray[np.float32] = self._shape
+        self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
+        self._codes = np.empty(scale.size, np.int32)
+
+    def round(self, free: Float, out: Float) -> None:
+        """Write the rounded ``free`` weights (n,) into ``out``, and move the levels to them."""
+        self._snap(free, out)
+        product, square = float(out @ free), float(out @ out)
+        if product > 0:
+            self._factor *= product / square
+            self.levels = np.float32(self._factor) * self._shape
+
+    def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
+        """Return codes and levels for the last weights."""
+        scratch = np.empty_like(free)
+        self.round(free, scratch)
+        self._snap(free, scratch)
+        return self._codes.copy(), self.levels
+
+    def _snap(self, free: Float, out: Float) -> None:
+        edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
+        codebook_fit.snap(free, self._scale, edges, self.levels, self._codes, out)
+
+
+class QuantizedSparseBlock(SparseBlock):
+    """A pruned layer whose non-zeros take few different values."""
+
+    _caution = CAUTION
+
+    def _begin(self) -> list[Float]:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        # A stored zero counts: only its place is looked at here.
+        ones = np.ones(weight.codes.size, np.float32)
+        places = SparseMatrix(ones, weight.columns, weight.row_lengths, self.shape[1])
+        self._use(places.to_dense() != 0)
+        dense = weight.to_dense().astype(np.float32)
+        self._values = np.ascontiguousarray(dense[self._index, self._outputs])
+        self._velocity = np.zeros_like(self._values)
+        self._effective = self._values.copy()
+        self._start_rounding()
+        return [self._values]
+
+    def _start_rounding(self) -> None:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
+        self._rounding = Rounding(weight.codebook, scale.astype(np.float32)[self._outputs])
+
+    def costs(self, pull: Float, moments: Moments) -> Float64 | None:
+        """Return None: no place may go."""
+        return None
+
+    def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
+        """Keep the support: every place has its code already."""
+
+    def _moved(self) -> None:
+        self._rounding.round(self._values, self._effective)
+
+    def _format(self, parameters: list[Float]) -> Format:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookSparseMatrix)
+        codes, levels = self._rounding.finished(parameters[0].astype(np.float32))
+        marked = np.zeros(self.shape)
+        marked[self._index, self._outputs] = codes + 1
+        places = SparseMatrix.from_dense(marked)
+        return CodebookSparseMatrix(
+            (places.values - 1).astype(np.uint16),
+            levels.astype(weight.dtype),
+            places.columns,
+            places.row_lengths,
+            self.shape[1],
+            weight.scale,
+        )
+
+
+class QuantizedBlock(DenseBlock):
+    """A layer whose weights take few different values."""
+
+    _caution = CAUTION_DENSE
+    _leading: Leading | None = None
+
+    def _begin(self) -> list[Float]:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookMatrix)
+        averaged = super()._begin()
+        scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
+        by_entry = np.broadcast_to(scale.astype(np.float32), self.shape).ravel()
+        self._rounding = Rounding(weight.codebook, by_entry)
+        self._effective = self._weight.copy()
+        return averaged
+
+    def _prepare(self, gram: Float64) -> None:
+        # The inputs of the first layer do not change.
+        if self._leading is None or not self.is_input:
+            self._leading = Leading(gram)
+
+    def _solved(self, gradient: Float) -> Float:
+        assert self._leading is not None
+        return self._leading.times(gradient)
+
+    def _moved(self) -> None:
+        self._rounding.round(self._weight.ravel(), self._effective.ravel())
+
+    def _format(self, parameters: list[Float]) -> Format:
+        weight = self.start.weight
+        assert isinstance(weight, CodebookMatrix)
+        codes, levels = self._rounding.finished(parameters[0].astype(np.float32).ravel())
+        return CodebookMatrix(codes.reshape(self.shape), levels.astype(weight.dtype), weight.scale)

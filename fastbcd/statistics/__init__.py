@@ -1,0 +1,1 @@
+"""What rows of data say of a layer: moments, metrics, redundancy."""

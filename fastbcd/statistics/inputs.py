@@ -1,0 +1,272 @@
+r"""The input block: statistics of the inputs, and the coordinates in which steps are plain.
+
+The first layer's ridge problem has the same Gram matrix in every batch, so it is solved once
+and for all. With the covariance :math:`S = E\,\mathrm{diag}(s) E^T` of the inputs and
+
+.. math:: C = E\,\mathrm{diag}(s + \lambda)^{-1/2}, \qquad z = C^T (x - m),
+
+the ridge step :math:`(S + \lambda I)^{-1} g` in the weights of x is the plain step
+:math:`C^T g` in those of z. Directions that hardly vary can then be left out, which makes the
+products of the first layer cheaper: weights W of z mean weights C W of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import eigh
+
+from fastbcd.linalg import products as la
+from fastbcd.linalg.batch_products import product
+from fastbcd.utils.types import Float, Float64
+from fastbcd_kernels import minibatch_step as kernel
+
+DAMPING = 0.35
+"""lambda, relative to tr(S^2) / tr(S): the variance of a typical strong direction."""
+
+NEGLIGIBLE = 0.02
+"""A direction with s / (s + lambda) below this is left out, if there are many inputs."""
+
+FEW = 64
+"""Up to this many inputs no direction is left out."""
+
+MANY = 2048
+"""Beyond this many inputs only variances are used: the eigenvectors would cost too much."""
+
+OUTLYING = 10.0
+"""A row longer than this many times the 95 % quantile of row lengths is drawn in."""
+
+ROBUST_ROWS = 2048
+"""Rows from which medians and ranges are taken, about."""
+
+UNLIKE = 10.0
+"""Features whose range differs from the typical one by more than this factor are brought to it."""
+
+
+@dataclass(frozen=True)
+class InputMap:
+    """What is known of the inputs.
+
+    Parameters
+    ----------
+    center : (d,) array
+        m.
+    unit : (d,) array
+        Unit in which each feature is measured; one unless scales differ wildly.
+    bound : float
+        Largest root mean square of a centred row in these units; longer rows are drawn in.
+    whiten : (d, k) array, or (d,) array if diagonal
+        C.
+    color : (k, d) array, or (d,)
+        The left inverse of C: weights W of x mean weights ``color @ W`` of z.
+    spread : float
+        tr(S) in those units: total variance.
+    damped : (d, d) or (d,) array
+        S + lambda I as a metric for weights of x.
+    floor : (d,) array
+        Root of lambda, in the units of x.
+    """
+
+    center: Float
+    unit: Float
+    bound: float
+    whiten: Float
+    color: Float
+    spread: float
+    damped: Float
+    floor: Float
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates k of z."""
+        return int(self.whiten.shape[-1])
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether C is diagonal."""
+        return self.whiten.ndim == 1
+
+    def centered(self, x: Float) -> Float:
+        """Return x - m with outlying rows drawn in; overwrites ``x``."""
+        kernel.center_rows(x, self.center, self.unit, self.bound)
+        return x
+
+    def whitened(self, centered: Float) -> Float:
+        """Return z for centred rows."""
+        if self.diagonal:
+            return centered * self.whiten
+        out = np.empty((centered.shape[0], self.width), centered.dtype)
+        return product(centered, self.whiten, out)
+
+    def to_inputs(self, weight: Float) -> Float:
+        """Return the weights of x that mean ``weight`` of z: C W."""
+        if self.diagonal:
+            return self.whiten[:, None] * weight
+        out = np.empty((self.whiten.shape[0], weight.shape[1]), weight.dtype)
+        return product(self.whiten, np.ascontiguousarray(weight), out)
+
+    def from_inputs(self, weight: Float) -> Float:
+        """Return the weights of z that mean ``weight`` of x."""
+        if self.diagonal:
+            return self.color[:, None] * weight
+        out = np.empty((self.color.shape[0], weight.shape[1]), weight.dtype)
+        return product(self.color, np.ascontiguousarray(weight), out)
+
+    @property
+    def step_diagonal(self) -> Float:
+        """Diagonal of C C': the step length of each weight of x by itself, (d,)."""
+        if self.diagonal:
+            squares: Float = np.square(self.whiten)
+            return squares
+        found: Float = np.square(self.whiten).sum(axis=1)
+        np.maximum(found, 1e-6 * found.max(), out=found)
+        return found
+
+    @property
+    def sizes(self) -> Float:
+        """Root of the diagonal of the metric S + lambda I, (d, 1): what an input may add."""
+        diagonal = self.damped if self.diagonal else np.diag(self.damped)
+        return np.sqrt(diagonal)[:, None]
+
+    def metric_norm(self, weight: Float) -> float:
+        """Return tr W'(S + lambda I) W for weights of x."""
+        if self.diagonal:
+            return float(self.damped @ np.square(weight).sum(axis=1, dtype=np.float64))
+        image = product(self.damped, weight, np.empty_like(weight))
+        return float(np.vdot(weight, image))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Running statistics of the inputs, from which an :class:`InputMap` is made.
+
+    Parameters
+    ----------
+    origin : (d,) array
+        Near the mean: what the second moments are taken about, so that no digits are lost.
+    unit : (d,) array
+        See :class:`InputMap`.
+    bound : float
+        See :class:`InputMap`.
+    total : float
+        Sum of the weights.
+    first : (d,) float64 array
+        Weighted sum of x - origin.
+    second : (d, d) or (d,) float64 array
+        Weighted sum of its outer products, or squares.
+    """
+
+    origin: Float
+    unit: Float
+    bound: float
+    total: float
+    first: Float64
+    second: Float64
+
+    @classmethod
+    def of_sample(cls, x: Float, sample_weight: Float) -> Moments:
+        """Choose origin, units and bound from a sample, and count its rows in."""
+        d = x.shape[1]
+        some = x[:: max(1, len(x) // ROBUST_ROWS)]  # order statistics are slow
+        origin = np.median(some, axis=0).astype(x.dtype)
+        inside = np.abs(some - origin)
+        # How far a feature goes when it leaves its median: rare features, such as a pixel in
+        # the corner, are not small ones, and a few outliers make no range.
+        reach = np.zeros(d)
+        for j in range(d):
+            moved = inside[inside[:, j] > 0, j]
+            reach[j] = np.quantile(moved, 0.9) if moved.size else 0.0
+        unit = np.ones(d)
+        alive = reach > 1e-9 * np.maximum(np.abs(origin), 1e-30)
+        if alive.any():
+            relative = reach[alive] / np.median(reach[alive])
+            unlike = (relative > UNLIKE) | (relative < 1 / UNLIKE)
+            unit[alive] = np.where(unlike, relative, 1.0)
+        lengths = np.sqrt(np.mean(np.square(inside / unit), axis=1, dtype=np.float64))
+        bound = OUTLYING * float(np.quantile(lengths, 0.95)) if x.shape[0] >= 30 else np.inf
+        shape = (d, d) if d <= MANY else (d,)
+        empty = cls(
+            origin, unit.astype(x.dtype), bound or np.inf, 0.0, np.zeros(d), np.zeros(shape)
+        )
+        return empty.add(x, sample_weight)
+
+    def add(self, x: Float, sample_weight: Float) -> Moments:
+        """Return the moments with more rows counted in; ``x`` is left as it is."""
+        shifted = x.copy()
+        kernel.center_rows(shifted, self.origin, self.unit, self.bound)
+        shifted /= self.unit
+        weight = sample_weight.astype(np.float64)
+        if self.second.ndim == 1:
+            second = weight @ np.square(shifted)
+            first = weight @ shifted
+        else:
+            every = None if np.all(weight == 1) else weight
+            gram: Float64 = la.gram(shifted, every).astype(np.float64, copy=False)
+            lower = np.tril(gram[:-1, :-1])
+            second = lower + np.tril(lower, -1).T
+            first = gram[-1, :-1]
+        return replace(
+            self,
+            total=self.total + float(weight.sum()),
+            first=self.first + first,
+            second=self.second + second,
+        )
+
+    def input_map(self, truncate: bool = True, prior: float = 0.0) -> InputMap:
+        """Return the map of the inputs seen so far.
+
+        Parameters
+        ----------
+        truncate : bool, default=True
+            Leave out directions that hardly vary.
+        prior : float, default=0.0
+            Rows of evenly spread variation to assume besides those seen, for short streams.
+        """
+        dtype = self.origin.dtype
+        unit = self.unit.astype(np.float64)
+        mean = self.first / max(self.total, 1e-300)
+        second = self.second / max(self.total, 1e-300)
+        d = mean.size
+        full = second.ndim == 2
+        covariance = second - (np.outer(mean, mean) if full else np.square(mean))
+        if prior:
+            level = float(np.mean(np.diag(covariance) if full else covariance)) or 1.0
+            share = prior / (prior + self.total)
+            covariance = (1 - share) * covariance
+            if full:
+                covariance[np.diag_indices(d)] += share * level
+            else:
+                covariance = covariance + share * level
+        if full:
+            s, vectors = eigh(covariance, driver="evd", check_finite=False, overwrite_a=True)
+            s, vectors = np.maximum(s[::-1], 0.0), vectors[:, ::-1]
+        else:
+            s, vectors = np.maximum(covariance, 0.0), None
+        damping = DAMPING * float(s @ s) / max(float(s.sum()), 1e-300)
+        # Inputs that never vary leave nothing to scale; any positive number will do.
+        damping = max(damping, 1e-12 * float(np.square(mean).max(initial=0.0)), 1e-30)
+        root = np.sqrt(s + damping)
+        center = (self.origin + mean * unit).astype(dtype)
+        floor = (np.sqrt(damping) * unit).astype(dtype)
+        if vectors is None:
+            return InputMap(
+                center, self.unit, self.bound, (1 / (root * unit)).astype(dtype),
+                (root * unit).astype(dtype), float(s.sum()),
+                (np.square(root * unit)).astype(dtype), floor,
+            )  # fmt: skip
+        keep = np.ones(d, bool)
+        if truncate:
+            keep = s / (s + damping) >= NEGLIGIBLE if d > FEW else s > 1e-7 * s[0]
+            keep[0] = True
+        scaled = vectors * root
+        return InputMap(
+            center,
+            self.unit,
+            self.bound,
+            np.ascontiguousarray((vectors[:, keep] / root[keep]) / unit[:, None], dtype),
+            np.ascontiguousarray((vectors[:, keep] * root[keep]).T * unit, dtype),
+            float(s.sum()),
+            np.ascontiguousarray((scaled @ scaled.T) * np.outer(unit, unit), dtype),
+            floor,
+        )
