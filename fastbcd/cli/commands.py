@@ -34,19 +34,8 @@ def fit(options: Namespace) -> None:
     held_out = None
     if options.test_size is not None:
         table, held_out = data.split(table, options.test_size, options.seed, not options.regression)
-    estimator = make_estimator(options)
-    scaling = Standardization.of(table.x) if options.standardize else None
-    converged = train(estimator, table, scaling)
-    if scaling is not None:
-        change = scaling.absorb(estimator, table.x)
-        if change > NOTICED:
-            note(
-                f"without the standardisation the network's outputs differ by up to "
-                f"{100 * change:.2g} %, from rounding. Add --double",
-                options.quiet,
-            )
-    if table.names is not None:
-        estimator.feature_names_in_ = np.array(table.names, object)
+    scheme = schemes.make_scheme(options, len(options.hidden))
+    estimator, converged = train(options, table, scheme)
     if options.validation is not None:
         held_out = data.table_for(estimator, options.validation, options, options.target)
     save(estimator, options.output, options.quiet)
@@ -58,29 +47,36 @@ def fit(options: Namespace) -> None:
         _tell_score(estimator, held_out, "held-out", options.quiet)
 
 
-def make_estimator(options: Namespace) -> Any:
-    """Return the estimator that the options of ``fit`` describe."""
+def train(options: Namespace, table: Table, scheme: Any = None) -> tuple[Any, bool]:
+    """Train the network that the options describe; return it, and whether it converged."""
     cls = BCDRegressor if options.regression else BCDClassifier
     chosen = {name: getattr(options, name) for name in ("max_iter", "tol")}
-    return cls(
+    estimator = cls(
         options.hidden,
         activation=options.activation,
-        scheme=schemes.make_scheme(options, len(options.hidden)),
+        scheme=scheme,
         random_state=options.seed,
         verbose=options.verbose,
         **{name: value for name, value in chosen.items() if value is not None},
     )
-
-
-def train(estimator: Any, table: Table, scaling: Standardization | None = None) -> bool:
-    """Fit an estimator; return whether the fit ended by itself."""
-    x = table.x if scaling is None else scaling.apply(table.x)
+    scaling = Standardization.of(table.x) if options.standardize else None
+    assert table.y is not None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator.fit(x, table.y)
+        estimator.fit(table.x if scaling is None else scaling.apply(table.x), table.y)
     for warning in caught:
         warnings.warn(warning.message, warning.category, stacklevel=2)
-    return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    if scaling is not None:
+        change = scaling.absorb(estimator, table.x)
+        if change > NOTICED:
+            note(
+                f"taking the table as it is changes the outputs by up to {100 * change:.2g} %, "
+                "from rounding. Add --double",
+                options.quiet,
+            )
+    if table.names is not None:
+        estimator.feature_names_in_ = np.array(table.names, object)
+    return estimator, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
 def compress_model(options: Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbcd.cli import data
-from fastbcd.cli.commands import make_estimator, train, write_csv
+from fastbcd.cli.commands import train, write_csv
 from fastbcd.cli.messages import tell
 from fastbcd.cli.models import check_folder
 from fastbcd.estimators.compress import compress
@@ -27,10 +27,9 @@ def compare(options: Namespace) -> None:
         check_folder(options.output)
     table = data.table_to_fit(options)
     training, held_out = data.split(table, options.test_size, options.seed, not options.regression)
-    dense = make_estimator(options)
-    train(dense, training)
+    dense, _ = train(options, training)
     name = data.score_name(dense)
-    columns = ("network", name, "file bytes", "smaller", "one row us")
+    columns = ("network", name, "weight bytes", "smaller", "file bytes", "one row us")
     rows = [_measured("dense", dense, held_out, None)]
     dense_bytes = rows[0][2]
     quick = {} if options.epochs is None else {"epochs": options.epochs}
@@ -46,7 +45,7 @@ def compare(options: Namespace) -> None:
                 **quick,
             )
         except BudgetError:
-            rows.append((f"ratio {ratio:g}", "not reached", "", "", ""))
+            rows.append((f"ratio {ratio:g}", "not reached", "", "", "", ""))
             continue
         rows.append(_measured(f"ratio {ratio:g}", small, held_out, dense_bytes))
     if options.output is not None:
@@ -59,10 +58,11 @@ def compare(options: Namespace) -> None:
 
 
 def _measured(name: str, model: Any, held_out: Any, dense_bytes: int | None) -> tuple[Any, ...]:
-    n_bytes = len(storage.to_bytes(model))
-    smaller = 1.0 if dense_bytes is None else dense_bytes / n_bytes
-    microseconds = 1e6 * _one_row_seconds(model, held_out.x)
-    return name, data.score(model, held_out), n_bytes, round(smaller, 2), round(microseconds, 1)
+    n_bytes = model.network_.n_bytes
+    smaller = round((dense_bytes or n_bytes) / n_bytes, 2)
+    file_bytes = len(storage.to_bytes(model))
+    microseconds = round(1e6 * _one_row_seconds(model, held_out.x), 1)
+    return name, data.score(model, held_out), n_bytes, smaller, file_bytes, microseconds
 
 
 def _one_row_seconds(model: Any, x: Float) -> float:
@@ -80,8 +80,8 @@ def _one_row_seconds(model: Any, x: Float) -> float:
 def _shown(row: tuple[Any, ...]) -> tuple[str, ...]:
     if isinstance(row[1], str):
         return row
-    name, score, n_bytes, smaller, microseconds = row
-    return name, f"{score:.4f}", str(n_bytes), f"{smaller:.1f}x", f"{microseconds:.0f}"
+    name, score, n_bytes, smaller, file_bytes, seconds = row
+    return name, f"{score:.4f}", str(n_bytes), f"{smaller:.1f}x", str(file_bytes), f"{seconds:.0f}"
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:

@@ -69,7 +69,7 @@ def features(
             elif own[error.place] not in rules.missing:
                 error.complaint += " Texts can become numbers by --one-hot COLUMN; or --drop it."
             raise text.error(place, error) from None
-        if found.note:
+        if found.note and chosen.recipe is None:  # said in training, and the same now
             text.notes.append(f"column {name}: {found.note}")
         parts[name] = found.values
     order = list(parts) if chosen.recipe is None else chosen.recipe.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from argparse import ArgumentTypeError
 
 DATA_HELP = "CSV, .parquet, .npz with X and y, .npy with the features alone, or - for stdin (CSV)"
@@ -14,8 +15,19 @@ TYPES = ("number", "text")
 SCHEMES = ("prune", "low-rank", "tensor-train", "quantize")
 
 
+EXAMPLES = "example"
+"""How an epilog of command lines starts, which is not wrapped."""
+
+
 class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults where there are any, and examples as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLES):
+            return super()._fill_text(text, width, indent)
+        return textwrap.fill(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, 0, argparse.SUPPRESS) or "default" in (
@@ -178,6 +190,12 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
     )
     command.add_argument(
         "--double", action="store_true", help="compute in float64 (default: float32)"
+    )
+    command.add_argument(
+        "--standardize",
+        action="store_true",
+        help="train on features of mean 0 and variance 1; the saved network takes the table as it "
+        "is, because its first layer absorbs both (default: features as they are)",
     )
 
 

@@ -68,12 +68,6 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentPa
         "-o", "--output", required=True, metavar="FILE", help="file to write: *.safetensors"
     )
     options.add_fit(command)
-    command.add_argument(
-        "--standardize",
-        action="store_true",
-        help="train on features of mean 0 and variance 1; the saved network takes the table as it "
-        "is, because its first layer absorbs both (default: features as they are)",
-    )
     options.add_validation(command, "another table; the score on it is printed (default: none)")
     options.add_scheme(command)
     options.add_running(command)
