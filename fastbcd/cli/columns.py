@@ -14,6 +14,9 @@ UNNAMED = ("", "Unnamed: 0")
 
 AUTO = "auto"
 
+ENOUGH = 10
+"""Rows from which on a column 0, 1, 2, .. is taken for an index."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -210,6 +213,6 @@ def _without_index(text: Text, kept: list[int]) -> list[int]:
 
 def _counts_rows(cells: Sequence[str]) -> bool:
     start = cells[0].strip()
-    if start not in ("0", "1") or len(cells) < 3:
+    if start not in ("0", "1") or len(cells) < ENOUGH:
         return False
     return [cell.strip() for cell in cells] == [str(int(start) + row) for row in range(len(cells))]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 DELIMITERS = ",;\t|"
 
@@ -124,7 +124,11 @@ def _delimiter(text: str) -> str:
 
 def _widths(text: str, delimiter: str) -> Sequence[int]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return [len(row) for row in islice((row for row in rows if row), SAMPLE_ROWS)]
-    except csv.Error:
-        return []
+    widths: list[int] = []
+    with contextlib.suppress(csv.Error):  # read_lines says what is wrong
+        for row in rows:
+            if row:
+                widths.append(len(row))
+            if len(widths) == SAMPLE_ROWS:
+                break
+    return widths
