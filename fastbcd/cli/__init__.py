@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     module, _, function = COMMANDS[options.command].partition(".")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        # Columns were matched by name when the table was read.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
         warnings.showwarning = _show_warning
         try:
             getattr(import_module(f"fastbcd.cli.{module}"), function)(options)

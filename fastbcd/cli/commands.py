@@ -95,17 +95,16 @@ def compress_model(options: Namespace) -> None:
         table, held_out = data.split(table, options.test_size, options.seed, by_class)
     if held_out is not None and options.max_score_drop is not None:
         budget["validation_data"] = held_out.x, held_out.y
-    with data.unnamed():
-        small = compress(
-            model,
-            table.x,
-            table.y,
-            scheme=schemes.make_scheme(options, n_hidden_layers(model)),
-            random_state=options.seed,
-            verbose=options.verbose,
-            **({} if options.epochs is None else {"epochs": options.epochs}),
-            **budget,
-        )
+    small = compress(
+        model,
+        table.x,
+        table.y,
+        scheme=schemes.make_scheme(options, n_hidden_layers(model)),
+        random_state=options.seed,
+        verbose=options.verbose,
+        **({} if options.epochs is None else {"epochs": options.epochs}),
+        **budget,
+    )
     save(small, options.output, options.quiet)
     if held_out is not None:
         before = f", {data.score(model, held_out):.4f} before" if hasattr(model, "score") else ""
@@ -168,11 +167,10 @@ def predict(options: Namespace) -> None:
     if options.proba and not isinstance(model, BCDClassifier):
         raise ValueError(f"--proba needs a classifier; {options.model} predicts numbers.")
     table = data.table_for(model, options.data, options, options.target)
-    with data.unnamed():
-        if options.proba:
-            found, header = model.predict_proba(table.x), [str(label) for label in model.classes_]
-        else:
-            found, header = model.predict(table.x), ["prediction"]
+    if options.proba:
+        found, header = model.predict_proba(table.x), [str(label) for label in model.classes_]
+    else:
+        found, header = model.predict(table.x), ["prediction"]
     rows = found.reshape(len(found), -1).tolist()
     if len(rows[0]) != len(header):
         header = [f"prediction_{index}" for index in range(len(rows[0]))]

@@ -68,12 +68,11 @@ def _measured(name: str, model: Any, held_out: Any, dense_bytes: int | None) -> 
 def _one_row_seconds(model: Any, x: Float) -> float:
     """Return the median time to predict one row."""
     seconds = np.empty(REPEATS)
-    with data.unnamed():
-        for repeat in range(REPEATS):
-            row = x[repeat % len(x)][None]
-            start = time.perf_counter()
-            model.predict(row)
-            seconds[repeat] = time.perf_counter() - start
+    for repeat in range(REPEATS):
+        row = x[repeat % len(x)][None]
+        start = time.perf_counter()
+        model.predict(row)
+        seconds[repeat] = time.perf_counter() - start
     return float(np.median(seconds))
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -136,14 +133,5 @@ def score_name(model: Any) -> str:
 
 def score(model: Any, table: Table) -> float:
     """Return the model's own score."""
-    with unnamed():
-        found: float = model.score(table.x, table.y)
+    found: float = model.score(table.x, table.y)
     return found
-
-
-@contextmanager
-def unnamed() -> Iterator[None]:
-    """Silence scikit-learn about features without names: they were matched by name already."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        yield

@@ -58,9 +58,9 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentPa
         "train a network on a table",
         "Train a network on a table and save it; with a scheme, compress it during training.",
         "fastbcd fit iris.csv --target species -o iris.safetensors",
-        "fastbcd fit houses.csv --target price --regression --standardize --test-size 0.2 \\",
-        "    --one-hot auto --hidden 64,32 -o houses.safetensors",
-        "cat iris.csv | fastbcd fit - --target species --sparsity 0.9 -o iris.safetensors",
+        "fastbcd fit houses.csv --target price --regression --standardize \\",
+        "    --one-hot auto --test-size 0.2 --hidden 64,32 -o houses.safetensors",
+        "cat iris.csv | fastbcd fit - --target species --sparsity 0.9 -o i.safetensors",
     )
     command.add_argument("data", help=options.DATA_HELP)
     command.add_argument("--target", required=True, metavar="COLUMN", help=options.TARGET_HELP)
@@ -82,8 +82,8 @@ def _add_compress(commands: Commands[argparse.ArgumentParser]) -> argparse.Argum
         "make a saved network smaller",
         "Make a saved network smaller, by amounts (--sparsity, --rank, --tt-rank, --bits) or by "
         "one budget (--max-bytes, --ratio, --max-score-drop). Targets are not needed.",
-        "fastbcd compress iris.safetensors iris.csv --target species --ratio 10 -o s.safetensors",
-        "fastbcd compress mlp.joblib rows.npy --allow-pickle --max-bytes 5000 -o s.safetensors",
+        "fastbcd compress iris.safetensors iris.csv --ratio 10 -o small.safetensors",
+        "fastbcd compress mlp.joblib rows.npy --allow-pickle --max-bytes 5000 -o s.st",
     )
     command.add_argument(
         "model",
@@ -138,7 +138,7 @@ def _add_compare(commands: Commands[argparse.ArgumentParser]) -> argparse.Argume
         "Train a network on a part of the rows, compress it to several sizes, and print the score "
         "on the other rows, the bytes of the file and the time to predict one row of each.",
         "fastbcd compare iris.csv --target species",
-        "fastbcd compare houses.csv --target price --regression --ratios 5,20,80 -o sizes.csv",
+        "fastbcd compare houses.csv --target price --regression --ratios 5,20,80",
     )
     command.add_argument("data", help=options.DATA_HELP)
     command.add_argument("--target", required=True, metavar="COLUMN", help=options.TARGET_HELP)

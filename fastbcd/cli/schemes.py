@@ -88,13 +88,13 @@ def budget(options: Namespace) -> dict[str, Any]:
             f"{' and '.join(given + amounts)} are two budgets. Leave one of them: amounts, "
             "--max-bytes, --ratio or --max-score-drop."
         )
+    if not found:
+        _check_amounts(options, ", or a budget such as --ratio 10")
     if not found and not amounts:
         raise ValueError(
             "no budget is given. Add exactly one: --ratio, --max-bytes, --max-score-drop, or "
             "amounts (--sparsity, --rank, --tt-rank, --bits)."
         )
-    if not found:
-        _check_amounts(options, ", or a budget such as --ratio 10")
     return found
 
 
