@@ -39,7 +39,8 @@ def fit(options: Namespace) -> None:
     if options.validation is not None:
         held_out = data.table_for(estimator, options.validation, options, options.target)
     save(estimator, options.output, options.quiet)
-    step = "sweep" if estimator.convergence_.step_norm else "epoch"
+    exact = np.isfinite(estimator.convergence_.step_norm).any()  # mini-batches record none
+    step = "sweep" if exact else "epoch"
     word = "converged" if converged else "stopped before it converged,"
     tell(f"{word} after {estimator.n_iter_} {step}s", options.quiet)
     _tell_score(estimator, table, "training", options.quiet)

@@ -132,7 +132,7 @@ def center_rows(
         square = 0.0
         for j in range(d):
             x[i, j] -= center[j]
-            unit = x[i, j] / scale[j]
+            unit = x[i, j] / scale[j] if scale[j] > 0 else x.dtype.type(0)
             square += unit * unit
         if square > limit:
             factor = x.dtype.type(np.sqrt(limit / square))
@@ -166,7 +166,7 @@ def mask_piecewise_linear(
             d[i, j] = e
             mean[j] += e
     for j in range(m):
-        mean[j] /= n
+        mean[j] /= max(n, 1)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -183,7 +183,7 @@ def mask_hard_tanh(
             d[i, j] = e
             mean[j] += e
     for j in range(m):
-        mean[j] /= n
+        mean[j] /= max(n, 1)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -216,7 +216,7 @@ def running_mean(
     total = 0.0
     for i in range(n):
         total += float(weight[i])
-    keep = max(1.0 - share * total / n, 0.0)
+    keep = max(1.0 - share * total / max(n, 1), 0.0)
     factor = mean.dtype.type(keep)
     for j in range(m):
         mean[j] *= factor
