@@ -11,8 +11,8 @@ from scipy.linalg import cho_factor, cho_solve
 from bench.conftest import Record
 from bench.timing import race
 from fastbcd.linalg.spd import SMALL, SPDSystem
-from fastbcd.schemes.prune import hard_threshold
-from fastbcd.schemes.tensor_train import decompose, train_ranks
+from fastbcd.schemes.nearest.thresholds import hard_threshold
+from fastbcd.schemes.nearest.trains import decompose, train_ranks
 from fastbcd_kernels.activation_step import piecewise_linear_step
 
 RHO, GAMMA, ALPHA = 1.0, 0.5, 1.0

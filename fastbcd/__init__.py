@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
     from fastbcd.estimators.compress import compress as compress
+    from fastbcd.estimators.files import load as load
     from fastbcd.io import export as export
-    from fastbcd.io.storage.document import load as load
     from fastbcd.utils.info import info as info
     from fastbcd.utils.warmup import warmup as warmup
 
@@ -28,7 +28,7 @@ _HOME = {
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
     "info": "fastbcd.utils.info",
-    "load": "fastbcd.io.storage.document",
+    "load": "fastbcd.estimators.files",
     "warmup": "fastbcd.utils.warmup",
 }
 _MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")

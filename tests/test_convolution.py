@@ -24,7 +24,8 @@ from fastbcd.network.layers import patches as views
 from fastbcd.network.layers.activations import ACTIVATIONS
 from fastbcd.network.layers.architecture import Architecture, check_layers
 from fastbcd.network.layers.patches import WHOLE_ROW, Patches
-from fastbcd.network.layers.pooling import MaxPool, MaxPooled
+from fastbcd.network.layers.pooled import MaxPooled
+from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.objective.subgradient import subgradient
 from fastbcd.objective.terms import Penalties, Problem, objective

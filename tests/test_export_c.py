@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
+from fastbcd.export import to_c
 from fastbcd.formats import (
     CodebookMatrix,
     CodebookSparseMatrix,
@@ -31,7 +32,6 @@ from fastbcd.formats import (
     SumMatrix,
     TensorTrainMatrix,
 )
-from fastbcd.io.export.c.header import to_c
 from fastbcd.io.export.c.quantise import quantise
 from fastbcd.io.export.c.storage import MOST_BITS, smallest
 from fastbcd.io.export.c.text import integer, real, string
@@ -41,7 +41,7 @@ from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Prune, Quantize, TensorTrain
-from fastbcd.schemes.tensor_train import default_modes, train_ranks
+from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 STRICTER = [*STRICT, "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wdouble-promotion"]

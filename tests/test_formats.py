@@ -19,7 +19,7 @@ from fastbcd.formats import (
     SumMatrix,
     TensorTrainMatrix,
 )
-from fastbcd.schemes.tensor_train import default_modes, train_ranks
+from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 TOL = {np.float32: 1e-4, np.float64: 1e-11}
 SHAPES = [(1, 1), (1, 7), (7, 1), (30, 8), (8, 30), (16, 16), (5, 300), (300, 5)]

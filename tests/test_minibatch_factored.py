@@ -17,8 +17,8 @@ from fastbcd.network.layers.patches import WHOLE_ROW, Patches
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, TensorTrain
+from fastbcd.schemes.by_layer import schemes_by_layer
 from fastbcd.schemes.nearest.train_tangent import TangentSpace
-from fastbcd.schemes.protocol import schemes_by_layer
 from fastbcd.solvers.minibatch import step as _step
 from fastbcd.solvers.minibatch.copies import renew
 from fastbcd.solvers.minibatch.factored import merged, pair_of, plan, split

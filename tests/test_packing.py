@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbcd.io.codecs import bits as _packing
-from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils import bits as _packing
+from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 
 
 def slowly_packed(codes, bits):

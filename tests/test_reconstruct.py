@@ -12,8 +12,13 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest import support as support
 from fastbcd.schemes.nearest.neurons import remove_inputs
+from fastbcd.schemes.nearest.thresholds import (
+    hard_threshold,
+    keep_blocks,
+    keep_columns,
+    keep_pattern,
+)
 from fastbcd.schemes.protocol import Level
-from fastbcd.schemes.prune import hard_threshold, keep_blocks, keep_columns, keep_pattern
 from fastbcd.solvers.reconstruct import Calibration, allocate, count_dead, remove_dead
 from fastbcd.statistics.metric import Metric
 from fastbcd.statistics.moments import Moments, sensitivities

@@ -12,8 +12,8 @@ from sklearn.base import clone
 import fastbcd.schemes
 from fastbcd.formats import Format, LowRankMatrix, SparseMatrix, TensorTrainMatrix
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize, Scheme, TensorTrain
-from fastbcd.schemes.protocol import schemes_by_layer
-from fastbcd.schemes.tensor_train import default_modes, train_ranks
+from fastbcd.schemes.by_layer import schemes_by_layer
+from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
 SHAPES = [(1, 1), (1, 24), (24, 1), (12, 8), (8, 12), (24, 24), (7, 5)]

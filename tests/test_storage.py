@@ -28,6 +28,7 @@ from fastbcd.io.codecs.container import DamagedError, pack, unpack
 from fastbcd.io.codecs.streams import deflate, encode, inflate, to_gaps
 from fastbcd.io.storage import document
 from fastbcd.schemes import LowRank, Prune, Quantize
+from fastbcd.schemes.protocol import SCHEMES
 
 DTYPES = [np.float32, np.float64]
 
@@ -162,12 +163,15 @@ def test_parameters_that_a_file_cannot_hold_are_named(value):
         storage.to_bytes(clf)
 
 
-def test_a_scheme_of_the_user_is_refused():
+def test_a_scheme_of_the_user_comes_back_where_its_class_exists():
     class Mine(Prune):
         pass
 
-    with pytest.raises(ValueError, match="cannot hold scheme="):
-        storage.to_bytes(classifier(scheme=Mine()))
+    data = storage.to_bytes(classifier(scheme=Mine(sparsity=0.5)))
+    assert storage.from_bytes(data).scheme == Mine(sparsity=0.5)
+    del SCHEMES["Mine"]
+    with pytest.raises(DamagedError, match="scheme 'Mine' is unknown"):
+        storage.from_bytes(data)
 
 
 def test_feature_names_and_the_report_come_back():

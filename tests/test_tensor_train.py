@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from fastbcd.schemes.nearest.train_sweep import tt_sweep
-from fastbcd.schemes.tensor_train import train_ranks
+from fastbcd.schemes.nearest.trains import train_ranks
 
 MODES = [
     (4, 4, 4, 4),

@@ -25,7 +25,7 @@ from bench.paper.contestants import VALUES, Course, fastbcd_course, peer_course,
 from bench.paper.data import Split, add_arguments, images
 from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle
 from fastbcd.schemes import TensorTrain
-from fastbcd.schemes.tensor_train import default_modes
+from fastbcd.schemes.nearest.trains import default_modes
 
 HIDDEN = (1024, 1024)
 FILTERS, KERNEL, STRIDE = 32, 3, 2

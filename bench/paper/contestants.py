@@ -22,7 +22,7 @@ from bench.minibatch.kept import Row
 from bench.paper.data import Array, Split
 from fastbcd import BCDClassifier
 from fastbcd.schemes import Scheme, TensorTrain
-from fastbcd.schemes.tensor_train import default_modes, train_ranks
+from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 VALUES = ("step", "seconds", "train", "test", "balanced", "objective", "rises")
 

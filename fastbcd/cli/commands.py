@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd import storage
 from fastbcd.cli import data, schemes
 from fastbcd.cli.messages import note, tell
 from fastbcd.cli.models import check_folder, check_output, n_hidden_layers, read_model, save
@@ -20,7 +21,6 @@ from fastbcd.cli.tables import Table
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.estimators.compress import compress
 from fastbcd.exceptions import ConvergenceWarning
-from fastbcd.io.storage import document as storage
 from fastbcd.utils.files import write_atomic
 
 EXPORTS = {".onnx": "onnx", ".h": "c", ".pt": "torch"}

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd import storage
 from fastbcd.cli import data
 from fastbcd.cli.commands import train, write_csv
 from fastbcd.cli.messages import tell
 from fastbcd.cli.models import check_folder
 from fastbcd.estimators.compress import compress
 from fastbcd.exceptions import BudgetError
-from fastbcd.io.storage import document as storage
 from fastbcd.utils.types import Float
 
 REPEATS = 201

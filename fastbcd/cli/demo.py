@@ -19,7 +19,7 @@ from sklearn.neural_network import MLPClassifier
 from fastbcd.estimators import BCDClassifier
 from fastbcd.estimators.compress import compress
 from fastbcd.schemes import Prune, Quantize, TensorTrain
-from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.utils.types import Float
 
 HIDDEN = (256, 64)

@@ -9,9 +9,9 @@ from typing import Any
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
+from fastbcd import storage
 from fastbcd.cli.messages import tell
 from fastbcd.estimators import BCDClassifier, BCDRegressor
-from fastbcd.io.storage import document as storage
 
 PICKLES = (".pkl", ".pickle", ".joblib")
 

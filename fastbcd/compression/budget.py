@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastbcd.schemes.protocol import Scheme, SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
+from fastbcd.schemes.protocol import Scheme
 from fastbcd.utils import validation as check
 
 

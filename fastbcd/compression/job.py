@@ -17,11 +17,12 @@ from fastbcd.compression.notes import INTERRUPTED, notes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.compression.report import report
 from fastbcd.compression.structures import aligned, structure_of
-from fastbcd.estimators.fitted import forward
 from fastbcd.io.importing.read import Source, as_network_type
+from fastbcd.network.chunks import forward
 from fastbcd.network.front import MOST_FEATURES, features, split
 from fastbcd.network.network import Layer, Network
-from fastbcd.schemes.protocol import Scheme, SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
+from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
 from fastbcd.solvers.refine import Course, Descent, Interrupted, Targets, refine
 from fastbcd.utils import validation as check
@@ -207,7 +208,7 @@ class Job:
         """Return the score on the rows that were set aside."""
         x, targets = self._held
         if scorer is None:
-            return float(self._reference._score_outputs(forward(network, x), targets, None))
+            return float(self._reference._task.score(forward(network, x), targets, None))
         estimator = self.source.estimator(network)
         if self.source.classes is None:
             return scorer(estimator, x, targets[:, 0] if self.source.flat else targets)
@@ -241,7 +242,7 @@ class Job:
         small.scheme = named if choice is None else choice
         if scores is None and self._labels is not None:
             before, after = (
-                float(self._reference._score_outputs(outputs, self._labels, self._weight))
+                float(self._reference._task.score(outputs, self._labels, self._weight))
                 for outputs in (self._dense_outputs, forward(network, self._x))
             )
             scores = before, after
@@ -282,13 +283,13 @@ class Job:
     @property
     def _classify(self) -> bool:
         """Whether the outputs are logits."""
-        return self.source.classes is not None and self._reference._loss() == "cross_entropy"
+        return self.source.classes is not None and self._reference._task.is_softmax
 
     def _encode(self, y: ArrayLike, x: Float) -> Float:
         targets = np.asarray(y)
         if len(targets) != len(x):
             raise ValueError(f"X has {len(x)} rows, y has {len(targets)}: one target per row.")
-        encoded = self._reference._encode(targets, x.dtype)
+        encoded: Float = self._reference._task.encode(targets, x.dtype)
         n_outputs = self.source.network.layers[-1].weight.shape[1]
         if encoded.shape[1] != n_outputs or not np.isfinite(encoded).all():
             raise ValueError(

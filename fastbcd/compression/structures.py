@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastbcd.schemes import Combination, Prune
+from fastbcd.schemes.nearest.thresholds import block, pattern
 from fastbcd.schemes.protocol import Scheme
-from fastbcd.schemes.prune import block, pattern
 
 
 def structure_of(scheme: Scheme | None) -> str | None:

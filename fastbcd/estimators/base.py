@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from fastbcd.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd.estimators.compress import CompressionReport, report
-from fastbcd.estimators.fitted import FittedNetwork, forward
+from fastbcd.estimators.fitted import FittedNetwork
+from fastbcd.network.chunks import forward
 from fastbcd.network.layers.activations import ACTIVATIONS
 from fastbcd.network.layers.architecture import Architecture, check_input_shape, check_layers
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
-from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.fit import Settings, Trained, train
 from fastbcd.solvers.minibatch import Stream, start_stream
@@ -161,14 +162,6 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         """Return checked inputs (n, d) and targets (n, k) of one type."""
 
     @abstractmethod
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        """Return targets (n, k) for checked ``y``."""
-
-    @abstractmethod
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        """Return the estimator's score from raw outputs and targets."""
-
-    @abstractmethod
     def _loss(self) -> str:
         """Return the name of the loss, "auto" resolved."""
 
@@ -256,7 +249,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
                 def score(network: Network) -> float:
                     outputs = forward(on_raw_data(network), x_val)
-                    return self._score_outputs(outputs, targets_val, weight_val)
+                    return self._task.score(outputs, targets_val, weight_val)
 
             return Monitor(
                 max_iter=check.check_integer("max_iter", self.max_iter, 1),

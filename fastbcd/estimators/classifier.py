@@ -7,15 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from fastbcd.estimators import docs as _docs
-from fastbcd.estimators.fitted import forward
 from fastbcd.estimators.labelled import LabelledEstimator
 from fastbcd.estimators.numeric import NumericEstimator
+from fastbcd.network.chunks import forward
 from fastbcd.network.layers.specs import LayerSize
-from fastbcd.network.losses.losses import LOSSES
-from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.utils.types import Float
 
 
@@ -59,6 +57,8 @@ class BCDClassifier(LabelledEstimator):
     >>> clf.layers_[0].n_params, clf.score(X, y) > 0.95
     (819, True)
     """
+
+    saved_as = "BCDClassifier"
 
     def __init__(
         self,
@@ -126,20 +126,15 @@ class BCDClassifier(LabelledEstimator):
         (n_samples,) array of classes, or (n_samples, n_labels) array of zeros and ones
         """
         x = self._check_inputs(X)
-        outputs = forward(self.network_, x)
-        if self._multilabel:
-            chosen: NDArray[Any] = (outputs > self._threshold()).astype(int)
-            return chosen
-        best: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
-        return best
+        return self._task.decode(forward(self.network_, x))
 
     def predict_proba(self, X: ArrayLike) -> Float:
         """Return class probabilities (n_samples, n_classes), ordered as ``classes_``.
 
         With the cross-entropy these are the softmax of the outputs. With the other losses they
-        are an order rather than calibrated probabilities: the squared loss's outputs and the
-        hinge's margins, clipped to [0, 1] and normalised, or squashed if there are several
-        labels per row.
+        order the classes as ``predict`` does but are not calibrated: the probability vector nearest
+        to the outputs of the squared loss, or to the margins of the hinge mapped from [-1, 1] to
+        [0, 1]; with several labels per row, the logistic function of each output.
 
         Parameters
         ----------
@@ -147,12 +142,7 @@ class BCDClassifier(LabelledEstimator):
             Inputs.
         """
         x = self._check_inputs(X)
-        outputs = forward(self.network_, x)
-        loss = self._loss()
-        if self._multilabel and loss != "logistic":
-            squashed: Float = expit(4 * (outputs - outputs.dtype.type(self._threshold())))
-            return squashed
-        return LOSSES[loss].probabilities(outputs)
+        return self._task.probabilities(forward(self.network_, x))
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
         """Return the logarithm of :meth:`predict_proba` for the rows of ``X``."""
@@ -239,6 +229,8 @@ class BCDRegressor(NumericEstimator):
     True
     """
 
+    saved_as = "BCDRegressor"
+
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""
         tags = super().__sklearn_tags__()
@@ -279,5 +271,4 @@ class BCDRegressor(NumericEstimator):
             Inputs.
         """
         x = self._check_inputs(X)
-        outputs = forward(self.network_, x)
-        return outputs if self._two_dimensional else outputs[:, 0]
+        return self._task.decode(forward(self.network_, x))

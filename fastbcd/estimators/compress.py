@@ -15,7 +15,7 @@ from fastbcd.compression.report import CompressionReport as CompressionReport
 from fastbcd.compression.report import LayerReport as LayerReport
 from fastbcd.compression.report import report as report
 from fastbcd.parallel.blas_threads import one_blas_pool
-from fastbcd.schemes.protocol import SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.utils import validation as check
 
 __all__ = ["CompressionReport", "LayerReport", "compress", "report"]

@@ -16,13 +16,10 @@ from fastbcd.estimators.compress import CompressionReport, compress, report
 from fastbcd.estimators.deployable import Deployable
 from fastbcd.formats import Format
 from fastbcd.network.network import Network
-from fastbcd.schemes.protocol import SchemeChoice, schemes_by_layer
+from fastbcd.network.tasks import Task
+from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord
-from fastbcd.solvers.fit import as_dense
 from fastbcd.utils.types import Float, Float64
-
-PREDICT_CHUNK = 4096
-"""Rows that are predicted at once, so that memory does not grow with the data."""
 
 
 class FittedNetwork(Deployable, BaseEstimator):
@@ -115,6 +112,11 @@ class FittedNetwork(Deployable, BaseEstimator):
         small._store_projection(self.network_)
         return small
 
+    @property
+    @abstractmethod
+    def _task(self) -> Task:
+        """What the outputs of the fitted network mean."""
+
     @abstractmethod
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
@@ -139,13 +141,3 @@ class FittedNetwork(Deployable, BaseEstimator):
         ]
         self.network_ = Network(layers)
         self.compression_report_ = report(self.network_, dense)
-
-
-def forward(network: Network, x: Any) -> Float:
-    """Predict chunk by chunk, so that a sparse ``x`` is never dense as a whole."""
-    last = network.layers[-1].weight
-    out = np.empty((x.shape[0], last.shape[1]), last.dtype)
-    for lo in range(0, len(out), PREDICT_CHUNK):
-        part = slice(lo, lo + PREDICT_CHUNK)
-        network.forward(as_dense(x[part]), out[part])
-    return out

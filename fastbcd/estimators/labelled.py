@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastbcd.estimators.base import BCDEstimator
+from fastbcd.network.tasks import Classification, MultilabelClassification, Task
 from fastbcd.utils import validation as check
 from fastbcd.utils.rows import check_weights
 from fastbcd.utils.types import Float, Float64
@@ -39,9 +39,12 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
         """Whether the fitted targets are several labels per row."""
         return self._n_labels > 0
 
-    def _threshold(self) -> float:
-        """Return the output above which a label is predicted."""
-        return 0.5 if self._loss() == "squared" else 0.0
+    @property
+    def _task(self) -> Task:
+        """What the outputs of the fitted network mean."""
+        if self._multilabel:
+            return MultilabelClassification(self._n_labels, self._loss())
+        return Classification(self.classes_, self._loss())
 
     def _loss(self) -> str:
         choices = ("auto", "cross_entropy", "squared", "hinge")
@@ -77,7 +80,7 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
                 "targets of that kind, or use a new estimator."
             )
         # One byte each: a memory map may have many rows. The solvers convert what they use.
-        return x, self._encode(y, np.dtype(np.int8))
+        return x, self._task.encode(y, np.dtype(np.int8))
 
     def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
         """Set ``classes_`` from ``y``, or from what partial_fit was told."""
@@ -96,18 +99,6 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
             )
         self.classes_ = found
         self._n_labels = y.shape[1] if several else 0
-
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        if y.ndim == 2:
-            return np.ascontiguousarray(y, dtype=dtype)
-        index = np.clip(np.searchsorted(self.classes_, y), 0, self.classes_.size - 1)
-        unknown = self.classes_[index] != y
-        if unknown.any():
-            raise ValueError(
-                f"y contains the class {y[unknown].tolist()[0]!r}, which the fitted classes "
-                f"{self.classes_} lack."
-            )
-        return np.eye(self.classes_.size, dtype=dtype)[index]
 
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
@@ -128,10 +119,3 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
             )
             weight = weight * by_class[index]
         return weight
-
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        if self._multilabel:
-            right = ((outputs > self._threshold()) == (targets > 0.5)).all(axis=1)
-            return float(np.average(right, weights=weight))
-        truth, guess = targets.argmax(axis=1), outputs.argmax(axis=1)
-        return float(accuracy_score(truth, guess, sample_weight=weight))

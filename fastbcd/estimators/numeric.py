@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
 from fastbcd.estimators.base import BCDEstimator
+from fastbcd.network.tasks import Regression, Task
 from fastbcd.utils import validation as check
 from fastbcd.utils.rows import check_weights
 from fastbcd.utils.types import Float, Float64
@@ -30,6 +30,12 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
             """Return the coefficient of determination R² of the predictions, at most 1."""
             ...
 
+    @property
+    def _task(self) -> Task:
+        """What the outputs of the fitted network mean."""
+        n_outputs = self.network_.layers[-1].weight.shape[1]
+        return Regression(n_outputs, flat=not self._two_dimensional)
+
     def _loss(self) -> str:
         check.check_choice("loss", self.loss, ("auto", "squared"))
         return "squared"
@@ -47,15 +53,9 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
         )
         if reset:
             self._two_dimensional = y.ndim == 2
-        return x, self._encode(y, x.dtype)
-
-    def _encode(self, y: NDArray[Any], dtype: np.dtype[Any]) -> Float:
-        return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        return x, Regression(1).encode(y, x.dtype)
 
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         return check_weights(sample_weight, x)
-
-    def _score_outputs(self, outputs: Float, targets: Float, weight: Float64 | None) -> float:
-        return float(r2_score(targets, outputs, sample_weight=weight))

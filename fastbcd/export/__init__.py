@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastbcd.io.export.c.header import to_c as to_c
-    from fastbcd.io.export.onnx.model import to_onnx as to_onnx
-    from fastbcd.io.export.sklearn import to_sklearn as to_sklearn
-    from fastbcd.io.export.torch import to_torch as to_torch
+    from fastbcd.estimators.exports import to_c as to_c
+    from fastbcd.estimators.exports import to_onnx as to_onnx
+    from fastbcd.estimators.exports import to_sklearn as to_sklearn
+    from fastbcd.estimators.exports import to_torch as to_torch
 
 _HOME = {
-    "to_c": "fastbcd.io.export.c.header",
-    "to_onnx": "fastbcd.io.export.onnx.model",
-    "to_sklearn": "fastbcd.io.export.sklearn",
-    "to_torch": "fastbcd.io.export.torch",
+    "to_c": "fastbcd.estimators.exports",
+    "to_onnx": "fastbcd.estimators.exports",
+    "to_sklearn": "fastbcd.estimators.exports",
+    "to_torch": "fastbcd.estimators.exports",
 }
 __all__ = ["to_c", "to_onnx", "to_sklearn", "to_torch"]
 

@@ -9,26 +9,12 @@ from fastbcd.formats.codebook_sparse import CodebookSparseMatrix as CodebookSpar
 from fastbcd.formats.codebook_train import CodebookTrainMatrix as CodebookTrainMatrix
 from fastbcd.formats.dense import DenseMatrix as DenseMatrix
 from fastbcd.formats.low_rank import LowRankMatrix as LowRankMatrix
+from fastbcd.formats.protocol import FORMATS as FORMATS
 from fastbcd.formats.protocol import Format as Format
 from fastbcd.formats.protocol import State as State
 from fastbcd.formats.sparse import SparseMatrix as SparseMatrix
 from fastbcd.formats.sum import SumMatrix as SumMatrix
 from fastbcd.formats.tensor_train import TensorTrainMatrix as TensorTrainMatrix
-
-FORMATS: dict[str, type[Format]] = {
-    cls.kind: cls
-    for cls in (
-        DenseMatrix,
-        SparseMatrix,
-        LowRankMatrix,
-        TensorTrainMatrix,
-        CodebookMatrix,
-        CodebookSparseMatrix,
-        CodebookTrainMatrix,
-        SumMatrix,
-    )
-}
-"""The formats by the name that their state carries."""
 
 __all__ = [
     "FORMATS",

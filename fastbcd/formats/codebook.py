@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_codes, check_scale, expect
 from fastbcd.formats.protocol import Format, State
-from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd.utils.types import Float
 
 

@@ -12,7 +12,7 @@ from fastbcd.formats.products.row_chain import SparseArrays, starts_of
 from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse import SparseMatrix
 from fastbcd.formats.sparse_base import SparseFormat
-from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd.utils.types import Float
 
 

@@ -13,7 +13,7 @@ from fastbcd.formats.checks import check_codes, check_float
 from fastbcd.formats.products.product import Product
 from fastbcd.formats.protocol import Format, State
 from fastbcd.formats.tensor_train import TensorTrainMatrix, check_train
-from fastbcd.io.codecs.bits import bits_for, code_type, pack_bits, unpack_bits
+from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd.utils.types import Float
 
 

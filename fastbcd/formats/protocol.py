@@ -16,6 +16,10 @@ from fastbcd.utils.types import Float
 State: TypeAlias = Mapping[str, NDArray[Any]]
 
 
+FORMATS: dict[str, type[Format]] = {}
+"""Every format by the name that a file gives it. Subclasses add themselves."""
+
+
 class Format(ABC):
     """A matrix of shape (n_in, n_out) in some stored form.
 
@@ -28,6 +32,11 @@ class Format(ABC):
 
     shape: tuple[int, int]
     """(n_in, n_out)."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in vars(cls):
+            FORMATS[cls.kind] = cls
 
     @property
     @abstractmethod

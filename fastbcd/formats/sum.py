@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastbcd.formats.checks import expect
 from fastbcd.formats.products.product import Product, SumProduct
-from fastbcd.formats.protocol import Format, State
+from fastbcd.formats.protocol import FORMATS, Format, State
 from fastbcd.utils.types import Float
 
 
@@ -93,8 +93,6 @@ class SumMatrix(Format):
         ValueError
             If the arrays contradict each other.
         """
-        from fastbcd.formats import FORMATS
-
         states: dict[tuple[int, str], dict[str, NDArray[Any]]] = {}
         for key, array in state.items():
             number, _, rest = key.partition(".")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbcd.formats.products.product import BLOCK, Product
 from fastbcd.formats.products.row_chain import Chain, Link, Workspace
+from fastbcd.network.layer import Layer
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, Activation
 from fastbcd.utils.types import Float
 from fastbcd_kernels.sparse_product import transpose_block
-
-if TYPE_CHECKING:
-    from fastbcd.network.network import Layer
 
 FEW = 8
 """Fewer rows than this are predicted one by one by networks with sparse layers."""

@@ -2,83 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from fastbcd.formats import Format
 from fastbcd.network.forward import Forward, ImageForward
-from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.layer import Layer as Layer
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.patches import WHOLE_ROW, Patches, View
-from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.utils.types import Float
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer: ``pool(activation(view(v) @ weight + intercept))``.
-
-    Parameters
-    ----------
-    weight : Format
-        Weights, shape (n_in, n_out).
-    intercept : (n_out,) array
-        Intercepts.
-    activation : str
-        A key of :data:`fastbcd.network.layers.activations.ALL_ACTIVATIONS`.
-    view : View
-        How the layer sees its input: whole rows, or patches of images.
-    pool : MaxPool, optional
-        The maximum over windows of the activations.
-    """
-
-    weight: Format
-    intercept: Float
-    activation: str
-    view: View = WHOLE_ROW
-    pool: MaxPool | None = None
-
-    @property
-    def n_inputs(self) -> int:
-        """Numbers in a row of inputs."""
-        if isinstance(self.view, Patches):
-            return math.prod(self.view.shape)
-        return self.weight.shape[0]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the layer is a dense one: no patches, no pooling."""
-        return self.view is WHOLE_ROW and self.pool is None
-
-    def linear(self, v: Float) -> Float:
-        """Return the pre-activations (n * p, n_out) for inputs (n, d), p for each row."""
-        z = np.ascontiguousarray(self.weight.matmul(self.view.rows(v)))
-        z += self.intercept
-        return z
-
-    def activate(self, u: Float) -> Float:
-        """Return the activations (n, d) for pre-activations (n * p, n_out)."""
-        v = ALL_ACTIVATIONS[self.activation].value(u).reshape(len(u) // self.view.positions, -1)
-        return v if self.pool is None else self.pool.forward(v)
-
-    def forward(self, v: Float) -> Float:
-        """Return the activations for inputs (n, d)."""
-        return self.activate(self.linear(v))
-
-    @property
-    def n_params(self) -> int:
-        """Stored weights and intercepts."""
-        return self.weight.n_params + self.intercept.size
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all arrays of the layer: numbers, indices and intercepts."""
-        return self.weight.n_bits // 8 + self.intercept.nbytes
 
 
 @dataclass(frozen=True)

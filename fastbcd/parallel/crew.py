@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.schemes.nearest.support import n_threads
+from fastbcd.parallel.cores import n_threads
 
 MOST = 4
 """Threads beyond which work of a fraction of a millisecond gets no faster."""

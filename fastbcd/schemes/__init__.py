@@ -6,6 +6,7 @@ Schemes are combined by adding them up: ``Prune(sparsity=0.95) + Quantize(bits=4
 """
 
 from fastbcd.schemes.combination import Combination as Combination
+from fastbcd.schemes.combine import combine as combine
 from fastbcd.schemes.low_rank import LowRank as LowRank
 from fastbcd.schemes.protocol import Scheme as Scheme
 from fastbcd.schemes.prune import Prune as Prune

@@ -15,7 +15,7 @@ from fastbcd.formats import (
 )
 from fastbcd.schemes import curves as _curves
 from fastbcd.schemes.low_rank import LowRank
-from fastbcd.schemes.nearest.codebook_factors import nearer
+from fastbcd.schemes.nearest.codebook_factors import quantise_factors
 from fastbcd.schemes.nearest.low_rank_plus_sparse import fit_in_turns
 from fastbcd.schemes.nearest.quantized_train import quantize_train
 from fastbcd.schemes.protocol import Level, Scheme
@@ -159,7 +159,7 @@ class Combination(Scheme):
         """
         if self.quantize is not None and self.low_rank is not None and self.prune is None:
             plain = self.project(target.astype(dtype))
-            return nearer(plain, self.low_rank, self.quantize, target, metric)
+            return _nearer(plain, self.low_rank, self.quantize, target, metric)
         if self.prune is None or self.quantize is None or self._factors is not None:
             return self.project(target.astype(dtype), warm)
         pruned = self.prune.project_in_metric(target, metric, np.dtype(np.float64))
@@ -267,26 +267,25 @@ KINDS: dict[str, type[Scheme]] = {
 """The schemes that can be combined, by the names that they have in a combination."""
 
 
-def combine(*schemes: Scheme) -> Combination:
-    """Return the combination of ``schemes``, which may themselves be combinations.
-
-    Raises
-    ------
-    ValueError
-        If they do not go together.
-    """
-    combined = Combination()
-    for scheme in schemes:
-        for part in scheme.parts if isinstance(scheme, Combination) else [scheme]:
-            name = next((name for name, kind in KINDS.items() if type(part) is kind), None)
-            if name is None:
-                raise ValueError(f"{part} cannot be combined with others. {POSSIBLE}")
-            if getattr(combined, name) is not None:
-                raise ValueError(
-                    f"{part} cannot be added to {getattr(combined, name)}: a combination holds "
-                    f"one scheme of a kind. {POSSIBLE}"
-                )
-            setattr(combined, name, part)
-    if combined.low_rank is not None and combined.tensor_train is not None:
-        raise ValueError(f"{combined} would factor the weights twice. {POSSIBLE}")
-    return combined
+def _nearer(
+    plain: Format, low_rank: LowRank, quantize: Quantize, target: Float64, metric: Metric
+) -> Format:
+    """Return the quantised product that the metric leads to, or ``plain`` if that is nearer."""
+    best = low_rank.project_in_metric(target, metric, np.dtype(np.float64))
+    levels = quantize.codebook_of(best.left.reshape(-1, 1))
+    made = quantise_factors(
+        best.left, best.right, levels, target, metric, grid=quantize.keeps_values
+    )
+    if made is None:
+        return plain
+    errors = [metric.error(format_.to_dense() - target) for format_ in (made, plain)]
+    if errors[1] <= errors[0]:
+        return plain
+    return CodebookTrainMatrix(
+        made.codes,
+        made.codebook.astype(plain.dtype),
+        made.modes,
+        made.ranks,
+        made.shape,
+        made.scale,
+    )

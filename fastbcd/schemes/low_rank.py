@@ -9,8 +9,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from fastbcd.formats import Format, LowRankMatrix
+from fastbcd.schemes.nearest.trains import decompose
 from fastbcd.schemes.protocol import Level, Scheme, exactly_one
-from fastbcd.schemes.tensor_train import decompose
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import is_fraction, is_integer

@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd.network.chunks import as_dense
 from fastbcd.network.layers.activations import ACTIVATIONS, ExactActivation
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import WHOLE_ROW, Shape3
-from fastbcd.network.layers.pooling import MaxPooled
+from fastbcd.network.layers.pooled import MaxPooled
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Network
 from fastbcd.network.scaling import Scaling, absorb, release
 from fastbcd.objective.terms import Penalties, Problem
-from fastbcd.schemes.protocol import SchemeChoice, schemes_by_layer
+from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
@@ -108,12 +109,6 @@ def choose_solver(settings: Settings, n_rows: int) -> str:
     if settings.random_shift:
         return "minibatch"
     return "full" if settings.certificate or n_rows < FULL_BELOW else "minibatch"
-
-
-def as_dense(x: Any) -> Float:
-    """Return a checked array or sparse matrix as a C-contiguous array."""
-    dense: Float = np.ascontiguousarray(x.toarray() if hasattr(x, "toarray") else x)
-    return dense
 
 
 def train(

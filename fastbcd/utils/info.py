@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbcd._version import __version__
+from fastbcd.parallel.cores import usable_cores
 
 REQUIRED = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "joblib", "threadpoolctl")
 OPTIONAL = ("matplotlib", "pandas", "torch", "onnx", "onnxruntime", "dask", "optuna")
@@ -92,14 +93,8 @@ def _machine() -> dict[str, str]:
         found["features"] = " ".join(known) or "none of those that matter"
     except (ImportError, RuntimeError) as error:
         found["processor"] = f"not known ({error})"
-    found["cores"] = f"{_usable_cores()} of {os.cpu_count()} may be used"
+    found["cores"] = f"{usable_cores()} of {os.cpu_count()} may be used"
     return found
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _threads() -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
+from fastbcd.parallel.cores import usable_cores
 from fastbcd.utils.kernel_types import TYPES, compile_module, kernels, untyped
 from fastbcd.utils.progress import Progress
 from fastbcd.utils.validation import is_integer
@@ -126,7 +126,7 @@ def warmup(
     start = time.perf_counter()
     found = kernels()
     modules = _by_size({name.partition(".")[0] for name in TYPES})
-    job = _Job(modules, chosen, _n_cores() if n_jobs == -1 else n_jobs)
+    job = _Job(modules, chosen, usable_cores() if n_jobs == -1 else n_jobs)
     progress = Progress(verbose, stream)
     progress.stage("compiling the kernels", len(modules))
     # Where the compiler is switched off, kernels are plain functions.
@@ -135,12 +135,6 @@ def warmup(
             job.run(progress.update)
     taken = time.perf_counter() - start
     return Warmup(len(found), len(job.compiled), untyped(list(found)), taken, job.n_processes)
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _by_size(modules: set[str]) -> list[str]:

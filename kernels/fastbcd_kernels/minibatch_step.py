@@ -132,8 +132,9 @@ def center_rows(
         square = 0.0
         for j in range(d):
             x[i, j] -= center[j]
-            unit = x[i, j] / scale[j] if scale[j] > 0 else x.dtype.type(0)
-            square += unit * unit
+            if scale[j] > 0:
+                unit = x[i, j] / scale[j]
+                square += unit * unit
         if square > limit:
             factor = x.dtype.type(np.sqrt(limit / square))
             for j in range(d):

@@ -12,7 +12,8 @@ from fastbcd.compression.one_shot import OneShot
 from fastbcd.formats import DenseMatrix
 from fastbcd.network.network import Network
 from fastbcd.schemes import LowRank, Prune, Quantize
-from fastbcd.schemes.protocol import Level, Scheme, SchemeChoice
+from fastbcd.schemes.by_layer import SchemeChoice
+from fastbcd.schemes.protocol import Level, Scheme
 from fastbcd.solvers.reconstruct import allocate
 
 FULL, FILLS = 0.95, 4

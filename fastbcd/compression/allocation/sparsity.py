@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastbcd.compression.budget import Budget
-from fastbcd.schemes.protocol import Scheme, schemes_by_layer
+from fastbcd.schemes.by_layer import schemes_by_layer
+from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration, allocate
 
 

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.io.codecs.bits import bits_for, pack_bits, unpack_bits
 from fastbcd.io.codecs.container import DTYPES, expect, is_sizes, type_name
+from fastbcd.utils.bits import bits_for, pack_bits, unpack_bits
 
 Array = NDArray[Any]
 

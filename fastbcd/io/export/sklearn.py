@@ -1,4 +1,4 @@
-"""Fitted networks as scikit-learn's own estimators."""
+"""Networks as scikit-learn's own estimators."""
 
 from __future__ import annotations
 
@@ -6,78 +6,74 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.exceptions import ExportWarning
 from fastbcd.io.export.refusals import refuse_images
+from fastbcd.network.losses.links import Link
+from fastbcd.network.network import Network
+from fastbcd.network.tasks import Classification, Task
 from fastbcd.utils.types import Float
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
 
-def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
-    """Return scikit-learn's MLP with dense weights and the same predictions.
-
-    ``predict``, ``predict_proba``, ``score`` and ``partial_fit`` work on it, and so do the tools
-    that take an MLP, such as converters. Two classes share one logit there, the difference of ours.
+def sklearn_mlp(
+    network: Network,
+    task: Task,
+    *,
+    random_state: Any = None,
+    feature_names: NDArray[Any] | None = None,
+    n_iter: int = 0,
+) -> MLPClassifier | MLPRegressor:
+    """Return scikit-learn's MLP with the same predictions; see :func:`fastbcd.export.to_sklearn`.
 
     Parameters
     ----------
-    estimator : BCDClassifier or BCDRegressor
-        Fitted, all hidden layers of one activation among identity, logistic, tanh and relu.
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
-        Fitted. One output is predicted as (n,), also where ``estimator`` gives (n, 1).
+    network, task
+        The network, and what its outputs mean.
+    random_state : int, RandomState or None
+        The parameter of the MLP.
+    feature_names : (n_features,) array of str, optional
+        Names of the features.
+    n_iter : int
+        Passes over the data that were made so far.
 
     Raises
     ------
     ValueError
         For activations or class labels that scikit-learn's MLPs lack.
-
-    Warns
-    -----
-    ExportWarning
-        With the hinge or the squared loss and one class per row: the predicted classes are the
-        same, but ``predict_proba`` is the softmax of the outputs.
     """
-    check_is_fitted(estimator)
-    if not isinstance(estimator, BCDClassifier | BCDRegressor):
-        raise TypeError(
-            f"to_sklearn takes a BCDClassifier or BCDRegressor, not {type(estimator).__name__}."
-        )
-    refuse_images(estimator.network_, "to_sklearn")
-    layers = estimator.network_.layers
+    refuse_images(network, "to_sklearn")
+    layers = network.layers
     activation = _activation([layer.activation for layer in layers[:-1]])
     hidden = tuple(layer.weight.shape[1] for layer in layers[:-1])
     coefs = [layer.weight.to_dense() for layer in layers]
     intercepts = [layer.intercept.copy() for layer in layers]
-    cls = MLPClassifier if isinstance(estimator, BCDClassifier) else MLPRegressor
-    mlp = cls(hidden, activation=activation, random_state=estimator.random_state)
-    if isinstance(estimator, BCDClassifier):
-        mlp._label_binarizer = _binarizer(estimator)
-        mlp.classes_ = estimator.classes_
-        coefs[-1], intercepts[-1], mlp.out_activation_ = _logits(
-            estimator, coefs[-1], intercepts[-1]
-        )
-    else:
+    cls = MLPRegressor if task.link is None else MLPClassifier
+    mlp = cls(hidden, activation=activation, random_state=random_state)
+    if task.link is None:
         mlp.out_activation_ = "identity"
+    else:
+        mlp._label_binarizer = _binarizer(task)
+        mlp.classes_ = _classes(task)
+        coefs[-1], intercepts[-1], mlp.out_activation_ = _logits(
+            task, task.link, coefs[-1], intercepts[-1]
+        )
     mlp.coefs_, mlp.intercepts_ = coefs, intercepts
     mlp.n_layers_ = len(coefs) + 1
     mlp.n_outputs_ = coefs[-1].shape[1]
     mlp.n_features_in_ = coefs[0].shape[0]
-    if hasattr(estimator, "feature_names_in_"):
-        mlp.feature_names_in_ = estimator.feature_names_in_
+    if feature_names is not None:
+        mlp.feature_names_in_ = feature_names
     # What partial_fit counts on.
-    mlp.n_iter_, mlp.t_, mlp._no_improvement_count = int(estimator.n_iter_), 0, 0
+    mlp.n_iter_, mlp.t_, mlp._no_improvement_count = n_iter, 0, 0
     mlp.loss_, mlp.best_loss_, mlp.loss_curve_ = np.inf, np.inf, []
     mlp.validation_scores_ = mlp.best_validation_score_ = None
-    mlp._random_state = check_random_state(estimator.random_state)
+    mlp._random_state = check_random_state(random_state)
     return mlp
 
 
@@ -97,34 +93,35 @@ def _activation(hidden: list[str]) -> str:
     return hidden[0] if hidden else "identity"
 
 
-def _logits(estimator: BCDClassifier, weight: Float, intercept: Float) -> tuple[Float, Float, str]:
+def _classes(task: Task) -> NDArray[Any]:
+    return task.classes if isinstance(task, Classification) else np.arange(task.n_outputs)
+
+
+def _logits(task: Task, link: Link, weight: Float, intercept: Float) -> tuple[Float, Float, str]:
     """Return weight, intercept and activation of scikit-learn's output layer."""
-    loss = estimator._loss()
-    if estimator._multilabel:
-        if loss == "logistic":
-            return weight, intercept, "logistic"
-        # As in predict_proba; a power of two changes no digit.
-        shift = intercept.dtype.type(estimator._threshold())
-        return 4 * weight, 4 * (intercept - shift), "logistic"
-    if loss != "cross_entropy":
+    if link.form == "sigmoid":
+        # A scale that is a power of two changes no digit.
+        shift, scale = intercept.dtype.type(link.shift), intercept.dtype.type(link.scale)
+        return scale * weight, scale * (intercept - shift), "logistic"
+    if link.form != "softmax":
         warnings.warn(
-            f"loss={loss!r}: the MLPClassifier predicts the same classes, but its predict_proba is "
-            "the softmax of the outputs, which differs from ours. Use the classes alone, or train "
-            'with loss="cross_entropy".',
+            f"loss={task.loss!r}: the MLPClassifier predicts the same classes, but its "
+            "predict_proba is the softmax of the outputs, which differs from ours. Use the classes "
+            'alone, or train with loss="cross_entropy".',
             ExportWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if weight.shape[1] == 2:
         return weight[:, 1:] - weight[:, :1], intercept[1:] - intercept[:1], "logistic"
     return weight, intercept, "softmax"
 
 
-def _binarizer(estimator: BCDClassifier) -> LabelBinarizer:
+def _binarizer(task: Task) -> LabelBinarizer:
     """Return the LabelBinarizer that an MLPClassifier has after a fit to the same labels."""
-    if estimator._multilabel:
-        return LabelBinarizer().fit(np.eye(len(estimator.classes_), dtype=int))
+    if not isinstance(task, Classification):
+        return LabelBinarizer().fit(np.eye(task.n_outputs, dtype=int))
     try:
-        return LabelBinarizer().fit(estimator.classes_)
+        return LabelBinarizer().fit(task.classes)
     except ValueError as error:
         raise ValueError(
             f"scikit-learn's MLPClassifier cannot have these classes: {error}"

@@ -1,4 +1,4 @@
-"""Fitted networks as PyTorch modules."""
+"""Networks as PyTorch modules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from fastbcd.formats import Format, LowRankMatrix
 from fastbcd.network.layers.patches import Patches, Shape3
-from fastbcd.network.network import Layer
+from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
 
 if TYPE_CHECKING:
@@ -20,37 +19,14 @@ LEAK = 0.01
 """Slope of the leaky ReLU for negative arguments."""
 
 
-def to_torch(estimator: Any) -> torch.nn.Sequential:
-    """Return the network as a ``torch.nn.Sequential`` of PyTorch's own modules.
-
-    Its outputs are those of ``estimator.network_.forward``: the logits of a classifier, on which
-    ``torch.nn.CrossEntropyLoss`` works (``argmax(1)`` is an index into ``estimator.classes_``), or
-    the predictions of a regressor, (n, n_outputs).
-
-    Low-rank layers become two linear layers, or two convolutions, so that they stay small and
-    fast. All others become dense: PyTorch has no modules for them. Training goes on with all of
-    their weights.
-
-    The inputs of convolutions are rows too, pixel by pixel with the channels of a pixel together.
-    Where there are several channels, ``torch.nn.ChannelShuffle`` transposes pixels and channels:
-    PyTorch keeps the numbers of a channel together.
-
-    Parameters
-    ----------
-    estimator : BCDClassifier or BCDRegressor
-        Fitted.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        In evaluation mode, of the type of the network's numbers.
+def torch_module(network: Network) -> torch.nn.Sequential:
+    """Return the network as PyTorch's own modules; see :func:`fastbcd.export.to_torch`.
 
     Raises
     ------
     ImportError
-        If PyTorch is not installed: ``pip install 'fastbcd[torch]'``.
+        If PyTorch is not installed.
     """
-    check_is_fitted(estimator)
     try:
         import torch
     except ImportError:
@@ -64,7 +40,7 @@ def to_torch(estimator: Any) -> torch.nn.Sequential:
     }
     modules: list[torch.nn.Module] = []
     shape: Shape3 | None = None  # of images (n, c, h, w); None for rows
-    for layer in estimator.network_.layers:
+    for layer in network.layers:
         view = layer.view
         if isinstance(view, Patches):
             if shape is None:

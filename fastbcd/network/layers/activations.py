@@ -3,16 +3,14 @@ r"""Activations: their value, their exact proximal U-step and their one-sided sl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
+from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import activation_step, minibatch_step, residual
-
-if TYPE_CHECKING:
-    from fastbcd.network.layers.pooling import MaxPool
 
 
 class ExactActivation(Protocol):

@@ -50,10 +50,6 @@ class Loss(Protocol):
         """
         ...
 
-    def probabilities(self, v: Float) -> Float:
-        """Turn outputs into class probabilities, rows summing to one."""
-        ...
-
 
 class Smooth(ABC):
     """A loss without kinks: left and right derivatives agree."""
@@ -95,13 +91,6 @@ class Squared(Smooth):
         """Replace ``z`` by the descent direction of a mini-batch; nothing is smoothed."""
         return loss_descent.squared_descent(z, bias, y, sample_weight, mean)
 
-    def probabilities(self, v: Float) -> Float:
-        """Clip the fitted class indicators to [0, 1] and normalise; uniform if none is positive."""
-        p = np.clip(v, 0, 1)
-        p[~p.any(axis=1)] = 1
-        normalised: Float = p / p.sum(axis=1, keepdims=True)
-        return normalised
-
 
 class CrossEntropy(Smooth):
     """R(v; y) = -sum_j y_j log softmax(v)_j, for rows y that sum to one."""
@@ -132,11 +121,6 @@ class CrossEntropy(Smooth):
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch."""
         return loss_descent.softmax_descent(z, bias, y, sample_weight, smoothing, mean)
-
-    def probabilities(self, v: Float) -> Float:
-        """Return softmax(v)."""
-        p: Float = softmax(v, axis=1)
-        return p
 
 
 class Logistic(Smooth):
@@ -170,11 +154,6 @@ class Logistic(Smooth):
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch."""
         return loss_descent.logistic_descent(z, bias, y, sample_weight, smoothing, mean)
-
-    def probabilities(self, v: Float) -> Float:
-        """Return the probability of each label by itself; rows need not sum to one."""
-        p: Float = expit(v)
-        return p
 
 
 class Hinge:
@@ -215,16 +194,6 @@ class Hinge:
     ) -> float:
         """Replace ``z`` by the descent direction of a mini-batch; nothing is smoothed."""
         return loss_descent.hinge_descent(z, bias, y, sample_weight, mean)
-
-    def probabilities(self, v: Float) -> Float:
-        """Map margins from [-1, 1] to [0, 1] and normalise; uniform if none is positive.
-
-        An order, not a calibrated probability.
-        """
-        p = np.clip((v + 1) / 2, 0, 1)
-        p[~p.any(axis=1)] = 1
-        normalised: Float = p / p.sum(axis=1, keepdims=True)
-        return normalised
 
 
 LOSSES: dict[str, Loss] = {

@@ -11,36 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbcd.formats import CodebookTrainMatrix, Format
-from fastbcd.schemes.low_rank import LowRank
+from fastbcd.formats import CodebookTrainMatrix
 from fastbcd.schemes.nearest.codebook_metric import CodebookProblem
-from fastbcd.schemes.quantize import Quantize
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
-
-
-def nearer(
-    plain: Format, low_rank: LowRank, quantize: Quantize, target: Float64, metric: Metric
-) -> Format:
-    """Return the quantised product that the metric leads to, or ``plain`` if that is nearer."""
-    best = low_rank.project_in_metric(target, metric, np.dtype(np.float64))
-    levels = quantize.codebook_of(best.left.reshape(-1, 1))
-    made = quantise_factors(
-        best.left, best.right, levels, target, metric, grid=quantize.keeps_values
-    )
-    if made is None:
-        return plain
-    errors = [metric.error(format_.to_dense() - target) for format_ in (made, plain)]
-    if errors[1] <= errors[0]:
-        return plain
-    return CodebookTrainMatrix(
-        made.codes,
-        made.codebook.astype(plain.dtype),
-        made.modes,
-        made.ranks,
-        made.shape,
-        made.scale,
-    )
 
 
 def quantise_factors(

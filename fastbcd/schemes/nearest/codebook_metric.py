@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix
-from fastbcd.schemes.nearest.support import in_threads, supports
+from fastbcd.parallel.ranges import in_threads
+from fastbcd.schemes.nearest.support import supports
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float64
 from fastbcd_kernels import codebook_metric as kernel

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.io.codecs.bits import bits_for, code_type
+from fastbcd.utils.bits import bits_for, code_type
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import codebook_fit as kernel
 

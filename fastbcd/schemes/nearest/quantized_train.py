@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastbcd.formats import CodebookTrainMatrix
 from fastbcd.formats.tensor_train import chain
 from fastbcd.schemes.nearest.kmeans import nearest_codes
-from fastbcd.schemes.tensor_train import decompose
+from fastbcd.schemes.nearest.trains import decompose
 from fastbcd.utils.types import Float, Float64
 
 Codebook = Callable[[Float64], Float]

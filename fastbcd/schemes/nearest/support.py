@@ -15,14 +15,13 @@ each output by itself. The plain magnitude support is refitted too, and the bett
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.linalg import products as la
+from fastbcd.parallel.ranges import in_threads
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import masked_refit as kernel
@@ -36,16 +35,6 @@ RHO_GROWTH = 1.1
 MAX_ITERATIONS = 60
 SETTLED = 2e-4
 """The search ends when a smaller share of the support than this changes in an iteration."""
-
-
-def n_threads() -> int:
-    """Return how many threads to use: OMP_NUM_THREADS where it is set, else the cores allowed."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def find_support(
@@ -133,22 +122,6 @@ def supports(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     counts = np.bincount(columns, minlength=mask.shape[1])
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return start, rows.astype(np.int64)
-
-
-def in_threads(work: Callable[[int, int], object], start: NDArray[np.int64]) -> None:
-    """Run ``work(first, last)`` over all outputs in several threads, of equal cubed support.
-
-    The kernels release the interpreter. Small jobs stay in this thread.
-    """
-    cost = np.cumsum(np.diff(start).astype(np.float64) ** 3)
-    n = n_threads()
-    if n == 1 or cost.size == 0 or cost[-1] < 1e7:
-        work(0, cost.size)
-        return
-    cuts = np.searchsorted(cost, cost[-1] * np.arange(1, 2 * n) / (2 * n))
-    edges = np.unique(np.concatenate([[0], cuts, [cost.size]])).tolist()
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
 
 
 def prune(target: Float64, metric: Metric, keep: Keep, start: Float | None = None) -> Float64:

@@ -21,8 +21,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd.formats import CodebookSparseMatrix, TensorTrainMatrix
+from fastbcd.schemes.nearest.thresholds import hard_threshold
 from fastbcd.schemes.nearest.train_tangent import TangentSpace
-from fastbcd.schemes.prune import hard_threshold
 from fastbcd.solvers.minibatch.schedule import CompressionSchedule
 from fastbcd.solvers.minibatch.state import LayerState
 from fastbcd.utils.types import Float

@@ -25,7 +25,7 @@ from fastbcd.network.layers.patches import WHOLE_ROW, View
 from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Scheme, TensorTrain
-from fastbcd.schemes.tensor_train import default_modes, train_ranks
+from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 from fastbcd.utils.types import Float
 
 

@@ -18,7 +18,7 @@ from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Network
 from fastbcd.network.scaling import Scaling
 from fastbcd.parallel import blas_threads as blas_threads
-from fastbcd.schemes.protocol import SchemeChoice, schemes_by_layer
+from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers.convergence import ConvergenceRecord
 from fastbcd.solvers.loop import Monitor, Outcome, run
 from fastbcd.solvers.minibatch.factored import plan, split

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from fastbcd.formats import Format, SparseMatrix
 from fastbcd.linalg import products as la
-from fastbcd.schemes.nearest.support import in_threads, supports
+from fastbcd.parallel.ranges import in_threads
+from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.refine.blocks import Block, centred_gradient, inverse
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64

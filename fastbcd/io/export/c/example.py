@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 
 from fastbcd._version import __version__
-from fastbcd.io.export.c.task import Task
 from fastbcd.io.export.c.text import real
-from fastbcd.utils.types import Float64
+from fastbcd.network.network import Network
+from fastbcd.network.tasks import Task
+from fastbcd.utils.types import Float, Float64
 
 SHOWN = 8
 """Features of the example's row that are written out; the others are zero."""
@@ -56,15 +56,19 @@ _MEANING = {
 }
 
 
-def comment(estimator: Any, task: Task, file: str, arithmetic: str, rows: Float64 | None) -> str:
+def comment(
+    network: Network, task: Task, kind: str, file: str, arithmetic: str, rows: Float64 | None
+) -> str:
     """Return the comment at the head of a header.
 
     Parameters
     ----------
-    estimator : BCDClassifier or BCDRegressor
-        Predicts what the example's program prints.
+    network : Network
+        Computes what the example's program prints.
     task : Task
-        What is predicted.
+        What its outputs mean.
+    kind : {"classes", "labels", "value", "values"}
+        What the functions of the header return.
     file : str
         Name of the header.
     arithmetic : {"float", "int8"}
@@ -72,18 +76,18 @@ def comment(estimator: Any, task: Task, file: str, arithmetic: str, rows: Float6
     rows : (n, n_features) array, optional
         The first one makes the example.
     """
-    row = np.zeros((1, estimator.network_.n_inputs), np.float32)
+    row = np.zeros((1, network.n_inputs), np.float32)
     if rows is not None:
         row[0, :SHOWN] = rows[0, :SHOWN]
     shown = ", ".join(real(value) for value in row[0, :SHOWN])
     # A file name is text of the user's: it must not end the comment.
     file = file if re.fullmatch(r"[\w.+-]+", file, re.ASCII) else "header.h"
-    body = _BODIES[task.kind]
+    body = _BODIES[kind]
     about = "" if arithmetic == "float" else ", up to the rounding of int8 arithmetic"
     text = f"""\
-Written by fastbcd {__version__}: {_what(estimator, task)}.
+Written by fastbcd {__version__}: {_what(network, kind)}.
 
-{_MEANING[task.kind]}
+{_MEANING[kind]}
 void @outputs(x, outputs)        what these are made of
 
 x holds @@N_FEATURES finite floats, prepared as in training; it is not changed.
@@ -93,31 +97,29 @@ Constants take @@TABLE_BYTES bytes of flash besides the code. Scratch memory tak
 @@RAM_BYTES bytes in static buffers, so calls must not overlap. To have it on the stack
 instead, #define @@BUFFER as nothing before the header is included.
 
-Example, which prints "{_printed(estimator, task, row)}"{about}:
+Example, which prints "{_printed(network, task, kind, row)}"{about}:
 
 {_indented(_PROGRAM.format(file=file, row=shown, body=body))}"""
     lines = (f" * {line}".rstrip() for line in text.splitlines())
     return "/*\n" + "\n".join(lines) + "\n */\n"
 
 
-def _what(estimator: Any, task: Task) -> str:
-    layers = estimator.network_.layers
-    sizes = [layer.n_inputs for layer in layers]
-    sizes.append(layers[-1].weight.shape[1])
+def _what(network: Network, kind: str) -> str:
+    sizes = [layer.n_inputs for layer in network.layers]
+    sizes.append(network.layers[-1].weight.shape[1])
     kinds = {"classes": "a classifier", "labels": "a classifier of several labels per row"}
-    return f"{kinds.get(task.kind, 'a regressor')}, {'-'.join(map(str, sizes))}"
+    return f"{kinds.get(kind, 'a regressor')}, {'-'.join(map(str, sizes))}"
 
 
-def _printed(estimator: Any, task: Task, row: Any) -> str:
+def _printed(network: Network, task: Task, kind: str, row: Float) -> str:
     """Return what the example prints."""
-    inputs = row.astype(np.float64)
-    if task.kind in ("value", "values"):
-        value = np.ravel(estimator.predict(inputs))[0]
-        return f"{'first value ' if task.kind == 'values' else ''}{value:.4g}"
-    proba = estimator.predict_proba(inputs)[0]
-    if task.kind == "labels":
-        return f"first label {estimator.predict(inputs)[0, 0]}, probability {proba[0]:.3f}"
-    best = int(estimator.network_.forward(inputs.astype(row.dtype)).argmax())
+    outputs = network.forward(row)
+    if kind in ("value", "values"):
+        return f"{'first value ' if kind == 'values' else ''}{outputs[0, 0]:.4g}"
+    proba = task.probabilities(outputs)[0]
+    if kind == "labels":
+        return f"first label {task.decode(outputs)[0, 0]}, probability {proba[0]:.3f}"
+    best = int(outputs.argmax())
     return f"class number {best}, probability {proba[best]:.3f}"
 
 

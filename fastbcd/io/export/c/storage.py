@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.io.codecs.bits import bits_for, pack_bits
+from fastbcd.utils.bits import bits_for, pack_bits
 
 MOST_BITS = 17
 """Low bits of a gap: with a code of up to 8 bits they make the 25 that C reads at once."""

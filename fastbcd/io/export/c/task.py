@@ -1,15 +1,15 @@
-"""What an estimator makes of the outputs of its network, in C."""
+"""From the outputs of a network to predictions, in C."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.io.export.c.text import array, integer, string
+from fastbcd.network.losses.links import Link
+from fastbcd.network.tasks import Classification, MultilabelClassification, Task
 
 ARGMAX = """\
 /* The index of the most probable class: its label is @classes[index]. */
@@ -77,19 +77,32 @@ static inline void @predict_proba(const float *x, float *proba)
 }
 """
 
-CLIPPED = """\
-/* An order of the classes rather than calibrated probabilities. */
+SIMPLEX = """\
+/* The probability vector nearest to the outputs: an order of the classes, not calibrated. */
 static inline void @predict_proba(const float *x, float *proba)
 {
-    float sum = 0;
+    float threshold, sum = 0;
+    int before, kept = @@N_OUTPUTS;
     @outputs(x, proba);
     for (int j = 0; j < @@N_OUTPUTS; j++) {
-        const float p = VALUE;
-        proba[j] = p < 0 ? 0 : p > 1 ? 1 : p;
+        proba[j] = VALUE;
         sum += proba[j];
     }
+    /* Entries at or below the threshold drop out, until none does. */
+    do {
+        before = kept;
+        threshold = (sum - 1) / (float)kept;
+        sum = 0;
+        kept = 0;
+        for (int j = 0; j < @@N_OUTPUTS; j++) {
+            if (proba[j] > threshold) {
+                sum += proba[j];
+                kept++;
+            }
+        }
+    } while (kept != before && kept > 0);
     for (int j = 0; j < @@N_OUTPUTS; j++) {
-        proba[j] = sum > 0 ? proba[j] / sum : 1.0f / @@N_OUTPUTS;
+        proba[j] = proba[j] > threshold ? proba[j] - threshold : 0;
     }
 }
 """
@@ -107,8 +120,8 @@ static inline void @predict_proba(const float *x, float *proba)
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is predicted.
+class TaskCode:
+    """What is predicted, in C.
 
     Parameters
     ----------
@@ -125,27 +138,32 @@ class Task:
     classes: NDArray[Any] | None = None
 
 
-def task_of(estimator: BCDClassifier | BCDRegressor, n_outputs: int) -> Task:
-    """Return what a fitted estimator predicts."""
-    if isinstance(estimator, BCDRegressor):
-        return Task("value", VALUE) if n_outputs == 1 else Task("values", VALUES)
-    loss = estimator._loss()
-    if estimator._multilabel:
-        threshold = f"{estimator._threshold()}f"
-        predict = LABELS.replace("THRESHOLD", threshold)
+def task_code(task: Task) -> TaskCode:
+    """Return the functions that turn the outputs of a network into what ``task`` predicts."""
+    if task.link is None:
+        return TaskCode("value", VALUE) if task.n_outputs == 1 else TaskCode("values", VALUES)
+    proba = _probabilities(task.link)
+    if isinstance(task, MultilabelClassification):
+        predict = LABELS.replace("THRESHOLD", f"{task.threshold}f")
+        return TaskCode("labels", f"{predict}\n{proba}")
+    assert isinstance(task, Classification)
+    return TaskCode("classes", f"{ARGMAX}\n{proba}", task.classes)
+
+
+def _probabilities(link: Link) -> str:
+    """Return the function ``@predict_proba``."""
+    plain = link.scale == 1 and link.shift == 0
+    value = "proba[j]" if plain else f"{link.scale}f * (proba[j] - {link.shift}f)"
+    if link.form == "simplex":
+        line = "        proba[j] = VALUE;\n"
+        return SIMPLEX.replace(line, "" if plain else line.replace("VALUE", value))
+    if link.form == "sigmoid":
         comment = "The probability of each label, by itself."
-        value = "-proba[j]"
-        if loss != "logistic":
+        if not plain:
             comment = "An order of the labels rather than calibrated probabilities."
-            value = f"-4 * (proba[j] - {threshold})"
-        proba = SQUASHED.replace("COMMENT", comment).replace("VALUE", value)
-        return Task("labels", f"{predict}\n{proba}")
-    proba = {
-        "cross_entropy": SOFTMAX,
-        "squared": CLIPPED.replace("VALUE", "proba[j]"),
-        "hinge": CLIPPED.replace("VALUE", "(proba[j] + 1) / 2"),
-    }[loss]
-    return Task("classes", f"{ARGMAX}\n{proba}", np.asarray(estimator.classes_))
+        negative = "-proba[j]" if plain else f"-{value}"
+        return SQUASHED.replace("COMMENT", comment).replace("VALUE", negative)
+    return SOFTMAX
 
 
 def class_table(classes: NDArray[Any]) -> str:

@@ -56,6 +56,13 @@ class Graph:
         self.nodes.append(self.onnx.helper.make_node(op, inputs, [name], **attributes))
         return name
 
+    def largest(self, x: str, count: int) -> str:
+        """Add a node for the ``count`` largest entries of each row, in descending order."""
+        values, places = self._unique_name("TopK"), self._unique_name("TopK")
+        number = self.constant([count], np.int64)
+        self.nodes.append(self.onnx.helper.make_node("TopK", [x, number], [values, places], axis=1))
+        return values
+
     def constant(self, values: Any, dtype: Any = None) -> str:
         """Add a constant, of the network's type by default, and return its name.
 

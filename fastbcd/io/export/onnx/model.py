@@ -1,22 +1,21 @@
-"""Fitted estimators, and Pipelines that end in one, as ONNX models."""
+"""Networks as ONNX models."""
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import NDArray
 
 from fastbcd._version import __version__
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.io.export.onnx.graph import Graph, import_onnx
 from fastbcd.io.export.onnx.images import images_of
 from fastbcd.io.export.onnx.weights import affine
 from fastbcd.network.layers.patches import Patches, Shape3
+from fastbcd.network.losses.links import Link
+from fastbcd.network.network import Network
+from fastbcd.network.tasks import Classification, MultilabelClassification, Task
 from fastbcd.utils import validation as check
-from fastbcd.utils.files import write_atomic
 
 if TYPE_CHECKING:
     import onnx
@@ -32,77 +31,20 @@ LEAK = 0.01
 ACTIVATIONS = {"relu": "Relu", "logistic": "Sigmoid", "tanh": "Tanh"}
 
 
-def to_onnx(
-    estimator: Any, path: str | PathLike[str] | None = None, *, target_opset: int = OPSET
-) -> onnx.ModelProto:
-    """Return ``estimator`` as an ONNX model of standard operators, and write it if asked to.
-
-    The weights are stored in their compressed form together with nodes that decode them. A runtime
-    that folds constants, as ONNX Runtime does, runs those once when it loads the file: the file is
-    small, and the speed that of a dense network, or better with low rank.
-
-    Parameters
-    ----------
-    estimator : BCDClassifier, BCDRegressor or Pipeline
-        Fitted. A Pipeline is converted by skl2onnx and must end in one of the former.
-    path : str or path, optional
-        File to write; an older one is replaced when the new one is complete.
-    target_opset : int, default=17
-        Version of the operators, at least 13. Old runtimes need an old one.
-
-    Returns
-    -------
-    onnx.ModelProto
-        Its input is ``X``, (n, n_features), of the type of the network's numbers; images are rows
-        as in Python.
-
-        A classifier's outputs are ``label``, (n,) or (n, n_labels), and ``probabilities``,
-        (n, n_classes), as those of ``predict`` and ``predict_proba``. A regressor's output is
-        ``variable``, (n, n_outputs), also for one output.
-
-    Raises
-    ------
-    ImportError
-        Without onnx, or without skl2onnx for a Pipeline: ``pip install 'fastbcd[onnx]'``.
-    TypeError, ValueError
-        For another estimator, or one with class labels that ONNX lacks.
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from fastbcd import BCDClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = BCDClassifier((20,), random_state=0).fit(X, y).to_onnx()  # doctest: +SKIP
-    """
-    module = import_onnx()
-    newest = module.defs.onnx_opset_version()
+def check_opset(target_opset: Any) -> int:
+    """Return ``target_opset`` if the installed onnx knows it; raise ValueError otherwise."""
+    newest = import_onnx().defs.onnx_opset_version()
     opset = check.check_integer("target_opset", target_opset, OLDEST_OPSET)
     if opset > newest:
         raise ValueError(f"target_opset={opset} is unknown to the installed onnx; {newest} is.")
-    if isinstance(estimator, Pipeline):
-        from fastbcd.io.export.onnx.pipeline import convert_pipeline
-
-        model: onnx.ModelProto = convert_pipeline(estimator, opset)
-    elif isinstance(estimator, BCDClassifier | BCDRegressor):
-        check_is_fitted(estimator)
-        model = _model(module, estimator, opset)
-    else:
-        raise TypeError(
-            "to_onnx takes a BCDClassifier, a BCDRegressor or a Pipeline that ends in one, not "
-            f"{type(estimator).__name__}."
-        )
-    if path is not None:
-        write_atomic(path, model.SerializeToString())
-    return model
+    return opset
 
 
-def add_network(graph: Graph, x: str, estimator: Any) -> str:
+def add_network(graph: Graph, x: str, network: Network) -> str:
     """Add all layers to ``graph`` and return the name of their outputs, (n, n_outputs)."""
     images = images_of(graph)
     shape: Shape3 | None = None  # of the images that x are, or None for rows
-    for layer in estimator.network_.layers:
+    for layer in network.layers:
         view = layer.view
         if isinstance(view, Patches):
             if shape is None:
@@ -124,40 +66,41 @@ def add_network(graph: Graph, x: str, estimator: Any) -> str:
     return x if shape is None else images.to_rows(x, shape)
 
 
-def add_classifier(
-    graph: Graph, outputs: str, estimator: BCDClassifier, label: str, probabilities: str
-) -> None:
+def add_predictions(graph: Graph, outputs: str, task: Task, label: str, probabilities: str) -> None:
     """Add the nodes that turn ``outputs`` into ``label`` and ``probabilities``."""
-    if estimator._multilabel:
-        threshold = estimator._threshold()
-        above = graph.node("Greater", outputs, graph.constant(threshold))
+    assert task.link is not None
+    if isinstance(task, MultilabelClassification):
+        above = graph.node("Greater", outputs, graph.constant(task.threshold))
         graph.node("Cast", above, output=label, to=graph.onnx.TensorProto.INT64)
-        if estimator._loss() != "logistic":
-            outputs = graph.node("Sub", outputs, graph.constant(threshold))
-            outputs = graph.node("Mul", outputs, graph.constant(4))
-        graph.node("Sigmoid", outputs, output=probabilities)
-        return
-    best = graph.node("ArgMax", outputs, axis=1, keepdims=0)
-    classes = class_labels(estimator)
-    graph.node("Gather", graph.constant(classes, classes.dtype), best, output=label)
-    loss = estimator._loss()
-    if loss == "cross_entropy":
+    else:
+        best = graph.node("ArgMax", outputs, axis=1, keepdims=0)
+        classes = class_labels(task)
+        graph.node("Gather", graph.constant(classes, classes.dtype), best, output=label)
+    _add_link(graph, outputs, task.link, task.n_outputs, probabilities)
+
+
+def _add_link(graph: Graph, outputs: str, link: Link, n_outputs: int, probabilities: str) -> None:
+    """Add what :class:`fastbcd.network.losses.links.Link` computes."""
+    if link.shift:
+        outputs = graph.node("Sub", outputs, graph.constant(link.shift))
+    if link.scale != 1:
+        outputs = graph.node("Mul", outputs, graph.constant(link.scale))
+    if link.form == "softmax":
         graph.node("Softmax", outputs, output=probabilities, axis=1)
         return
-    if loss == "hinge":
-        outputs = graph.node("Add", outputs, graph.constant(1))
-        outputs = graph.node("Div", outputs, graph.constant(2))
-    # Clipped and normalised; where nothing is positive all classes are as likely.
-    zero, one = graph.constant(0), graph.constant(1)
-    clipped = graph.node("Clip", outputs, zero, one)
-    axis = graph.constant([1], np.int64)
-    none = graph.node("Equal", graph.node("ReduceSum", clipped, axis, keepdims=1), zero)
-    shares = graph.node("Where", none, one, clipped)
-    total = graph.node("ReduceSum", shares, axis, keepdims=1)
-    graph.node("Div", shares, total, output=probabilities)
+    if link.form == "sigmoid":
+        graph.node("Sigmoid", outputs, output=probabilities)
+        return
+    # The largest of the thresholds (sum of the m largest - 1) / m.
+    ranked = graph.largest(outputs, n_outputs)
+    sums = graph.node("CumSum", ranked, graph.constant(1, np.int64))
+    above = graph.node("Sub", sums, graph.constant(1))
+    thresholds = graph.node("Div", above, graph.constant(np.arange(1, n_outputs + 1)))
+    excess = graph.node("Sub", outputs, graph.largest(thresholds, 1))
+    graph.node("Relu", excess, output=probabilities)
 
 
-def class_labels(estimator: BCDClassifier) -> Any:
+def class_labels(task: Task) -> NDArray[Any]:
     """Return the labels in a type that ONNX has.
 
     Raises
@@ -165,7 +108,8 @@ def class_labels(estimator: BCDClassifier) -> Any:
     ValueError
         If there is none.
     """
-    classes = np.asarray(estimator.classes_)
+    assert isinstance(task, Classification)
+    classes = task.classes
     if classes.dtype.kind in "iub":
         return classes.astype(np.int64)
     if classes.dtype.kind == "f":
@@ -191,21 +135,30 @@ def _activated(graph: Graph, x: str, activation: str) -> str:
     return graph.node(ACTIVATIONS[activation], x)
 
 
-def _model(module: Any, estimator: Any, opset: int) -> onnx.ModelProto:
+def onnx_model(network: Network, task: Task, opset: int = OPSET) -> onnx.ModelProto:
+    """Return a network as an ONNX model; see :func:`fastbcd.export.to_onnx`.
+
+    Raises
+    ------
+    ImportError
+        Without onnx.
+    ValueError
+        For class labels that ONNX lacks.
+    """
+    module = import_onnx()
     helper = module.helper
-    network = estimator.network_
-    n_in, n_out = network.n_inputs, network.layers[-1].weight.shape[1]
+    n_in, n_out = network.n_inputs, task.n_outputs
     dtype = network.layers[0].weight.dtype
     graph = Graph(dtype)
     number = helper.np_dtype_to_tensor_dtype(dtype)
     inputs = [helper.make_tensor_value_info("X", number, [None, n_in])]
-    outputs = add_network(graph, "X", estimator)
-    if isinstance(estimator, BCDClassifier):
-        add_classifier(graph, outputs, estimator, "label", "probabilities")
-        if estimator._multilabel:
+    outputs = add_network(graph, "X", network)
+    if task.link is not None:
+        add_predictions(graph, outputs, task, "label", "probabilities")
+        if task.kind == "labels":
             label = helper.make_tensor_value_info("label", module.TensorProto.INT64, [None, n_out])
         else:
-            kind = helper.np_dtype_to_tensor_dtype(class_labels(estimator).dtype)
+            kind = helper.np_dtype_to_tensor_dtype(class_labels(task).dtype)
             label = helper.make_tensor_value_info("label", kind, [None])
         chances = helper.make_tensor_value_info("probabilities", number, [None, n_out])
         results = [label, chances]

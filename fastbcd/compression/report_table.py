@@ -1,0 +1,44 @@
+"""A compression report as a table of JSON, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from fastbcd.compression.report import CompressionReport, LayerReport
+from fastbcd.io.codecs.container import expect
+from fastbcd.io.storage.plain import to_plain
+
+
+def report_to_plain(report: CompressionReport | None) -> Any:
+    """Return the report as a table: names of the columns, then rows."""
+    if report is None:
+        return None
+    names = [field.name for field in fields(LayerReport)]
+    rows = [asdict(row) for row in (*report.layers, report.total)]
+    return {
+        "columns": names,
+        "rows": [[to_plain(name, row[name]) for name in names] for row in rows],
+        "scores": [to_plain("score", s) for s in (report.score_before, report.score_after)],
+        "warnings": list(report.warnings),
+    }
+
+
+def report_from_plain(plain: Any) -> CompressionReport | None:
+    """Return the report; columns that only another version knows are left out.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If the table is not one.
+    """
+    if plain is None:
+        return None
+    known = {field.name for field in fields(LayerReport)}
+    rows = [
+        LayerReport(**{k: v for k, v in zip(plain["columns"], row, strict=True) if k in known})
+        for row in plain["rows"]
+    ]
+    expect(len(rows) > 0, "its report is empty")
+    before, after = plain["scores"]
+    return CompressionReport(rows[:-1], rows[-1], before, after, tuple(plain["warnings"]))

@@ -1,0 +1,60 @@
+"""One of several classes per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbcd.network.losses.links import BY_CLASS, Link
+from fastbcd.network.tasks.protocol import Task
+from fastbcd.utils.types import Float, Float64
+
+
+class Classification(Task):
+    """One class per row: the class with the largest output.
+
+    Parameters
+    ----------
+    classes : (k,) array
+        The labels in the order of the outputs, sorted.
+    loss : {"cross_entropy", "squared", "hinge"}
+        What the outputs were trained with.
+    """
+
+    kind = "classes"
+
+    def __init__(self, classes: ArrayLike, loss: str = "cross_entropy") -> None:
+        self.classes: NDArray[Any] = np.asarray(classes)
+        self.loss = loss
+        self.link: Link = BY_CLASS[loss]
+
+    @property
+    def n_outputs(self) -> int:
+        """One output per class."""
+        return int(self.classes.size)
+
+    def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
+        """Return indicators (n, k): one where the label of a row is that of the column."""
+        labels = np.asarray(y)
+        order = np.argsort(self.classes, kind="stable")
+        ranked = self.classes[order]
+        index = np.clip(np.searchsorted(ranked, labels), 0, ranked.size - 1)
+        unknown = ranked[index] != labels
+        if unknown.any():
+            raise ValueError(
+                f"y contains the class {labels[unknown].tolist()[0]!r}, which the fitted classes "
+                f"{self.classes} lack."
+            )
+        return np.eye(self.classes.size, dtype=dtype)[order[index]]
+
+    def decode(self, outputs: Float) -> NDArray[Any]:
+        """Return the labels (n,)."""
+        labels: NDArray[Any] = self.classes[outputs.argmax(axis=1)]
+        return labels
+
+    def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
+        """Return the accuracy."""
+        right = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        return float(np.average(right, weights=weight))

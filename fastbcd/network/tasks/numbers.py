@@ -1,0 +1,50 @@
+"""One number, or several, per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import r2_score
+
+from fastbcd.network.tasks.protocol import Task
+from fastbcd.utils.types import Float, Float64
+
+
+class Regression(Task):
+    """Numbers, predicted as they come out.
+
+    Parameters
+    ----------
+    n_numbers : int
+        Numbers per row.
+    flat : bool
+        Whether predictions are (n,) rather than (n, 1); for one number only.
+    """
+
+    kind = "numbers"
+    loss = "squared"
+    link = None
+
+    def __init__(self, n_numbers: int, flat: bool = False) -> None:
+        self.n_numbers = int(n_numbers)
+        self.flat = bool(flat)
+
+    @property
+    def n_outputs(self) -> int:
+        """One output per number."""
+        return self.n_numbers
+
+    def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
+        """Return ``y`` as an array (n, k) of the type ``dtype``."""
+        values = np.asarray(y)
+        return np.ascontiguousarray(values.reshape(len(values), -1), dtype=dtype)
+
+    def decode(self, outputs: Float) -> NDArray[Any]:
+        """Return the numbers, (n,) if flat, else (n, k)."""
+        return outputs[:, 0] if self.flat else outputs
+
+    def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
+        """Return the coefficient of determination R²."""
+        return float(r2_score(targets, outputs, sample_weight=weight))
