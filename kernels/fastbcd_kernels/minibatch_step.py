@@ -8,6 +8,8 @@ All arrays are C-contiguous and of one type, float32 or float64; results go into
 caller.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -128,13 +130,13 @@ def center_rows(
     """
     n, d = x.shape
     limit = bound * bound * d
+    zero = x.dtype.type(0)
     for i in range(n):
         square = 0.0
         for j in range(d):
             x[i, j] -= center[j]
-            if scale[j] > 0:
-                unit = x[i, j] / scale[j]
-                square += unit * unit
+            unit: Any = x[i, j] / scale[j] if scale[j] > 0 else zero  # without a branch: vectorises
+            square += unit * unit
         if square > limit:
             factor = x.dtype.type(np.sqrt(limit / square))
             for j in range(d):
