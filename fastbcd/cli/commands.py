@@ -7,6 +7,8 @@ import io
 import sys
 import warnings
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +64,8 @@ def train(options: Namespace, table: Table, scheme: Any = None) -> tuple[Any, bo
     )
     scaling = Standardization.of(table.x) if options.standardize else None
     assert table.y is not None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with noted_warnings() as categories:
         estimator.fit(table.x if scaling is None else scaling.apply(table.x), table.y)
-    for warning in caught:
-        warnings.warn(warning.message, warning.category, stacklevel=2)
     if scaling is not None:
         change = scaling.absorb(estimator, table.x)
         if change > NOTICED:
@@ -77,7 +76,22 @@ def train(options: Namespace, table: Table, scheme: Any = None) -> tuple[Any, bo
             )
     if table.names is not None:
         estimator.feature_names_in_ = np.array(table.names, object)
-    return estimator, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    return estimator, not any(issubclass(kind, ConvergenceWarning) for kind in categories)
+
+
+@contextmanager
+def noted_warnings() -> Iterator[list[type[Warning]]]:
+    """Show warnings as before, and list their classes."""
+    found: list[type[Warning]] = []
+    show = warnings.showwarning
+
+    def note_and_show(message: Any, category: type[Warning], *more: Any, **named: Any) -> None:
+        found.append(category)
+        show(message, category, *more, **named)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note_and_show
+        yield found
 
 
 def compress_model(options: Namespace) -> None:
@@ -85,7 +99,8 @@ def compress_model(options: Namespace) -> None:
     budget = schemes.budget(options)
     check_output(options.output)
     if options.target is None and (options.validation or options.test_size):
-        raise ValueError("--validation and --test-size print a score, which needs --target.")
+        given = "--validation" if options.validation else "--test-size"
+        raise ValueError(f"{given} prints a score, which needs --target.")
     model = read_model(options.model, options.allow_pickle)
     table = data.table_for(model, options.data, options, options.target)
     held_out = None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from fastbcd.cli import demo as demonstration
+from fastbcd.utils import warmup as preparation
 from fastbcd.utils.info import info as collect_info
-from fastbcd.utils.warmup import DTYPES
-from fastbcd.utils.warmup import warmup as compile_all
 
 
 def demo(options: Namespace) -> None:
@@ -22,4 +21,5 @@ def info(options: Namespace) -> None:
 
 def warmup(options: Namespace) -> None:
     """Compile every kernel."""
-    print(compile_all(options.dtype or DTYPES, n_jobs=options.jobs, verbose=not options.quiet))
+    dtypes = options.dtype or preparation.DTYPES
+    print(preparation.warmup(dtypes, n_jobs=options.jobs, verbose=not options.quiet))
