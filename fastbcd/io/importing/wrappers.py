@@ -21,7 +21,13 @@ from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.io.importing.agreement import ROUNDING, some_rows
 from fastbcd.io.importing.modules import is_sequential
 
-READABLE = (BCDClassifier, BCDRegressor, MLPClassifier, MLPRegressor, Pipeline)
+READABLE: tuple[type[Any], ...] = (
+    BCDClassifier,
+    BCDRegressor,
+    MLPClassifier,
+    MLPRegressor,
+    Pipeline,
+)
 
 
 def _same(value: Any) -> Any:
