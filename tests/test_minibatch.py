@@ -15,6 +15,7 @@ from fastbcd.network.network import Layer
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import start_stream, train_minibatch
+from fastbcd.solvers.minibatch.coordinates import rebase
 from fastbcd.solvers.minibatch.rows import Rows
 from fastbcd.solvers.minibatch.schedule import (
     CompressionSchedule,
@@ -23,7 +24,6 @@ from fastbcd.solvers.minibatch.schedule import (
     epochs_for,
     noise_for,
 )
-from fastbcd.solvers.minibatch.stream import rebase
 from fastbcd.statistics.inputs import MANY, Moments
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from fastbcd.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd.estimators.compress import CompressionReport, report
 from fastbcd.estimators.fitted import FittedNetwork
+from fastbcd.estimators.refused import unchanged_if_refused
+from fastbcd.estimators.warm import warm_network
 from fastbcd.network.chunks import forward
 from fastbcd.network.layers.activations import ACTIVATIONS
-from fastbcd.network.layers.architecture import Architecture, check_input_shape, check_layers
+from fastbcd.network.layers.architecture import check_input_shape, check_layers
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -24,7 +28,7 @@ from fastbcd.solvers.fit import Settings, Trained, train
 from fastbcd.solvers.minibatch import Stream, start_stream
 from fastbcd.solvers.starts import INITS
 from fastbcd.utils import validation as check
-from fastbcd.utils.rows import check_inputs, hold_out
+from fastbcd.utils.rows import check_enough, check_inputs, hold_out
 from fastbcd.utils.types import Float, Float64
 
 
@@ -116,15 +120,17 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         ConvergenceWarning
             If the fit ended before it converged. The best result so far is kept.
         """
-        x, targets = self._check_training_data(X, y)
-        weight = self._check_weights(sample_weight, x, y)
-        start = self._warm_network(x, targets) if self.warm_start else None
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        seen = {"X": X, "y": y, "metadata": metadata}
-        held_out = self._validation(X_val, y_val)
-        trained = self._train(x, targets, weight, held_out, start, seen)
-        self._stream = None
-        self._store(trained, report(trained.network))
+        with unchanged_if_refused(self):
+            warm = check.check_flag("warm_start", self.warm_start)
+            x, targets = self._check_training_data(X, y)
+            weight = self._check_weights(sample_weight, x, y)
+            start = warm_network(self, x, targets) if warm else None
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            seen = {"X": X, "y": y, "metadata": metadata}
+            held_out = self._validation(X_val, y_val)
+            trained = self._train(x, targets, weight, held_out, start, seen)
+            self._stream = None
+            self._store(trained, report(trained.network))
         return self
 
     def _learn(self, x: Any, targets: Float, weight: Float64) -> Self:
@@ -134,6 +140,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             raise ValueError(
                 'solver="full" sweeps over all rows and cannot learn from a part of them. '
                 'Set solver="minibatch" or "auto".'
+            )
+        if check.check_flag("early_stopping", self.early_stopping):
+            raise ValueError(
+                "early_stopping=True needs all rows at once, but partial_fit sees a part of them. "
+                "Set early_stopping=False."
             )
         if self._stream is None:
             self._stream = start_stream(
@@ -151,6 +162,14 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             )
             self.objective_curve_ = np.empty(0)
         loss = self._stream.learn(x, targets, weight)
+        if not np.isfinite(loss):
+            warnings.warn(
+                "Steps of this call to partial_fit diverged and were taken back, so that little or "
+                "nothing was learnt from its rows. Scale the features and targets, and look for "
+                "outliers.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         self.network_ = self._stream.network()
         self.objective_curve_ = np.append(self.objective_curve_, loss)
         self.n_iter_ = self.best_iter_ = len(self.objective_curve_)
@@ -171,6 +190,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     n_iter_: int
     best_iter_: int
     _scale_targets: bool
+    _least_judges = 1  # rows that a score needs
     _stream: Stream | None = None
 
     def __sklearn_tags__(self) -> Any:
@@ -181,7 +201,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
     def _settings(self) -> Settings:
         tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
-        if self.certificate and self.solver == "minibatch":
+        certificate = check.check_flag("certificate", self.certificate)
+        if certificate and self.solver == "minibatch":
             raise ValueError(
                 'certificate=True needs exact sweeps: set solver="full" or "auto", or '
                 "certificate=False."
@@ -200,8 +221,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             tau=tau,
             alpha=check.check_number("alpha", self.alpha, 0),
             init=check.check_choice("init", self.init, INITS),
-            accelerate=bool(self.accelerate),
-            certificate=bool(self.certificate),
+            accelerate=check.check_flag("accelerate", self.accelerate),
+            certificate=certificate,
         )
 
     def _check_inputs(self, X: ArrayLike) -> Any:
@@ -216,9 +237,11 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             raise ValueError(f"X_val and y_val must be given together; {missing} is missing.")
         if X_val is None:
             return None
-        if not self.early_stopping:
+        if not check.check_flag("early_stopping", self.early_stopping):
             raise ValueError("X_val and y_val need early_stopping=True. Set it, or leave them out.")
-        return self._check_training_data(X_val, y_val, reset=False)
+        x, targets = self._check_training_data(X_val, y_val, reset=False)
+        check_enough(x.shape[0], self._least_judges, "X_val has")
+        return x, targets
 
     def _train(
         self,
@@ -232,15 +255,20 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         settings = self._settings()
         random_state = check_random_state(self.random_state)
         held_out: tuple[Float, Float, Float64 | None] | None = None
-        if self.early_stopping:
-            if validation is None:
-                share = check.check_fraction("validation_fraction", self.validation_fraction)
-                x, targets, weight, held_out = hold_out(x, targets, weight, share, random_state)
-            else:
-                held_out = (*validation, None)
         present = weight > 0
         if not present.all():
             x, targets, weight = x[present], targets[present], weight[present]
+        if check.check_flag("early_stopping", self.early_stopping):
+            if validation is None:
+                share = check.check_fraction("validation_fraction", self.validation_fraction)
+                labels = targets.argmax(axis=1) if self._task.kind == "classes" else None
+                train_rows, rows = hold_out(
+                    x.shape[0], share, random_state, labels, self._least_judges
+                )
+                held_out = (x[rows], targets[rows], weight[rows])
+                x, targets, weight = x[train_rows], targets[train_rows], weight[train_rows]
+            else:
+                held_out = (*validation, None)
 
         def make_monitor(on_raw_data: Callable[[Network], Network]) -> Monitor:
             score = None
@@ -261,26 +289,6 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             )
 
         return train(x, targets, weight, settings, random_state, make_monitor, start)
-
-    def _warm_network(self, x: Float, targets: Float) -> Network | None:
-        """Return the previous network, if it fits the data and the parameters."""
-        if not hasattr(self, "network_"):
-            return None
-        layout = Architecture.of(
-            check_layers(self.hidden_layer_sizes),
-            x.shape[1],
-            targets.shape[1],
-            check_input_shape(self.input_shape),
-        )
-        layers = self.network_.layers
-        wanted, found = list(layout.shapes), [layer.weight.shape for layer in layers]
-        views = [(layer.view, layer.pool) for layer in layers]
-        if wanted != found or views != list(zip(layout.views, layout.pools, strict=True)):
-            raise ValueError(
-                f"warm_start: the fitted network has layers of shapes {found}, the data and "
-                f"hidden_layer_sizes ask for {wanted}. Set warm_start=False to start afresh."
-            )
-        return self.network_
 
     def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
         self.network_ = trained.network

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbcd.estimators import docs as _docs
 from fastbcd.estimators.labelled import LabelledEstimator
 from fastbcd.estimators.numeric import NumericEstimator
+from fastbcd.estimators.refused import unchanged_if_refused
 from fastbcd.network.chunks import forward
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -164,7 +165,7 @@ class BCDClassifier(LabelledEstimator):
         X, y : arrays
             Rows and their classes, as in ``fit``.
         classes : (n_classes,) array
-            All classes there will be; required in the first call.
+            All classes there will be; required in the first call, and the same in later ones.
         sample_weight : (n_samples,) array, optional
             Non-negative weights.
 
@@ -176,6 +177,11 @@ class BCDClassifier(LabelledEstimator):
         ------
         ValueError
             If the rows cannot be used. The model is then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If steps diverged and were taken back.
         """
         first = not hasattr(self, "classes_")
         if first and classes is None:
@@ -186,9 +192,9 @@ class BCDClassifier(LabelledEstimator):
             raise ValueError(
                 'class_weight="balanced" needs all rows at once. Give a dict, or sample_weight.'
             )
-        x, targets = self._check_training_data(X, y, reset=first, classes=classes)
-        weight = self._check_weights(sample_weight, x, y)
-        return self._learn(x, targets, weight)
+        with unchanged_if_refused(self):
+            x, targets = self._check_training_data(X, y, reset=first, classes=classes)
+            return self._learn(x, targets, self._check_weights(sample_weight, x, y))
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""
@@ -245,8 +251,7 @@ class BCDRegressor(NumericEstimator):
         Parameters
         ----------
         X, y : arrays
-            Rows and their targets, as in ``fit``. The first call fixes shift and scale of the
-            targets.
+            Rows and their targets, as in ``fit``.
         sample_weight : (n_samples,) array, optional
             Non-negative weights.
 
@@ -258,9 +263,15 @@ class BCDRegressor(NumericEstimator):
         ------
         ValueError
             If the rows cannot be used. The model is then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If steps diverged and were taken back.
         """
-        x, targets = self._check_training_data(X, y, reset=not hasattr(self, "network_"))
-        return self._learn(x, targets, self._check_weights(sample_weight, x, y))
+        with unchanged_if_refused(self):
+            x, targets = self._check_training_data(X, y, reset=not hasattr(self, "network_"))
+            return self._learn(x, targets, self._check_weights(sample_weight, x, y))
 
     def predict(self, X: ArrayLike) -> Float:
         """Return predictions, (n_samples,) or (n_samples, n_outputs).

@@ -73,6 +73,11 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
             y = column_or_1d(y, warn=True)
         if reset:
             self._learn_classes(y, several, classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} are not those of the first call, "
+                f"{self.classes_.tolist()}. Leave them out, or use a new estimator."
+            )
         elif several != self._multilabel:
             kinds = ("one class per row", "several labels per row")
             raise ValueError(
@@ -112,10 +117,24 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
                 )
             labels = np.asarray(y).ravel()
             index = np.searchsorted(self.classes_, labels)
-            present = np.unique(index[weight > 0])
             by_class = np.zeros(self.classes_.size)
-            by_class[present] = compute_class_weight(
-                self.class_weight, classes=self.classes_[present], y=labels[weight > 0]
+            # "balanced" is about the rows that count, a dict about all classes.
+            asked = np.arange(by_class.size)
+            if not isinstance(self.class_weight, dict):
+                asked = np.unique(index[weight > 0])
+            by_class[asked] = compute_class_weight(
+                self.class_weight, classes=self.classes_[asked], y=labels[weight > 0]
             )
+            wrong = ~((by_class >= 0) & np.isfinite(by_class))
+            if wrong.any():
+                raise ValueError(
+                    f"class_weight gives the class {self.classes_[wrong].tolist()[0]!r} the weight "
+                    f"{by_class[wrong][0]:g}; weights must be finite and not negative."
+                )
             weight = weight * by_class[index]
+            if not weight.any():
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} and sample_weight leave no row a weight "
+                    "above zero; at least one must have one."
+                )
         return weight

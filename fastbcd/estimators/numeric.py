@@ -20,6 +20,7 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
     """An estimator whose targets are numbers."""
 
     _scale_targets = True
+    _least_judges = 2  # R² of one row is no number
     _two_dimensional = False
 
     if TYPE_CHECKING:  # scikit-learn ships no types
@@ -33,7 +34,8 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
     @property
     def _task(self) -> Task:
         """What the outputs of the fitted network mean."""
-        n_outputs = self.network_.layers[-1].weight.shape[1]
+        layers = self.network_.layers if hasattr(self, "network_") else ()
+        n_outputs = layers[-1].weight.shape[1] if layers else 1
         return Regression(n_outputs, flat=not self._two_dimensional)
 
     def _loss(self) -> str:
@@ -53,7 +55,16 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
         )
         if reset:
             self._two_dimensional = y.ndim == 2
-        return x, Regression(1).encode(y, x.dtype)
+            self._n_targets = 1 if y.ndim == 1 else y.shape[1]
+        targets = Regression(1).encode(y, np.dtype(np.float64))
+        known = getattr(self, "_n_targets", self._task.n_outputs)
+        if targets.shape[1] != known:
+            raise ValueError(
+                f"y has {targets.shape[1]} target(s) per row, but the estimator learns {known}. "
+                "Give as many as in the first call, or use a new estimator."
+            )
+        # float64 until they are centred: neighbours in float32 may be further apart than targets.
+        return x, targets
 
     def _check_weights(
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None

@@ -48,7 +48,7 @@ class Layer:
     @property
     def is_plain(self) -> bool:
         """Whether the layer is a dense one: no patches, no pooling."""
-        return self.view is WHOLE_ROW and self.pool is None
+        return self.view == WHOLE_ROW and self.pool is None
 
     def linear(self, v: Float) -> Float:
         """Return the pre-activations (n * p, n_out) for inputs (n, d), p for each row."""

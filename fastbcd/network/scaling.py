@@ -10,6 +10,7 @@ Only the targets of an output layer that stays dense are scaled column by column
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,16 +47,27 @@ class Scaling:
         shift = sample_weight @ x / total
         # Centring first: the difference of two large numbers would lose the digits.
         variance = sample_weight @ np.square(x - shift) / total
+        return cls.from_moments(shift, variance, by_column)
+
+    @classmethod
+    def from_moments(cls, shift: Float64, variance: Float64, by_column: bool) -> Scaling:
+        """Return the scaling of data of these means and variances."""
         # What is left of a constant column after centring is rounding.
         noise = np.square(1e-10 * np.abs(shift))
-        variance[variance <= noise] = 0.0
+        variance = np.where(variance <= noise, 0.0, variance)
         if by_column:
             return cls(shift, np.sqrt(np.where(variance > 0, variance, 1.0)))
         return cls(shift, float(np.sqrt(variance.mean())) or 1.0)
 
-    def apply(self, x: Float) -> Float:
-        """Return the scaled data, C-contiguous, in the type of ``x``."""
-        return np.ascontiguousarray((x - self.shift) / self.factor, dtype=x.dtype)
+    def in_units(self, unit: Float64) -> Scaling:
+        """Return the scaling of data that are divided by ``unit`` (d,) first."""
+        if np.all(unit == 1):
+            return self
+        return Scaling(self.shift, self.factor * unit)
+
+    def apply(self, x: Float, dtype: np.dtype[Any] | None = None) -> Float:
+        """Return the scaled data, C-contiguous, in the type of ``x`` or another."""
+        return np.ascontiguousarray((x - self.shift) / self.factor, dtype=dtype or x.dtype)
 
 
 def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Network:
@@ -70,7 +82,7 @@ def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Networ
     """
     layers = list(network.layers)
     first = layers[0]
-    weight = _scaled(first.weight, 1 / inputs.factor)
+    weight = _scaled(first.weight, 1 / _by_row(inputs.factor))
     intercept = first.intercept
     if inputs.shift.any():
         intercept = intercept - weight.matmul(inputs.shift[None].astype(weight.dtype))[0]
@@ -84,6 +96,11 @@ def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Networ
             intercept=intercept.astype(last.intercept.dtype),
         )
     return Network(layers)
+
+
+def _by_row(factor: float | Float64) -> float | Float64:
+    """Return the factors of inputs as a column: they belong to the rows of the weights."""
+    return factor if isinstance(factor, float) else factor[:, None]
 
 
 def _scaled(weight: Format, factor: float | Float64) -> Format:
@@ -101,7 +118,7 @@ def release(
     dtype = weights[0].dtype
     if inputs.shift.any():
         intercepts[0] = (intercepts[0] + inputs.shift @ weights[0]).astype(dtype)
-    weights[0] = (weights[0] * inputs.factor).astype(dtype)
+    weights[0] = (weights[0] * _by_row(inputs.factor)).astype(dtype)
     if outputs is not None:
         weights[-1] = (weights[-1] / outputs.factor).astype(dtype)
         intercepts[-1] = ((intercepts[-1] - outputs.shift) / outputs.factor).astype(dtype)

@@ -27,10 +27,14 @@ from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
+from fastbcd.statistics.inputs import units_of
 from fastbcd.utils.types import Float, Float64
 
 FULL_BELOW = 1000
-"""Rows below which solver="auto" takes exact sweeps over all of them."""
+"""Rows, and inputs of each layer, below which solver="auto" takes exact sweeps."""
+
+EXACT = 1e-3
+"""Steps between neighbouring float32 targets, relative to their spread, that are exact enough."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -98,17 +102,49 @@ class Trained:
     outcome: Outcome
 
 
-def choose_solver(settings: Settings, n_rows: int) -> str:
+def choose_solver(settings: Settings, n_rows: int, n_features: int) -> str:
     """Return "full" or "minibatch".
 
-    "auto" takes exact sweeps where they are cheap, with fewer than ``FULL_BELOW`` rows, and where
-    a certificate is asked for, which only they can give; not for images that move.
+    "auto" takes exact sweeps where they are cheap, and where a certificate is asked for, which
+    only they can give; not for images that move. A sweep makes products of all rows, and solves
+    systems as large as the inputs of a layer: it is cheap if both are below ``FULL_BELOW``.
     """
     if settings.solver != "auto":
         return settings.solver
     if settings.random_shift:
         return "minibatch"
-    return "full" if settings.certificate or n_rows < FULL_BELOW else "minibatch"
+    if settings.certificate:
+        return "full"
+    layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
+    largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))
+    return "full" if largest < FULL_BELOW else "minibatch"
+
+
+def relative(sample_weight: Float64) -> Float64:
+    """Return weights whose mean is not below one.
+
+    The proximal terms of the objective do not know the unit of the weights. Weights that only
+    say how rows compare, such as inverse variances, shall not vanish beside them. Larger ones
+    stay, for weight k is k repetitions.
+    """
+    mean = float(sample_weight.mean())
+    return sample_weight / mean if 0 < mean < 1 else sample_weight
+
+
+def type_for(dtype: np.dtype[Any], y: Float, sample_weight: Float64) -> np.dtype[Any]:
+    """Return the type of the fit: that of the inputs, or float64 where float32 cannot tell ``y``.
+
+    Seconds since 1970 are 128 apart in float32. Where such steps are more than ``EXACT`` of the
+    standard deviation, float32 predictions could not be right.
+    """
+    if dtype != np.float32:
+        return dtype
+    largest = np.abs(y).max(axis=0, initial=0.0)
+    spread = np.sqrt(sample_weight @ np.square(y - y.mean(axis=0)) / sample_weight.sum())
+    steps = np.finfo(np.float32).eps * largest
+    coarse = (steps > EXACT * spread) & (spread > 1e-12 * largest)
+    outside = (largest > np.finfo(np.float32).max / 16) | ((largest > 0) & (largest < 1e-30))
+    return np.dtype(np.float64) if np.any(coarse | outside) else dtype
 
 
 def train(
@@ -127,7 +163,7 @@ def train(
     x : (n, d) array or sparse matrix
         Inputs, float32 or float64. The full solver makes a sparse matrix dense.
     y : (n, k) array
-        Targets: values of the same type, or class indicators of any type.
+        Targets: float64 values, or class indicators of any type.
     sample_weight : (n,) array
         Positive weights.
     settings : Settings
@@ -140,7 +176,9 @@ def train(
     start : Network, optional
         Where to start from instead of random weights.
     """
-    if choose_solver(settings, x.shape[0]) == "minibatch":
+    sample_weight = relative(sample_weight)
+    kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
+    if choose_solver(settings, *x.shape) == "minibatch":
         fitted = train_minibatch(
             x,
             y,
@@ -156,20 +194,27 @@ def train(
             scale_targets=settings.scale_targets,
             scheme=settings.scheme,
             start=start,
+            dtype=kind,
         )
         return Trained(fitted.network, fitted.record, fitted.outcome)
-    x = as_dense(x)
+    x = as_dense(x).astype(kind, copy=False)
     layout = Architecture.of(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
     )
     schemes = schemes_by_layer(settings.scheme, layout.shapes, layout.images)
-    plain = layout.views[0] is WHOLE_ROW
-    inputs = Scaling.of(x, sample_weight) if plain else Scaling.of_images(x)
+    plain = layout.views[0] == WHOLE_ROW
+    if plain:
+        # Rows and columns of formats cannot be multiplied one by one.
+        unit = np.ones(x.shape[1]) if schemes[0] else units_of(x)
+        inputs = Scaling.of(x / unit.astype(kind), sample_weight)
+        inputs = Scaling(inputs.shift * unit, inputs.factor).in_units(unit)
+    else:
+        inputs = Scaling.of_images(x)
     outputs = None
     if settings.scale_targets:
         outputs = Scaling.of(y, sample_weight, by_column=schemes[-1] is None)
     scaled = inputs.apply(x)
-    targets = outputs.apply(y) if outputs is not None else np.ascontiguousarray(y, x.dtype)
+    targets = outputs.apply(y, kind) if outputs is not None else np.ascontiguousarray(y, x.dtype)
     if start is not None:
         old = release(start, inputs, outputs)  # maybe fitted to data of another type
         weights, intercepts = ([part.astype(x.dtype) for part in parts] for parts in old)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from fastbcd.linalg import products as la
@@ -42,6 +43,41 @@ ROBUST_ROWS = 2048
 
 UNLIKE = 10.0
 """Features whose range differs from the typical one by more than this factor are brought to it."""
+
+
+def units(inside: Float, origin: Float, before: Float | None = None) -> Float64:
+    """Return the unit of each feature: one, unless ranges differ wildly.
+
+    Parameters
+    ----------
+    inside : (n, d) array
+        Distances of some rows from ``origin``.
+    origin : (d,) array
+        Medians.
+    before : (d,) array, optional
+        Units of features that do not vary; one by default.
+    """
+    d = len(origin)
+    # How far a feature goes when it leaves its median: rare features, such as a pixel in the
+    # corner, are not small ones, and a few outliers make no range.
+    reach = np.zeros(d)
+    for j in range(d):
+        moved = inside[inside[:, j] > 0, j]
+        reach[j] = np.quantile(moved, 0.9) if moved.size else 0.0
+    unit = np.ones(d) if before is None else before.astype(np.float64)
+    alive = reach > 1e-9 * np.maximum(np.abs(origin), 1e-30)
+    if alive.any():
+        relative = reach[alive] / np.median(reach[alive])
+        unlike = (relative > UNLIKE) | (relative < 1 / UNLIKE)
+        unit[alive] = np.where(unlike, relative, 1.0)
+    return unit
+
+
+def units_of(x: Float) -> Float64:
+    """Return the unit of each feature of ``x`` (n, d), measured on some of its rows."""
+    some = x[:: max(1, len(x) // ROBUST_ROWS)]
+    origin = np.median(some, axis=0)
+    return units(np.abs(some - origin), origin)
 
 
 @dataclass(frozen=True)
@@ -165,24 +201,16 @@ class Moments:
     second: Float64
 
     @classmethod
-    def of_sample(cls, x: Float, sample_weight: Float) -> Moments:
-        """Choose origin, units and bound from a sample, and count its rows in."""
+    def of_sample(cls, x: Float, sample_weight: Float, before: Moments | None = None) -> Moments:
+        """Choose origin, units and bound from a sample, and count its rows in.
+
+        Inputs that do not vary in it have the units of ``before``, if given.
+        """
         d = x.shape[1]
         some = x[:: max(1, len(x) // ROBUST_ROWS)]  # order statistics are slow
         origin = np.median(some, axis=0).astype(x.dtype)
         inside = np.abs(some - origin)
-        # How far a feature goes when it leaves its median: rare features, such as a pixel in
-        # the corner, are not small ones, and a few outliers make no range.
-        reach = np.zeros(d)
-        for j in range(d):
-            moved = inside[inside[:, j] > 0, j]
-            reach[j] = np.quantile(moved, 0.9) if moved.size else 0.0
-        unit = np.ones(d)
-        alive = reach > 1e-9 * np.maximum(np.abs(origin), 1e-30)
-        if alive.any():
-            relative = reach[alive] / np.median(reach[alive])
-            unlike = (relative > UNLIKE) | (relative < 1 / UNLIKE)
-            unit[alive] = np.where(unlike, relative, 1.0)
+        unit = units(inside, origin, None if before is None else before.unit)
         lengths = np.sqrt(np.mean(np.square(inside / unit), axis=1, dtype=np.float64))
         bound = OUTLYING * float(np.quantile(lengths, 0.95)) if x.shape[0] >= 30 else np.inf
         shape = (d, d) if d <= MANY else (d,)
@@ -212,6 +240,36 @@ class Moments:
             first=self.first + first,
             second=self.second + second,
         )
+
+    @property
+    def varied(self) -> NDArray[np.bool_]:
+        """Which inputs were ever seen to differ from the origin, (d,)."""
+        squares = np.diag(self.second) if self.second.ndim == 2 else self.second
+        found: NDArray[np.bool_] = squares > 0
+        return found
+
+    def unlike(self, other: Moments) -> bool:
+        """Whether ``other`` measures in other units, or draws in rows much shorter or longer."""
+        most = 2 * UNLIKE  # a unit changes by UNLIKE at once when a range crosses that bound
+        ratio = other.unit.astype(np.float64) / self.unit
+        change = other.bound / self.bound if np.isfinite(self.bound) else 0.0
+        ratios = np.append(ratio, change)
+        return bool(np.any((ratios > most) | (ratios < 1 / most)))
+
+    def in_units_of(self, other: Moments) -> Moments:
+        """Return the same moments about the origin, and in the units, of ``other``."""
+        old, new = self.unit.astype(np.float64), other.unit.astype(np.float64)
+        moved = self.origin.astype(np.float64) - other.origin
+        first = self.first * old
+        if self.second.ndim == 2:
+            cross = np.outer(first, moved)
+            second = self.second * np.outer(old, old) + cross + cross.T
+            second = (second + self.total * np.outer(moved, moved)) / np.outer(new, new)
+        else:
+            second = self.second * np.square(old) + 2 * first * moved
+            second = (second + self.total * np.square(moved)) / np.square(new)
+        first = (first + self.total * moved) / new
+        return replace(other, total=self.total, first=first, second=second)
 
     def input_map(self, truncate: bool = True, prior: float = 0.0) -> InputMap:
         """Return the map of the inputs seen so far.

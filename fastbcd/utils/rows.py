@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -53,24 +53,65 @@ def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
     return weight
 
 
+def check_enough(n: int, least: int, whose: str) -> None:
+    """Raise ValueError if ``n`` rows cannot be scored."""
+    if n < least:
+        raise ValueError(
+            f"early_stopping: {whose} {n} row(s), but a score needs {least} or more. Give X_val "
+            "and y_val of more rows, raise validation_fraction, or set early_stopping=False."
+        )
+
+
 def hold_out(
-    x: Float, targets: Float, weight: Float64, share: float, random_state: np.random.RandomState
-) -> tuple[Float, Float, Float64, tuple[Float, Float, Float64]]:
-    """Set aside ``share`` of the rows: return the others, and those in a tuple.
+    n: int,
+    share: float,
+    random_state: np.random.RandomState,
+    labels: NDArray[np.integer] | None = None,
+    least: int = 1,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose rows to set aside: return the numbers of the others, and of those.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    share : float
+        Share of them to set aside.
+    random_state : RandomState
+        Source of the choice.
+    labels : (n,) integer array, optional
+        Class of each row. Each class has its share on both sides, and at least one row on either
+        if it has two; that can make more rows than ``share``.
+    least : int
+        Fewest rows that can be judged by.
 
     Raises
     ------
     ValueError
-        If that leaves either side without a row.
+        If that leaves too few rows on either side.
     """
-    n = x.shape[0]
     if n < 2 or round(share * n) < 1:
         raise ValueError(
             f"early_stopping cannot set aside validation_fraction={share} of {n} rows. "
             "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
         )
-    train_rows, val_rows = train_test_split(
-        np.arange(n), test_size=share, random_state=random_state, stratify=None
-    )
-    held_out = (x[val_rows], targets[val_rows], weight[val_rows])
-    return x[train_rows], targets[train_rows], weight[train_rows], held_out
+    whose = f"validation_fraction={share} of {n} rows is"
+    if labels is None:
+        parts = train_test_split(np.arange(n), test_size=share, random_state=random_state)
+        check_enough(parts[1].size, least, whose)
+        return parts[0], parts[1]
+    order = random_state.permutation(n)
+    classes, counts = np.unique(labels, return_counts=True)
+    wanted = min(int(np.ceil(share * n)), n - 1)
+    # The largest remainders (Hamilton's rule), within what each class can give.
+    quota, most = counts * (wanted / n), np.maximum(counts - 1, 0)
+    given = np.clip(np.floor(quota).astype(int), np.minimum(1, most), most)
+    for index in np.argsort(given - quota, kind="stable"):
+        if given.sum() < wanted and given[index] < most[index]:
+            given[index] += 1
+    chosen = [
+        order[labels[order] == label][:number] for label, number in zip(classes, given, strict=True)
+    ]
+    held = np.isin(order, np.concatenate(chosen))
+    check_enough(int(held.sum()), least, whose)
+    return order[~held], order[held]

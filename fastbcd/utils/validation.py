@@ -35,6 +35,13 @@ def check_number(name: str, value: Any, low: float, *, strict: bool = True) -> f
     return float(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False, Python's or NumPy's; raise ValueError otherwise."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
+
+
 def is_integer(value: Any, low: int) -> bool:
     """Whether ``value`` is an integer, Python's or NumPy's, of at least ``low``."""
     return isinstance(value, INTEGRAL) and not isinstance(value, bool) and int(value) >= low

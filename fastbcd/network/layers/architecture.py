@@ -41,7 +41,7 @@ class Architecture:
     @property
     def has_images(self) -> bool:
         """Whether any layer sees more than whole rows."""
-        return any(view is not WHOLE_ROW for view in self.views)
+        return any(view != WHOLE_ROW for view in self.views)
 
     @property
     def images(self) -> list[Shape3 | None]:

@@ -14,6 +14,7 @@ with s = sigma(U) of the layer before. The views of convolutions are in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -85,8 +86,12 @@ class View(ABC):
         """
 
 
+@dataclass(frozen=True, repr=False)
 class WholeRow(View):
-    """The view of a dense layer: the row itself."""
+    """The view of a dense layer: the row itself.
+
+    A value like any other view: pickle and deepcopy make new ones, which are equal.
+    """
 
     @property
     def positions(self) -> int:

@@ -46,5 +46,8 @@ class Regression(Task):
         return outputs[:, 0] if self.flat else outputs
 
     def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
-        """Return the coefficient of determination R²."""
+        """Return R², or minus the mean squared error where no target varies, which R² needs."""
+        if not np.ptp(targets, axis=0).any():
+            errors = np.mean(np.square(outputs - targets), axis=1)
+            return -float(np.average(errors, weights=weight))
         return float(r2_score(targets, outputs, sample_weight=weight))

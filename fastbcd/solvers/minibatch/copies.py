@@ -68,19 +68,20 @@ def renew(
     if train is not None:
         layer.tangent = TangentSpace(train)
     target = layer.compressed.to_dense()
-    if fraction < course.fixed:
-        np.subtract(layer.weight, target, out=layer.used)
+    if fraction < course.fixed and layer.tied is not None:
+        tied = layer.tied
+        np.subtract(layer.weight, target, out=tied)
         forget = 1.0
         if np.count_nonzero(target) <= SPARSE * target.size:
-            n_left = round((1 - tie) * np.count_nonzero(layer.used))
+            n_left = round((1 - tie) * np.count_nonzero(tied))
             forget = course.forget
-            sizes = layer.used if scale is None else scale * layer.used
-            layer.used[hard_threshold(sizes, n_left) == 0] = 0
+            sizes = tied if scale is None else scale * tied
+            tied[hard_threshold(sizes, n_left) == 0] = 0
         else:
-            layer.used *= layer.weight.dtype.type(1 - tie)
-        layer.used += target
-        layer.support = layer.used != 0
-        minibatch_weights.average(layer.weight.reshape(-1), layer.used.reshape(-1), forget)
+            tied *= layer.weight.dtype.type(1 - tie)
+        tied += target
+        layer.support = tied != 0
+        minibatch_weights.average(layer.weight.reshape(-1), tied.reshape(-1), forget)
         layer.square = float(np.vdot(layer.weight, layer.weight))
         return False
     layer.weight[...] = target
@@ -88,7 +89,7 @@ def renew(
     if layer.fixed:
         return False
     layer.fixed = True
-    layer.used = layer.weight
+    layer.tied = None
     layer.support = target != 0
     if layer.support.mean() > SPARSE or layer.compressed.n_levels is not None:
         # Zeros by chance, not by design; or with values from a codebook, whose projection is a

@@ -116,7 +116,7 @@ class MiniBatchSolver:
         self.observe(problem, state, (x[chosen], y[chosen], weight[chosen]))
         del x, y, weight
         size = rows.n * inputs.width * rows.dtype.itemsize
-        kept = problem.schemes[0] is None and view is WHOLE_ROW and problem.shift is None
+        kept = problem.schemes[0] is None and view == WHOLE_ROW and problem.shift is None
         if rows.in_memory and kept and size <= CACHE_BYTES:
             state.cache = whiten_all(problem, state)
         return state
@@ -199,6 +199,8 @@ class MiniBatchSolver:
         for block in blocks(problem, state):
             for batch in batches(block, problem.batch_size, whole=True):
                 loss = self.batch(problem, state, batch)
+                if state.ending is not None:
+                    break
                 if not np.isfinite(loss):
                     continue
                 total, count = total + loss, count + 1
@@ -208,8 +210,8 @@ class MiniBatchSolver:
                 if state.step - begin > per_epoch * RECENT and state.step % every == 0:
                     state.recent.add(state.trainables())
             if state.n_step_backs > MOST_STEP_BACKS:
-                state.step_back()
-                state.ending = Ending.DIVERGING
+                state.end_at_snapshot()
+            if state.ending is not None:
                 break
         state.epoch += 1
         if state.ending is None and state.step >= problem.schedule.n_steps:
@@ -232,12 +234,9 @@ class MiniBatchSolver:
             course, scale = problem.course(index), None if index else state.inputs.sizes
             if step % course.period == 0 and renew(layer, course, fraction, scale):
                 state.take_snapshot()
-        if step % settings.refresh == 0:
-            try:
-                _step.refresh(state, settings)
-            except np.linalg.LinAlgError:  # the statistics of the last steps are not finite
-                state.step += 1
-                return self._taken_back(problem, state, batch)
+        if step % settings.refresh == 0 and not self.refreshed(problem, state):
+            state.step += 1
+            return self._taken_back(problem, state, batch)
         loss = _step.take_step(
             state,
             problem.layout,
@@ -253,7 +252,7 @@ class MiniBatchSolver:
         lasting = len(state.losses) == WATCHED and problem.schedule.n_steps > 0
         if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
             loss = float("nan")  # no single step was off limits, yet it leads nowhere
-        if not np.isfinite(loss) or loss > 50 * max(state.first_loss, 1e-3):
+        if not np.isfinite(loss):
             return self._taken_back(problem, state, batch)
         if len(state.losses) == WATCHED:
             state.losses.clear()
@@ -265,8 +264,17 @@ class MiniBatchSolver:
         """Return to the snapshot, unless the batch itself was at fault: ValueError."""
         check_finite(batch[0], batch[2])
         state.step_back()
-        _step.refresh(state, problem.settings)
+        if not self.refreshed(problem, state) and problem.schedule.n_steps:
+            state.end_at_snapshot()
         return float("nan")
+
+    def refreshed(self, problem: MiniBatchProblem, state: State) -> bool:
+        """Renew inverses and gains, if the statistics are finite and of full rank; else False."""
+        try:
+            _step.refresh(state, problem.settings)
+        except np.linalg.LinAlgError:
+            return False
+        return True
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:
         """Return the averaged network on raw data, compressed where it shall be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class LayerState:
         b.
     momentum, bias_momentum : arrays
         Running directions of both.
-    used : (n_in, n_out) array
-        The weights of the forward pass: ``weight`` itself, or a copy drawn to its projection.
+    tied : (n_in, n_out) array or None
+        A copy of ``weight`` drawn to its projection, if it has a scheme.
     scheme : Scheme or None
         How the layer is compressed.
     support : (n_in, n_out) boolean array or None
@@ -67,7 +67,7 @@ class LayerState:
     bias: Float
     momentum: Float
     bias_momentum: Float
-    used: Float
+    tied: Float | None
     scheme: Scheme | None
     gram: Float
     mean: Float
@@ -82,6 +82,11 @@ class LayerState:
     wide: bool = False
     thin: bool = False
     tangent: TangentSpace | None = None
+
+    @property
+    def used(self) -> Float:
+        """The weights of the forward pass."""
+        return self.weight if self.tied is None else self.tied
 
     @classmethod
     def start(
@@ -102,7 +107,7 @@ class LayerState:
             bias=bias,
             momentum=np.zeros_like(weight),
             bias_momentum=np.zeros_like(bias),
-            used=weight if scheme is None else weight.copy(),
+            tied=None if scheme is None else weight.copy(),
             scheme=scheme,
             gram=np.zeros((square_size, square_size), weight.dtype),
             mean=np.zeros(n, weight.dtype),
@@ -219,6 +224,27 @@ class State:
         """Return all weights and biases, flat, without copying."""
         return [array.reshape(-1) for layer in self.layers for array in (layer.weight, layer.bias)]
 
+    def end_at_snapshot(self) -> None:
+        """End the fit, as diverging, with the weights of the snapshot."""
+        self.step_back()
+        self.tail.count = self.recent.count = 0  # means of what led astray
+        self.ending = Ending.DIVERGING
+
+    def own_arrays(self) -> None:
+        """Replace arrays that cannot be written to, as joblib maps them from files, by copies.
+
+        What writes to them does not look whether it may.
+        """
+        self.noise, self._ones = _own(self.noise), _own(self._ones)
+        self.buffers.clear()
+        for average in (self.tail, self.recent):
+            average.arrays[:] = map(_own, average.arrays)
+        for layer in self.layers:
+            for part in fields(layer):
+                value = getattr(layer, part.name)
+                if isinstance(value, np.ndarray):
+                    setattr(layer, part.name, _own(value))
+
     @property
     def is_finite(self) -> bool:
         """Whether all weights are finite: what a snapshot must be."""
@@ -248,3 +274,7 @@ class State:
         self.losses.clear()
         self.brake *= 0.5
         self.n_step_backs += 1
+
+
+def _own(array: Float) -> Float:
+    return array if array.flags.writeable else array.copy()

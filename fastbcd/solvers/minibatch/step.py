@@ -47,6 +47,9 @@ GRAM_EVERY = 2
 GRAM_ROWS = 5000
 """Rows over which the Gram matrices remember."""
 
+OFF_LIMITS = 50.0
+"""A loss this many times larger than without a network is one of weights that diverge."""
+
 THIN_BATCHES = 10
 """Batches over which those of thin layers remember: what feeds them moves faster."""
 
@@ -85,8 +88,8 @@ def take_step(
     Returns
     -------
     float
-        Mean loss of the batch before the step. If it is not finite, or fifty times that of the
-        start, nothing was changed.
+        Mean loss of the batch before the step; not a number if nothing was changed, since it is
+        more than ``OFF_LIMITS`` times the loss at the start and that of no outputs at all.
     """
     first, whitened, y, weight = batch
     layers = state.layers
@@ -94,8 +97,12 @@ def take_step(
     last = len(layers) - 1
     mean = state.buffer("mean", last, 1, y.shape[1])[0]
     value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
-    if not np.isfinite(value) or value > 50 * max(state.first_loss, 1e-3):
-        return value
+    if not np.isfinite(value) or value > OFF_LIMITS * max(state.first_loss, 1e-3):
+        # Rows may be out of the ordinary themselves: no network would do better on them.
+        none = np.zeros_like(done.outputs[-1]), np.zeros_like(layers[-1].bias)
+        blank = loss.descend(*none, y, weight, settings.smoothing, np.zeros_like(mean))
+        if not value <= OFF_LIMITS * max(state.first_loss, blank):
+            return float("nan")
     changes, means = backward(state, layout, activations, done)
     for index, layer in enumerate(layers):
         if index == 0:
@@ -201,10 +208,10 @@ def _move(
     scale = max(layer.step_size, FLOOR * size)
     rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
     keep = 1 - length * settings.weight_decay
-    if layer.used is layer.weight or layer.support is None:
+    if layer.tied is None or layer.support is None:
         copy, support = layer.weight[:0], NOWHERE
     else:
-        copy, support = layer.used, layer.support
+        copy, support = layer.tied, layer.support
     layer.square = minibatch_weights.momentum_update(
         layer.weight, copy, layer.momentum, step, support, rate, settings.momentum, keep
     )

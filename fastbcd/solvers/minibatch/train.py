@@ -35,6 +35,7 @@ from fastbcd.solvers.minibatch.schedule import (
 )
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
 from fastbcd.solvers.minibatch.stream import STREAM_BATCH, Stream
+from fastbcd.solvers.minibatch.targets import RunningTargets
 from fastbcd.utils.types import Float, Float64
 
 HOLD_OUT = 0.1
@@ -197,8 +198,7 @@ def start_stream(
     Parameters
     ----------
     x, y : arrays
-        The first rows, as for :func:`train_minibatch`. They tell the type and, with
-        ``scale_targets``, shift and scale of the targets from then on.
+        Rows as for :func:`train_minibatch`, which tell the type.
     n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings, input_shape
         As for :func:`train_minibatch`. With a scheme the network that comes out is exactly
         compressed at any time, and what the steps are taken at is drawn to that more and more;
@@ -211,12 +211,10 @@ def start_stream(
     """
     layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
     schemes = schemes_by_layer(scheme, layout.shapes, layout.images)
-    scaling = None
-    if scale_targets:
-        scaling = Scaling.of(np.asarray(y), np.ones(len(y)), by_column=schemes[-1] is None)
+    targets = RunningTargets(n_out, schemes[-1] is None) if scale_targets else None
     kind = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     # No rows, but weights: those of a stream are not known to be all one.
-    rows = Rows(np.empty((0, int(x.shape[1])), kind), y[:0], np.ones(1), n_out, kind, scaling)
+    rows = Rows(np.empty((0, int(x.shape[1])), kind), y[:0], np.ones(1), n_out, kind)
     problem = MiniBatchProblem(
         rows,
         layout,
@@ -229,7 +227,8 @@ def start_stream(
         Schedule(0),
         CompressionSchedule.endless(),
     )
-    return Stream(problem, np.random.default_rng(random_state.randint(2**31 - 1)), start)
+    rng = np.random.default_rng(random_state.randint(2**31 - 1))
+    return Stream(problem, rng, start, targets)
 
 
 def _hold_out(
