@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbcd.io.importing.agreement import ROUNDING, some_rows
 from fastbcd.io.importing.modules import is_sequential
 
-READABLE = (MLPClassifier, MLPRegressor, Pipeline)
+READABLE: tuple[type, ...] = (MLPClassifier, MLPRegressor, Pipeline)
 
 
 def _same(value: Any) -> Any:
