@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, BCDRegressor, compress, storage
+from fastbcd.estimators.from_network import estimator_of
 from fastbcd.io.importing import read as importing
 from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -47,7 +48,7 @@ def test_classifiers_are_read_exactly(digits, activation):
     X, y = digits
     source = quiet_fit(MLPClassifier((20, 10), activation=activation, max_iter=5), X, y)
     read = importing.read(source)
-    same = read.estimator(read.network)
+    same = estimator_of(read, read.network)
     np.testing.assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-12)
     np.testing.assert_array_equal(same.predict(X), source.predict(X))
     np.testing.assert_array_equal(same.classes_, source.classes_)
@@ -61,7 +62,7 @@ def test_regressors_are_read_exactly(activation, n_outputs):
     model = MLPRegressor(hidden_layer_sizes=(20, 10), activation=activation, max_iter=5)
     source = quiet_fit(model, X, targets)
     read = importing.read(source)
-    found = read.estimator(read.network).predict(X)
+    found = estimator_of(read, read.network).predict(X)
     assert found.shape == source.predict(X).shape
     np.testing.assert_allclose(found, source.predict(X), atol=1e-10)
 
@@ -70,7 +71,7 @@ def test_two_classes_become_two_logits(digits):
     X, y = digits[0], np.where(digits[1] == "digit 3", "yes", "no")
     source = quiet_fit(MLPClassifier((8,), max_iter=5, random_state=0), X, y)
     read = importing.read(source)
-    same = read.estimator(read.network)
+    same = estimator_of(read, read.network)
     np.testing.assert_allclose(same.predict_proba(X), source.predict_proba(X), atol=1e-12)
 
 
@@ -352,7 +353,7 @@ def test_validation_data_judge_the_drop(digits, mlp):
     piped = make_pipeline(StandardScaler().fit(X), mlp)
     scaled = compress(piped, *parts, validation_data=new, **options)
     assert scaled.compression_report_.score_before == piped.score(*new)
-    with pytest.raises(ValueError, match="which is not given"):
+    with pytest.raises(ValueError, match="only used with max_score_drop"):
         compress(mlp, *parts, ratio=4, validation_data=new)
     with pytest.raises(ValueError, match="has 3 features"):
         compress(mlp, *parts, validation_data=(X[:, :3], y), **options)

@@ -136,7 +136,7 @@ def messages(kind):
                 continue
             name = ast.unparse(call.func)
             wanted = isinstance(node, ast.Raise) and name in ("ValueError", "TypeError")
-            if (wanted and kind == "errors") or (name == "warnings.warn" and kind == "warnings"):
+            if (wanted and kind == "errors") or (name == "warn" and kind == "warnings"):
                 yield f"{path.relative_to(root)}:{node.lineno}", call
 
 
@@ -170,3 +170,13 @@ def test_every_warning_has_a_class_of_its_own():
     found = {ast.unparse(call.args[1]) for _, call in messages("warnings") if len(call.args) > 1}
     assert found == {"BudgetWarning", "ConvergenceWarning", "ExportWarning"}
     assert all(len(call.args) > 1 for _, call in messages("warnings"))
+
+
+def test_warnings_go_through_the_function_that_finds_the_line_of_the_user():
+    root = Path(fastbcd.__file__).parent
+    found = [
+        path.relative_to(root).as_posix()
+        for path in sorted(root.rglob("*.py"))
+        if "warnings.warn(" in path.read_text(encoding="utf-8")
+    ]
+    assert found == ["utils/warnings.py"]

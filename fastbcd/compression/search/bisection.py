@@ -71,7 +71,8 @@ def smallest_within(
             f"max_score_drop={max_drop:g}: the score of the dense network on {job.n_judging} rows "
             f"is {reference}. Give validation_data, or a scoring that is a number on them."
         )
-    if job.n_judging < JUDGING or 0 < max_drop * job.n_judging < 1:
+    tells = max_drop * job.n_judging >= 1 if max_drop > 0 else job.n_judging >= JUDGING
+    if not tells:
         warn(
             f"max_score_drop={max_drop:g} is judged on {job.n_judging} rows, one of which changes "
             f"the score by up to {1 / job.n_judging:.2g}. Give validation_data of more rows.",
