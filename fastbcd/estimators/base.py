@@ -103,6 +103,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             Targets.
         sample_weight : (n_samples,) array, optional
             Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
+            Weights whose mean is below one are divided by it.
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
