@@ -36,10 +36,11 @@ from fastbcd.io.export.c.quantise import quantise
 from fastbcd.io.export.c.storage import MOST_BITS, smallest
 from fastbcd.io.export.c.text import integer, real, string
 from fastbcd.io.export.c.weights import affine_layers
-from fastbcd.io.importing.read import Source
+from fastbcd.io.importing.source import Source
 from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
+from fastbcd.network.tasks import Classification, Regression
 from fastbcd.schemes import Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
@@ -234,12 +235,13 @@ def network(builder, activation, sizes=(24, 18, 20, 5), last="identity", seed=0)
 
 def classifier(net, labels=None, loss="auto"):
     labels = np.arange(net.layers[-1].weight.shape[1]) if labels is None else labels
-    made = Source(net, np.asarray(labels)).estimator(net)
+    made = Source(net, Classification(labels)).estimator(net)
     return made.set_params(loss=loss)
 
 
 def regressor(net):
-    return Source(net, None, flat=net.layers[-1].weight.shape[1] == 1).estimator(net)
+    n_outputs = net.layers[-1].weight.shape[1]
+    return Source(net, Regression(n_outputs, flat=n_outputs == 1)).estimator(net)
 
 
 def inputs(n=300, n_in=24, seed=1):

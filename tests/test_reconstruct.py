@@ -9,6 +9,7 @@ from fastbcd.compression.allocation.greedy import lower_hull
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
+from fastbcd.parallel import ranges
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest import support as support
 from fastbcd.schemes.nearest.neurons import remove_inputs
@@ -78,9 +79,9 @@ def test_refit_equals_independent_least_squares(rng, density):
 def test_refit_in_threads_is_the_same(rng, monkeypatch):
     weight, metric = problem(rng, d=150, m=40, n=500)
     mask = rng.random(weight.shape) < 0.8
-    monkeypatch.setattr(support, "n_threads", lambda: 1)
+    monkeypatch.setattr(ranges, "n_threads", lambda: 1)
     alone = support.refit(mask, weight, metric)
-    monkeypatch.setattr(support, "n_threads", lambda: 3)
+    monkeypatch.setattr(ranges, "n_threads", lambda: 3)
     np.testing.assert_array_equal(support.refit(mask, weight, metric), alone)
 
 

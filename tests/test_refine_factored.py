@@ -11,7 +11,7 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune
 from fastbcd.schemes.protocol import Level
 from fastbcd.solvers.refine import Course
-from fastbcd.solvers.refine.factored import LowRankBlock, TrainBlock
+from fastbcd.solvers.refine.factored import LowRankBlock, ParametricBlock
 
 D, M, B = 12, 6, 40
 
@@ -30,7 +30,7 @@ def block(rng, kind):
         sizes = [(1, 4, 2), (2, 3, 3), (3, 6, 1)]
         cores = [k * rng.standard_normal(size) for k, size in zip((1, 20, 0.1), sizes, strict=True)]
         weight = TensorTrainMatrix(cores, (D, M))
-        made = TrainBlock(Layer(weight, np.zeros(M), "relu"), True, False)
+        made = ParametricBlock(Layer(weight, np.zeros(M), "relu"), True, False)
     made.mean = rng.standard_normal(D).astype(np.float32)
     v = rng.standard_normal((D, B)).astype(np.float32)
     return made, v, rng.standard_normal((M, B)).astype(np.float32)

@@ -6,11 +6,27 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-from fastbcd.cli._parser import make_parser
+from fastbcd.cli.messages import in_options
+from fastbcd.cli.parser import make_parser
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+
+COMMANDS = {
+    "fit": "commands.fit",
+    "compress": "commands.compress_model",
+    "compare": "compare.compare",
+    "report": "commands.report",
+    "export": "commands.export",
+    "predict": "commands.predict",
+    "demo": "tools.demo",
+    "info": "tools.info",
+    "warmup": "tools.warmup",
+}
+"""Module and function of each command. It is imported when it is run: --help is not to load
+scikit-learn."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    module, _, function = COMMANDS[options.command].partition(".")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        # Columns were matched by name when the table was read.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
         warnings.showwarning = _show_warning
         try:
-            _run(options)
+            getattr(import_module(f"fastbcd.cli.{module}"), function)(options)
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             return INTERRUPTED
@@ -44,39 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ImportError) as error:
             if options.traceback:
                 raise
-            print(f"fastbcd {options.command}: error: {error}", file=sys.stderr)
+            message = in_options(_text(error))
+            print(f"fastbcd {options.command}: error: {message}", file=sys.stderr)
+            return 1
+        except MemoryError as error:
+            if options.traceback:
+                raise
+            print(f"fastbcd {options.command}: error: out of memory. {error}", file=sys.stderr)
             return 1
     return 0
 
 
-def _run(options: Any) -> None:
-    # Imported late: --help is not to load scikit-learn.
-    if options.command == "demo":
-        from fastbcd.cli.demo import run_demo
-
-        print(run_demo(options.seed, options.quiet))
-        return
-    if options.command == "info":
-        from fastbcd.utils.info import info
-
-        print(info())
-        return
-    if options.command == "warmup":
-        from fastbcd.utils.warmup import DTYPES, warmup
-
-        print(warmup(options.dtype or DTYPES, n_jobs=options.jobs, verbose=not options.quiet))
-        return
-    from fastbcd.cli import _commands
-
-    commands = {
-        "fit": _commands.fit,
-        "compress": _commands.compress_model,
-        "report": _commands.report,
-        "export": _commands.export,
-        "predict": _commands.predict,
-    }
-    commands[options.command](options)
+def _text(error: BaseException) -> str:
+    """Return the message of an error, without the number of the system's errors."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"fastbcd: warning: {message}", file=sys.stderr)
+    print(f"fastbcd: warning: {in_options(str(message))}", file=sys.stderr)

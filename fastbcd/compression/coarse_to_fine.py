@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastbcd.compression.coarse_start import are_many, denser, quantizing_of
 from fastbcd.compression.dense_first import refined_at_its_size
 from fastbcd.compression.job import Job
 from fastbcd.compression.one_shot import OneShot
-from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
+from fastbcd.formats import CodebookMatrix, Format, SparseMatrix
 from fastbcd.network.network import Network
 from fastbcd.schemes import Quantize
 from fastbcd.schemes.curves import coded_bytes
@@ -115,9 +115,8 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
     """Return ``few``, refined without codes, with those of ``found`` and within the bound."""
     bound = np.inf if n_bytes is None else n_bytes
     wanted = any(map(quantizing_of, found.schemes))
-    coded = any(
-        isinstance(layer.weight, CodebookMatrix | CodebookSparseMatrix) for layer in few.layers
-    )
+    weights = [layer.weight for layer in few.layers]
+    coded = any(w.n_levels is not None and not w.is_factored for w in weights)
     if job.interrupted or coded:
         # With codes it never left ``found``: the course was too short.
         return few if coded == wanted and few.n_bytes <= bound else found.network
@@ -139,9 +138,7 @@ def _spending(way: Descent, schemes: Sequence[Scheme | None], n_bytes: int) -> D
     """Return a descent to as many weights as ``n_bytes`` buy, in the proportions of ``way``."""
     start = remove_dead(narrowed(way.start))[0]
     fixed, free = _bytes_of(start, schemes)
-    stored = [
-        layer.weight.n_params for layer in start.layers if isinstance(layer.weight, SparseMatrix)
-    ]
+    stored = [layer.weight.n_params for layer in start.layers if layer.weight.is_pruned]
     asked = sum(size * left / k for size, left, k in zip(free, way.left, stored, strict=True))
     times = SPENT * max(0, n_bytes - sum(fixed)) / asked
     left = (min(k, max(1, round(times * n))) for k, n in zip(stored, way.left, strict=True))
@@ -157,7 +154,7 @@ def narrowed(network: Network) -> Network:
     layers = list(network.layers)
     for index in range(len(layers) - 1):
         weight, after = layers[index].weight, layers[index + 1].weight.to_dense()
-        if isinstance(weight, SparseMatrix) and BYTE < weight.shape[1] <= NARROWED * BYTE:
+        if weight.is_pruned and BYTE < weight.shape[1] <= NARROWED * BYTE:
             dense = weight.to_dense()
             passing = np.linalg.norm(dense, axis=0) * np.linalg.norm(after, axis=1)
             dense[:, np.argsort(-passing, kind="stable")[BYTE:]] = 0
@@ -231,7 +228,7 @@ def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byt
         left = [
             max(1, int(share * layer.weight.n_params))
             for layer in network.layers
-            if isinstance(layer.weight, SparseMatrix)
+            if layer.weight.is_pruned
         ]
         network = remove_dead(thinned(network, x[rows], targets, left))[0]
     return network
@@ -245,11 +242,11 @@ def _bytes_of(network: Network, schemes: Sequence[Scheme | None]) -> tuple[list[
     for layer, scheme in zip(network.layers, schemes, strict=True):
         weight, quantize = layer.weight, quantizing_of(scheme)
         fixed.append(layer.intercept.nbytes)
-        if isinstance(weight, SparseMatrix):
+        if weight.is_pruned:
             empty = SparseMatrix.from_dense(np.zeros(weight.shape, weight.dtype))
             both = [
                 places.n_bits // 8 if quantize is None else coded_bytes(places, quantize.n_levels)
-                for places in (empty, weight)
+                for places in (empty, cast(SparseMatrix, weight))
             ]
             fixed.append(both[0])
             free.append(both[1] - both[0])

@@ -17,8 +17,8 @@ from fastbcd.compression.notes import INTERRUPTED, notes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.compression.report import report
 from fastbcd.compression.structures import aligned, structure_of
-from fastbcd.io.importing.read import Source, as_network_type
-from fastbcd.network.chunks import forward
+from fastbcd.io.importing.source import Source
+from fastbcd.network.chunks import as_network_type, forward
 from fastbcd.network.front import MOST_FEATURES, features, split
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -78,7 +78,6 @@ class Job:
         self.interrupted = False
         self._random_state = random_state
         self.progress = Progress(verbose)
-        self._reference = source.estimator(source.network)
         x = self._inputs(X, "X")
         weight = check_weights(sample_weight, x)
         labels = None if y is None else self._encode(y, x)
@@ -94,7 +93,7 @@ class Job:
                     "validation_data, or more rows."
                 )
             held, order = order[:n_held], order[n_held:]
-            goal = forward(source.network, x[held]) if labels is None else labels[held]
+            goal = self._own_targets(x[held]) if labels is None else labels[held]
             self._held = (x[held], goal)
         elif judged and validation_data is not None:
             self._held = self._validation(*validation_data)
@@ -191,8 +190,9 @@ class Job:
 
         Of all rows, or where images are behind it, of as many as memory holds.
         """
-        # Margins are no indicators: a network with the hinge loss imitates its own outputs.
-        labels = None if self._reference._loss() == "hinge" else self._labels
+        # Neither margins nor the logits of several labels are indicators: such a network
+        # imitates its own outputs.
+        labels = None if self.source.task.loss in ("hinge", "logistic") else self._labels
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
@@ -208,11 +208,8 @@ class Job:
         """Return the score on the rows that were set aside."""
         x, targets = self._held
         if scorer is None:
-            return float(self._reference._task.score(forward(network, x), targets, None))
-        estimator = self.source.estimator(network)
-        if self.source.classes is None:
-            return scorer(estimator, x, targets[:, 0] if self.source.flat else targets)
-        return scorer(estimator, x, self.source.classes[targets.argmax(axis=1)])
+            return float(self.source.task.score(forward(network, x), targets, None))
+        return scorer(self.source.estimator(network), x, self.source.task.decode(targets))
 
     def finish(
         self,
@@ -242,7 +239,7 @@ class Job:
         small.scheme = named if choice is None else choice
         if scores is None and self._labels is not None:
             before, after = (
-                float(self._reference._task.score(outputs, self._labels, self._weight))
+                float(self.source.task.score(outputs, self._labels, self._weight))
                 for outputs in (self._dense_outputs, forward(network, self._x))
             )
             scores = before, after
@@ -278,18 +275,23 @@ class Job:
     def _validation(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Float, Float]:
         """Return rows to judge on, and their targets or the network's outputs."""
         x = self._inputs(X, "validation_data[0]")
-        return x, forward(self.source.network, x) if y is None else self._encode(y, x)
+        return x, self._own_targets(x) if y is None else self._encode(y, x)
+
+    def _own_targets(self, x: Float) -> Float:
+        """Return what the dense network says of rows, as targets."""
+        outputs, task = forward(self.source.network, x), self.source.task
+        return task.encode(task.decode(outputs), x.dtype) if task.kind == "labels" else outputs
 
     @property
     def _classify(self) -> bool:
         """Whether the outputs are logits."""
-        return self.source.classes is not None and self._reference._task.is_softmax
+        return self.source.task.is_softmax
 
     def _encode(self, y: ArrayLike, x: Float) -> Float:
         targets = np.asarray(y)
         if len(targets) != len(x):
             raise ValueError(f"X has {len(x)} rows, y has {len(targets)}: one target per row.")
-        encoded: Float = self._reference._task.encode(targets, x.dtype)
+        encoded: Float = self.source.task.encode(targets, x.dtype)
         n_outputs = self.source.network.layers[-1].weight.shape[1]
         if encoded.shape[1] != n_outputs or not np.isfinite(encoded).all():
             raise ValueError(

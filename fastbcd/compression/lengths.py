@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbcd.formats import CodebookMatrix, LowRankMatrix, TensorTrainMatrix
 from fastbcd.network.network import Network
 from fastbcd.solvers.refine import Course
 
@@ -14,8 +13,6 @@ STEPS = 3000
 MAX_EPOCHS, MAX_FACTORED = 80, 100
 """Passes over the rows that an automatic refinement does not exceed, the second of factors: they
 are too few to learn the rows by heart, and have a longer way to go."""
-
-FACTORED = LowRankMatrix, TensorTrainMatrix
 
 FEW, LONGER, LONG = 16, 1.5, 40
 """Layers of at most so many levels, nothing pruned, take so many times the epochs, but for that no
@@ -38,15 +35,17 @@ def automatic_epochs(network: Network, n_rows: int) -> float:
 
 def has_factors(network: Network) -> bool:
     """Return whether layers of ``network`` are made of factors."""
-    return any(isinstance(layer.weight, FACTORED) for layer in network.layers)
+    weights = [layer.weight for layer in network.layers]
+    return any(weight.is_factored and weight.n_levels is None for weight in weights)
 
 
 def times_longer(network: Network, epochs: float) -> float:
     """Return how many times ``epochs`` a refinement of ``network`` takes, for all its codes."""
+    weights = [layer.weight for layer in network.layers]
     levels = [
-        layer.weight.codebook.size
-        for layer in network.layers
-        if isinstance(layer.weight, CodebookMatrix)
+        weight.n_levels
+        for weight in weights
+        if weight.n_levels is not None and not (weight.on_support or weight.is_factored)
     ]
     if not levels or min(levels) > FEW:
         return 1.0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from fastbcd.compression.report import CompressionReport as CompressionReport
@@ -32,6 +30,8 @@ def compress(
     max_score_drop: float | None = None,
     scoring: Any = None,
     validation_data: tuple[ArrayLike, ArrayLike | None] | None = None,
+    task: str | None = None,
+    class_labels: ArrayLike | None = None,
     allocation: str = "global",
     epochs: float | str = "auto",
     sample_weight: ArrayLike | None = None,
@@ -54,14 +54,18 @@ def compress(
     ----------
     model : estimator
         A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
-        scikit-learn, a Pipeline that ends in one of them, or a torch.nn.Sequential of linear
-        layers, convolutions, poolings and activations.
+        scikit-learn, a Pipeline, GridSearchCV, RandomizedSearchCV or TransformedTargetRegressor
+        around one of them, or a torch.nn.Sequential of linear layers, convolutions, poolings and
+        activations. What was read is compared with ``model`` on rows of ``X``.
     X : (n_samples, n_features) array or sparse matrix
         Rows like those that the network will see; 1,000 are useful, 20,000 are plenty. For a
         PyTorch network of images an array (n_samples, channels, height, width); the result takes
-        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``.
+        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``. One that begins with Flatten
+        takes any array, and the result ``X.reshape(len(X), -1)`` if it has not four axes.
     y : array, optional
-        Their targets. Without them the dense network's own outputs are imitated.
+        Their targets: labels (n_samples,), or indicators or numbers with one column for each
+        output. Without them the dense network's own outputs are imitated, as also with several
+        labels per row, where ``y`` only serves the scores.
     scheme : Scheme or dict, optional
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
     max_bytes : int, optional
@@ -78,6 +82,19 @@ def compress(
         fifth of the rows is set aside. If the dense network was trained on those, it
         remembers them, as its compressed versions cannot: the drop looks larger than it is on new
         rows, and the result is larger than need be.
+    task : {"classification", "regression", "multilabel"}, optional
+        What the outputs of a PyTorch network mean; other models know. By default a final Softmax
+        or LogSoftmax, or a Sigmoid of one output, makes it a classifier, and a Sigmoid of several
+        outputs gives labels of which a row may have several. Raw outputs are those of a
+        classifier if there are several and ``y`` is one label per row, or if ``y`` holds strings
+        or truth values. Without ``y``, raw outputs are numbers: a network of logits becomes a
+        BCDRegressor that predicts the logits; give ``task="classification"`` for a
+        BCDClassifier. Targets that can be read in two ways, such as labels 0 and 1 for one output,
+        are refused.
+    class_labels : array-like, optional
+        The classes of a PyTorch classifier, in the order of its outputs; for one output two, that
+        of negative outputs first. By default 0, 1, ... if ``y`` holds such numbers and 0 is among
+        them, and the sorted labels of ``y`` if there are as many as outputs.
     allocation : {"global", "uniform"}, default="global"
         With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
         sparsity of all of them together and gives each layer what it needs, "uniform" prunes
@@ -96,15 +113,18 @@ def compress(
 
     Returns
     -------
-    BCDClassifier, BCDRegressor or Pipeline
+    BCDClassifier, BCDRegressor, Pipeline or TransformedTargetRegressor
         Fitted, with the classes and feature names of ``model``; ``compression_report_`` tells
-        what was saved. A Pipeline keeps its (copied) preprocessing.
+        what was saved. A Pipeline keeps its (copied) preprocessing. Of a search, its
+        ``best_estimator_`` compressed. In a TransformedTargetRegressor, scores are those of the
+        transformed targets.
 
     Raises
     ------
     TypeError, ValueError
-        For a model or layer that is not supported, data that do not fit it, weights that are
-        not finite, or a budget that cannot be met.
+        For a model or layer that is not supported, outputs that differ from those of ``model``,
+        data that do not fit it or can be read in two ways, weights that are not finite, or a
+        budget that cannot be met.
 
     Warns
     -----
@@ -142,28 +162,35 @@ def compress(
     from fastbcd.compression.job import Job
     from fastbcd.compression.run import run
     from fastbcd.io.importing import read as importing
+    from fastbcd.io.importing.wrappers import check_rows, unwrap
 
-    if isinstance(model, Pipeline):
-        if not len(model.steps):
-            raise TypeError("The Pipeline is empty; it must end in a network.")
+    wrapper = unwrap(model)
+    if wrapper is not None:
+        rows = wrapper.rows(X)
+        check_rows(model, wrapper, X, rows)
+        if validation_data is not None and _is_pair(validation_data):  # others are refused later
+            judges, goals = validation_data
+            goals = None if goals is None else wrapper.targets(goals)
+            validation_data = wrapper.rows(judges), goals
         inner = compress(
-            model.steps[-1][1],
-            X if len(model.steps) == 1 else model[:-1].transform(X),
-            y,
+            wrapper.inner,
+            rows,
+            None if y is None else wrapper.targets(y),
             scheme=scheme,
             max_bytes=max_bytes,
             ratio=ratio,
             max_score_drop=max_score_drop,
             scoring=scoring,
-            validation_data=_transformed(model, validation_data),
+            validation_data=validation_data,
+            task=task,
+            class_labels=class_labels,
             allocation=allocation,
             epochs=epochs,
             sample_weight=sample_weight,
             random_state=random_state,
             verbose=verbose,
         )
-        steps = [(name, deepcopy(step)) for name, step in model.steps[:-1]]
-        small = Pipeline([*steps, (model.steps[-1][0], inner)])
+        small = wrapper.wrap(inner)
         small.compression_report_ = inner.compression_report_
         return small
     budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
@@ -176,14 +203,22 @@ def compress(
             "validation_data must be a pair (X, y), with y=None for rows without labels; got "
             f"{type(validation_data).__name__} of length {len(validation_data)}."
         )
-    X, input_shape = importing.image_rows(model, X)
+    rows, input_shape = importing.image_rows(model, X)
+    told = y
     if validation_data is not None:
-        validation_data = importing.image_rows(model, validation_data[0])[0], validation_data[1]
-    source = importing.read(model, y, input_shape)
+        judges, goals = validation_data
+        told = goals if y is None else y
+        validation_data = importing.image_rows(model, judges)[0], goals
+    source = importing.read(model, told, input_shape, task=task, class_labels=class_labels)
+    if y is not None:
+        y = importing.check_targets(source, y)
+    if validation_data is not None and validation_data[1] is not None:
+        goals = importing.check_targets(source, validation_data[1], "validation_data[1]")
+        validation_data = validation_data[0], goals
     with one_blas_pool():
         job = Job(
             source,
-            X,
+            rows,
             y,
             sample_weight,
             epochs,
@@ -192,6 +227,7 @@ def compress(
             judged=max_score_drop is not None,
             validation_data=validation_data,
         )
+        importing.check_agreement(source, model, X)  # the rows have been checked by now
         scorer = None
         if max_score_drop is not None and scoring is not None:
             scorer = check_scoring(source.estimator(source.network), scoring)
@@ -200,11 +236,3 @@ def compress(
 
 def _is_pair(data: Any) -> bool:
     return isinstance(data, tuple | list) and len(data) == 2
-
-
-def _transformed(pipeline: Pipeline, data: Any) -> Any:
-    """Return validation data as the last step of ``pipeline`` sees them."""
-    if not _is_pair(data) or len(pipeline.steps) == 1:  # what is no pair is refused later
-        return data
-    X, y = data
-    return pipeline[:-1].transform(X), y

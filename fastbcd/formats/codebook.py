@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_codes, check_scale, expect
+from fastbcd.formats.operations import Index, scale_outputs, take_inputs, take_outputs
 from fastbcd.formats.protocol import Format, State
 from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd.utils.types import Float
@@ -41,6 +42,11 @@ class CodebookMatrix(Format):
     def bits(self) -> int:
         """Bits of a stored code."""
         return bits_for(self.codebook.size)
+
+    @property
+    def n_levels(self) -> int:
+        """Values of the codebook."""
+        return self.codebook.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -100,3 +106,20 @@ class CodebookMatrix(Format):
         if self.scale is None:
             return type(self)(self.codes, self.codebook * number)
         return type(self)(self.codes, self.codebook, self.scale * number)
+
+
+@take_inputs.register
+def _take_inputs(matrix: CodebookMatrix, index: Index) -> CodebookMatrix:
+    return CodebookMatrix(matrix.codes[index], matrix.codebook, matrix.scale)
+
+
+@take_outputs.register
+def _take_outputs(matrix: CodebookMatrix, index: Index) -> CodebookMatrix:
+    scale = None if matrix.scale is None else matrix.scale[index]
+    return CodebookMatrix(matrix.codes[:, index], matrix.codebook, scale)
+
+
+@scale_outputs.register
+def _scale_outputs(matrix: CodebookMatrix, factor: Float) -> CodebookMatrix:
+    scale = factor if matrix.scale is None else matrix.scale * factor
+    return CodebookMatrix(matrix.codes, matrix.codebook, scale.astype(matrix.dtype))

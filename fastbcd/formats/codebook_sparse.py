@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_codes, check_places, check_scale
+from fastbcd.formats.operations import Index, scale_outputs, take_inputs, take_outputs
 from fastbcd.formats.products.row_chain import SparseArrays, starts_of
 from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse import SparseMatrix
@@ -92,6 +93,11 @@ class CodebookSparseMatrix(SparseFormat):
         return SparseMatrix(self.values, self.columns, self.row_lengths, self.shape[1])
 
     @property
+    def n_levels(self) -> int:
+        """Values of the codebook."""
+        return self.codebook.size
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the codebook."""
         return self.codebook.dtype
@@ -153,3 +159,44 @@ class CodebookSparseMatrix(SparseFormat):
             scale = scale * number
         places = self.columns, self.row_lengths, self.shape[1]
         return type(self)(self.codes, codebook, *places, scale)
+
+
+def _marked(matrix: CodebookSparseMatrix) -> NDArray[np.int64]:
+    """Return the codes as a dense matrix, counted from 1; 0 where nothing is stored."""
+    marked = np.zeros(matrix.shape, np.int64)
+    rows = np.repeat(np.arange(matrix.shape[0]), matrix.row_lengths)
+    marked[rows, matrix.columns] = matrix.codes.astype(np.int64) + 1
+    return marked
+
+
+def _recoded(
+    matrix: CodebookSparseMatrix, marked: NDArray[np.int64], scale: Float | None
+) -> CodebookSparseMatrix:
+    rows, columns = np.nonzero(marked)
+    lengths = np.bincount(rows, minlength=len(marked))
+    codes = marked[rows, columns] - 1
+    return CodebookSparseMatrix(codes, matrix.codebook, columns, lengths, marked.shape[1], scale)
+
+
+@take_inputs.register
+def _take_inputs(matrix: CodebookSparseMatrix, index: Index) -> CodebookSparseMatrix:
+    return _recoded(matrix, _marked(matrix)[index], matrix.scale)
+
+
+@take_outputs.register
+def _take_outputs(matrix: CodebookSparseMatrix, index: Index) -> CodebookSparseMatrix:
+    scale = None if matrix.scale is None else matrix.scale[index]
+    return _recoded(matrix, _marked(matrix)[:, index], scale)
+
+
+@scale_outputs.register
+def _scale_outputs(matrix: CodebookSparseMatrix, factor: Float) -> CodebookSparseMatrix:
+    scale = factor if matrix.scale is None else matrix.scale * factor
+    return CodebookSparseMatrix(
+        matrix.codes,
+        matrix.codebook,
+        matrix.columns,
+        matrix.row_lengths,
+        matrix.shape[1],
+        scale.astype(matrix.dtype),
+    )

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_codes, check_float
+from fastbcd.formats.operations import factors
 from fastbcd.formats.products.product import Product
 from fastbcd.formats.protocol import Format, State
+from fastbcd.formats.steps import Step
 from fastbcd.formats.tensor_train import TensorTrainMatrix, check_train
 from fastbcd.utils.bits import bits_for, code_type, pack_bits, unpack_bits
 from fastbcd.utils.types import Float
@@ -38,6 +40,7 @@ class CodebookTrainMatrix(Format):
     """
 
     kind: ClassVar[str] = "codebook_train"
+    is_factored = True
 
     def __init__(
         self,
@@ -61,6 +64,11 @@ class CodebookTrainMatrix(Format):
         return bits_for(self.codebook.size)
 
     @property
+    def n_levels(self) -> int:
+        """Values of the codebook."""
+        return self.codebook.size
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the codebook."""
         return self.codebook.dtype
@@ -74,6 +82,10 @@ class CodebookTrainMatrix(Format):
         cores = self.codebook[self.codes]
         train = TensorTrainMatrix.from_buffer(cores, self.modes, self.ranks, self.shape)
         return train.scaled(self.scale)
+
+    def steps(self) -> list[Step] | None:
+        """Return the steps of the train."""
+        return self._train.steps()
 
     def matmul(self, v: Float) -> Float:
         """Return ``v @ W``, multiplied as a train."""
@@ -133,3 +145,8 @@ class CodebookTrainMatrix(Format):
         return type(self)(
             self.codes, self.codebook, self.modes, self.ranks, self.shape, self.scale * factor
         )
+
+
+@factors.register
+def _factors(matrix: CodebookTrainMatrix) -> list[Float]:
+    return factors(matrix.to_train())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -9,8 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_float, expect
+from fastbcd.formats.operations import (
+    Index,
+    factors,
+    scale_inputs,
+    scale_outputs,
+    take_inputs,
+    take_outputs,
+)
 from fastbcd.formats.products.product import FACTORS, FactorProduct, Product
 from fastbcd.formats.protocol import Format, State
+from fastbcd.formats.steps import Step
 from fastbcd.utils.types import Float
 
 
@@ -26,6 +36,7 @@ class LowRankMatrix(Format):
     """
 
     kind: ClassVar[str] = "low_rank"
+    is_factored = True
 
     def __init__(self, left: Float, right: Float) -> None:
         self.left: Float = np.ascontiguousarray(left)
@@ -63,6 +74,27 @@ class LowRankMatrix(Format):
         return FactorProduct([self.left, self.right])
 
     @property
+    def is_thin(self) -> bool:
+        """Whether the factors hold fewer numbers than W."""
+        return self.n_params < self.shape[0] * self.shape[1]
+
+    def steps(self) -> list[Step]:
+        """Return the two factors."""
+        return [Step(self.left), Step(self.right)]
+
+    def parameters(self) -> list[Float]:
+        """Return both factors."""
+        return [self.left, self.right]
+
+    def with_parameters(self, parameters: Sequence[Float]) -> Self:
+        """Return the product of other factors."""
+        return type(self)(*parameters)
+
+    def pull_back(self, gradient: Float) -> list[Float]:
+        """Return the gradient in each factor."""
+        return [gradient @ self.right.T, self.left.T @ gradient]
+
+    @property
     def n_params(self) -> int:
         """Entries of both factors."""
         return self.left.size + self.right.size
@@ -97,3 +129,28 @@ class LowRankMatrix(Format):
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         return type(self)(self.left, self.right * self.dtype.type(factor))
+
+
+@take_inputs.register
+def _take_inputs(matrix: LowRankMatrix, index: Index) -> LowRankMatrix:
+    return LowRankMatrix(matrix.left[index], matrix.right)
+
+
+@take_outputs.register
+def _take_outputs(matrix: LowRankMatrix, index: Index) -> LowRankMatrix:
+    return LowRankMatrix(matrix.left, matrix.right[:, index])
+
+
+@scale_inputs.register
+def _scale_inputs(matrix: LowRankMatrix, factor: Float) -> LowRankMatrix:
+    return LowRankMatrix(matrix.left * factor[:, None], matrix.right)
+
+
+@scale_outputs.register
+def _scale_outputs(matrix: LowRankMatrix, factor: Float) -> LowRankMatrix:
+    return LowRankMatrix(matrix.left, matrix.right * factor)
+
+
+@factors.register
+def _factors(matrix: LowRankMatrix) -> list[Float]:
+    return [matrix.left, matrix.right] if matrix.is_thin else [matrix.to_dense()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.products.product import FactorProduct, Product
+from fastbcd.formats.steps import Step
 from fastbcd.utils.types import Float
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
@@ -33,6 +34,22 @@ class Format(ABC):
     shape: tuple[int, int]
     """(n_in, n_out)."""
 
+    on_support: ClassVar[bool] = False
+    """Whether only the entries on a support are stored."""
+
+    is_factored: bool = False
+    """Whether W is a product of smaller arrays."""
+
+    @property
+    def n_levels(self) -> int | None:
+        """How many different values the stored entries take; None if each has its own."""
+        return None
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the entries on a support are stored, each with a value of its own."""
+        return self.on_support and self.n_levels is None
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kind" in vars(cls):
@@ -50,6 +67,28 @@ class Format(ABC):
     @abstractmethod
     def to_dense(self) -> Float:
         """Return W as an array of shape (n_in, n_out)."""
+
+    def steps(self) -> list[Step] | None:
+        """Return the products that ``matmul`` consists of; None if W is multiplied as one matrix.
+
+        What has steps is written in C by them, in its stored size.
+        """
+        return None
+
+    def parameters(self) -> list[Float]:
+        """Return the arrays that a refinement may change; none if W is to stay as it is.
+
+        W must be linear in each of them with the others fixed.
+        """
+        return []
+
+    def with_parameters(self, parameters: Sequence[Float]) -> Format:
+        """Return the matrix made of other ``parameters``, arrays of the same shapes."""
+        raise TypeError(f"{type(self).__name__} has no parameters to change.")
+
+    def pull_back(self, gradient: Float) -> list[Float]:
+        """Return the gradient in each parameter, given that in W (n_in, n_out)."""
+        raise TypeError(f"{type(self).__name__} has no parameters to change.")
 
     @property
     @abstractmethod

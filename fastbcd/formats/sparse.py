@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_float, check_places
+from fastbcd.formats.operations import Index, scale_inputs, scale_outputs, take_inputs, take_outputs
 from fastbcd.formats.products.row_chain import SparseArrays, starts_of
 from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse_base import SparseFormat
@@ -105,3 +106,25 @@ class SparseMatrix(SparseFormat):
         """Return the format of ``factor * W``."""
         scaled = self.values * self.dtype.type(factor)
         return type(self)(scaled, self.columns, self.row_lengths, self.shape[1])
+
+
+@take_inputs.register
+def _take_inputs(matrix: SparseMatrix, index: Index) -> SparseMatrix:
+    return SparseMatrix.from_dense(matrix.to_dense()[index])
+
+
+@take_outputs.register
+def _take_outputs(matrix: SparseMatrix, index: Index) -> SparseMatrix:
+    return SparseMatrix.from_dense(matrix.to_dense()[:, index])
+
+
+@scale_inputs.register
+def _scale_inputs(matrix: SparseMatrix, factor: Float) -> SparseMatrix:
+    values = matrix.values * np.repeat(factor, matrix.row_lengths)
+    return SparseMatrix(values, matrix.columns, matrix.row_lengths, matrix.shape[1])
+
+
+@scale_outputs.register
+def _scale_outputs(matrix: SparseMatrix, factor: Float) -> SparseMatrix:
+    values = matrix.values * factor[matrix.columns]
+    return SparseMatrix(values, matrix.columns, matrix.row_lengths, matrix.shape[1])

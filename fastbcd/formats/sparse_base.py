@@ -26,6 +26,8 @@ FEW = 8
 class SparseFormat(Format):
     """A matrix with few non-zeros, stored row by row."""
 
+    on_support = True
+
     columns: NDArray[Any]
     """Columns of the non-zeros, (nnz,)."""
 

@@ -10,6 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import expect
+from fastbcd.formats.operations import (
+    Index,
+    scale_inputs,
+    scale_outputs,
+    summands,
+    take_inputs,
+    take_outputs,
+)
 from fastbcd.formats.products.product import Product, SumProduct
 from fastbcd.formats.protocol import FORMATS, Format, State
 from fastbcd.utils.types import Float
@@ -29,6 +37,7 @@ class SumMatrix(Format):
     def __init__(self, parts: Sequence[Format]) -> None:
         self.parts: tuple[Format, ...] = tuple(parts)
         self.shape: tuple[int, int] = self.parts[0].shape
+        self.is_factored = any(part.is_factored for part in self.parts)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -111,3 +120,28 @@ class SumMatrix(Format):
     def scaled(self, factor: float) -> Self:
         """Return the format of ``factor * W``."""
         return type(self)([part.scaled(factor) for part in self.parts])
+
+
+@take_inputs.register
+def _take_inputs(matrix: SumMatrix, index: Index) -> SumMatrix:
+    return SumMatrix([take_inputs(part, index) for part in matrix.parts])
+
+
+@take_outputs.register
+def _take_outputs(matrix: SumMatrix, index: Index) -> SumMatrix:
+    return SumMatrix([take_outputs(part, index) for part in matrix.parts])
+
+
+@scale_inputs.register
+def _scale_inputs(matrix: SumMatrix, factor: Float) -> SumMatrix:
+    return SumMatrix([scale_inputs(part, factor) for part in matrix.parts])
+
+
+@scale_outputs.register
+def _scale_outputs(matrix: SumMatrix, factor: Float) -> SumMatrix:
+    return SumMatrix([scale_outputs(part, factor) for part in matrix.parts])
+
+
+@summands.register
+def _summands(matrix: SumMatrix) -> list[Format]:
+    return [each for part in matrix.parts for each in summands(part)]

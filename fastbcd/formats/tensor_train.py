@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_float, expect
+from fastbcd.formats.operations import cores_of, factors
 from fastbcd.formats.products.product import FACTORS, FactorProduct, Product
 from fastbcd.formats.protocol import Format, State
+from fastbcd.formats.steps import Step
 from fastbcd.utils.types import Float
 
 
@@ -58,6 +60,7 @@ class TensorTrainMatrix(Format):
     """
 
     kind: ClassVar[str] = "tensor_train"
+    is_factored = True
 
     def __init__(self, cores: Sequence[Float], shape: tuple[int, int]) -> None:
         self.cores: tuple[Float, ...] = tuple(cores)
@@ -77,9 +80,13 @@ class TensorTrainMatrix(Format):
         hits = np.flatnonzero(sizes == self.shape[0])
         return None if hits.size == 0 else int(hits[0]) + 1
 
+    @property
+    def thin(self) -> tuple[Float, Float] | None:
+        """The two thin matrices on both sides of the cut, where that saves work."""
+        return self._factors
+
     @cached_property
     def _factors(self) -> tuple[Float, Float] | None:
-        """The two thin matrices on both sides of the cut, where that saves work."""
         cut = self._cut
         if cut is None or cut == len(self.cores):
             return None
@@ -117,6 +124,57 @@ class TensorTrainMatrix(Format):
         """Return W as an array."""
         factors = self._factors
         return chain(self.cores).reshape(self.shape) if factors is None else factors[0] @ factors[1]
+
+    @property
+    def cut(self) -> int | None:
+        """How many leading modes make up the inputs; None if one mode mixes them with outputs."""
+        sizes = [1, *np.cumprod(self.modes).tolist()]
+        return sizes.index(self.shape[0]) if self.shape[0] in sizes else None
+
+    def steps(self) -> list[Step] | None:
+        """Return one product for each core; None if a mode mixes inputs with outputs.
+
+        The cores of the inputs are applied to a row seen as a tensor: (r, m, rest) becomes
+        (r', rest), a batch of ``rest`` interleaved vectors of length r m. Those of the outputs turn
+        (done, r) into (done, m, r'), a batch of ``done`` vectors of length r.
+        """
+        cut = self.cut
+        if cut is None:
+            return None
+        steps = []
+        for k, core in enumerate(self.cores):
+            before, mode, after = core.shape
+            if k < cut:
+                rest = prod(self.modes[k + 1 : cut])
+                steps.append(Step(core.reshape(before * mode, after), rest, interleaved=True))
+            else:
+                done = prod(self.modes[cut:k])
+                steps.append(Step(core.reshape(before, mode * after), done))
+        return steps
+
+    def parameters(self) -> list[Float]:
+        """Return the cores."""
+        return list(self.cores)
+
+    def with_parameters(self, parameters: Sequence[Float]) -> Self:
+        """Return the train of other cores."""
+        return type(self)(parameters, self.shape)
+
+    def pull_back(self, gradient: Float) -> list[Float]:
+        """Return the gradient in each core."""
+        return [self._core_gradient(k, gradient) for k in range(len(self.cores))]
+
+    def _core_gradient(self, k: int, gradient: Float) -> Float:
+        cores = self.cores
+        a, n, b = cores[k].shape
+        one = np.ones((1, 1), self.dtype)
+        before = chain(cores[:k]) if k else one
+        after = chain(cores[k + 1 :]).reshape(b, -1) if k + 1 < len(cores) else one
+        part = np.tensordot(
+            gradient.reshape(before.shape[0], n, after.shape[1]), after, axes=(2, 1)
+        )
+        found: Float = np.tensordot(before, part, axes=(0, 0)).reshape(a, n, b)
+        return found
 
     @property
     def n_params(self) -> int:
@@ -181,3 +239,13 @@ class TensorTrainMatrix(Format):
         """Return the format of ``factor * W``."""
         last = self.cores[-1] * self.dtype.type(factor)
         return type(self)((*self.cores[:-1], last), self.shape)
+
+
+@cores_of.register
+def _cores_of(matrix: TensorTrainMatrix) -> tuple[Float, ...]:
+    return matrix.cores
+
+
+@factors.register
+def _factors(matrix: TensorTrainMatrix) -> list[Float]:
+    return [matrix.to_dense()] if matrix.thin is None else list(matrix.thin)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbcd.formats import DenseMatrix, Format, SparseMatrix
+from fastbcd.formats import Format
+from fastbcd.formats.operations import scale_inputs, scale_outputs
 from fastbcd.network.network import Network
 from fastbcd.utils.types import Float
 
@@ -37,9 +38,7 @@ def balanced(network: Network) -> Network:
         before, after = layers[index], layers[index + 1]
         if before.activation not in HOMOGENEOUS:
             continue
-        if not all(
-            isinstance(layer.weight, DenseMatrix | SparseMatrix) for layer in (before, after)
-        ):
+        if not all(_is_plain(layer.weight) for layer in (before, after)):
             continue
         w_in, w_out = before.weight.to_dense(), after.weight.to_dense()
         factor = _factors(w_in, w_out)
@@ -47,10 +46,10 @@ def balanced(network: Network) -> Network:
             continue
         layers[index] = replace(
             before,
-            weight=_like(before.weight, w_in * factor),
+            weight=scale_outputs(before.weight, factor),
             intercept=before.intercept * factor,
         )
-        layers[index + 1] = replace(after, weight=_like(after.weight, w_out / factor[:, None]))
+        layers[index + 1] = replace(after, weight=scale_inputs(after.weight, 1 / factor))
     return Network(layers)
 
 
@@ -68,7 +67,6 @@ def _factors(w_in: Float, w_out: Float) -> Float:
     return factor
 
 
-def _like(stored: Format, weight: Float) -> Format:
-    if isinstance(stored, SparseMatrix):
-        return SparseMatrix.from_dense(weight)
-    return DenseMatrix(weight)
+def _is_plain(weight: Format) -> bool:
+    """Return whether every stored entry is a free number of its own."""
+    return weight.n_levels is None and not weight.is_factored

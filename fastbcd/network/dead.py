@@ -11,27 +11,17 @@ from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastbcd.formats import (
-    CodebookMatrix,
-    CodebookSparseMatrix,
-    DenseMatrix,
-    Format,
-    LowRankMatrix,
-    SparseMatrix,
-)
+from fastbcd.formats.operations import take_inputs, take_outputs
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
-
-Index = NDArray[np.intp]
 
 
 def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network, list[int]]:
     """Return an equal network without dead neurons.
 
-    Layers whose format cannot lose rows or columns (tensor trains) stay as they are. A hidden
+    Layers that would be larger without them, such as tensor trains, stay as they are. A hidden
     layer keeps at least one neuron.
 
     Parameters
@@ -88,8 +78,9 @@ def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
         kept = np.array([0], np.intp)  # one neuron remains, so that every layer has a shape
         if has_input.size == 1:
             return None
-    before, after = _columns(layer.weight, kept), _rows(following.weight, kept)
-    if before is None or after is None:
+    before, after = take_outputs(layer.weight, kept), take_inputs(following.weight, kept)
+    # A format that cannot lose them becomes a dense matrix, which may be the larger one.
+    if before.n_bits > layer.weight.n_bits or after.n_bits > following.weight.n_bits:
         return None
     constant: Float = ALL_ACTIVATIONS[layer.activation].value(layer.intercept).astype(np.float64)
     constant[has_input] = 0
@@ -100,52 +91,3 @@ def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
         Layer(before, layer.intercept[kept], layer.activation),
         Layer(after, intercept.astype(dtype), following.activation),
     ]
-
-
-def _columns(weight: Format, kept: Index) -> Format | None:
-    if isinstance(weight, DenseMatrix):
-        return DenseMatrix(np.ascontiguousarray(weight.weight[:, kept]))
-    if isinstance(weight, SparseMatrix):
-        return SparseMatrix.from_dense(weight.to_dense()[:, kept])
-    if isinstance(weight, LowRankMatrix):
-        return LowRankMatrix(weight.left, weight.right[:, kept])
-    if isinstance(weight, CodebookMatrix | CodebookSparseMatrix):
-        scale = None if weight.scale is None else weight.scale[kept]
-        return _recoded(weight, _marked(weight)[:, kept], scale)
-    return None
-
-
-def _rows(weight: Format, kept: Index) -> Format | None:
-    if isinstance(weight, DenseMatrix):
-        return DenseMatrix(weight.weight[kept])
-    if isinstance(weight, SparseMatrix):
-        return SparseMatrix.from_dense(weight.to_dense()[kept])
-    if isinstance(weight, LowRankMatrix):
-        return LowRankMatrix(weight.left[kept], weight.right)
-    if isinstance(weight, CodebookMatrix | CodebookSparseMatrix):
-        return _recoded(weight, _marked(weight)[kept], weight.scale)
-    return None
-
-
-def _marked(weight: CodebookMatrix | CodebookSparseMatrix) -> Float:
-    """Return the codes as a dense matrix, counted from 1; 0 where there is none."""
-    if isinstance(weight, CodebookMatrix):
-        return weight.codes.astype(np.float64) + 1
-    codes = weight.codes.astype(np.float64) + 1
-    return SparseMatrix(codes, weight.columns, weight.row_lengths, weight.shape[1]).to_dense()
-
-
-def _recoded(
-    weight: CodebookMatrix | CodebookSparseMatrix, marked: Float, scale: Float | None
-) -> Format:
-    if isinstance(weight, CodebookMatrix):
-        return CodebookMatrix((marked - 1).astype(np.uint16), weight.codebook, scale)
-    places = SparseMatrix.from_dense(marked)
-    return CodebookSparseMatrix(
-        (places.values - 1).astype(np.uint16),
-        weight.codebook,
-        places.columns,
-        places.row_lengths,
-        marked.shape[1],
-        scale,
-    )

@@ -11,14 +11,14 @@ from fastbcd.formats import (
     CodebookTrainMatrix,
     Format,
     LowRankMatrix,
-    TensorTrainMatrix,
 )
+from fastbcd.formats.operations import cores_of
 from fastbcd.schemes import curves as _curves
 from fastbcd.schemes.low_rank import LowRank
 from fastbcd.schemes.nearest.codebook_factors import quantise_factors
 from fastbcd.schemes.nearest.low_rank_plus_sparse import fit_in_turns
 from fastbcd.schemes.nearest.quantized_train import quantize_train
-from fastbcd.schemes.protocol import Level, Scheme
+from fastbcd.schemes.protocol import Level, Scheme, warm_start
 from fastbcd.schemes.prune import Prune
 from fastbcd.schemes.quantize import Quantize
 from fastbcd.schemes.tensor_train import TensorTrain
@@ -208,17 +208,17 @@ class Combination(Scheme):
         if self.quantize is None:
             return self._factors.project(weight, warm)
         start: Format | None = None
-        if isinstance(warm, CodebookTrainMatrix) and warm.shape == weight.shape:
-            train = warm.to_train()
+        coded = warm_start(CodebookTrainMatrix, warm, weight.shape)
+        if coded is not None:
+            train = coded.to_train()
             start = train
             if self.low_rank is not None and len(train.cores) == 2:
                 start = LowRankMatrix(train.cores[0][0], train.cores[1][:, :, 0])
         made = self._factors.project(weight, start)
-        if isinstance(made, LowRankMatrix):
-            cores: Any = (made.left[None], made.right[:, :, None])
-        else:
-            assert isinstance(made, TensorTrainMatrix)
-            cores = made.cores
+        cores: Any = cores_of(made)
+        if cores is None:
+            left, right = made.parameters()
+            cores = left[None], right[:, :, None]
         quantize = self.quantize
 
         def codebook_of(numbers: Float64) -> Float:

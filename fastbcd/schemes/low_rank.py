@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from fastbcd.formats import Format, LowRankMatrix
 from fastbcd.schemes.nearest.trains import decompose
-from fastbcd.schemes.protocol import Level, Scheme, exactly_one
+from fastbcd.schemes.protocol import Level, Scheme, exactly_one, warm_start
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import is_fraction, is_integer
@@ -64,8 +64,8 @@ class LowRank(Scheme):
         rank = self.rank
         if rank is None:
             rank = _rank_for_energy(weight, float(self.energy or 0))
-        fits = isinstance(warm, LowRankMatrix) and (warm.shape, warm.rank) == (shape, rank)
-        start = (warm.left, warm.right) if fits and isinstance(warm, LowRankMatrix) else None
+        near = warm_start(LowRankMatrix, warm, shape)
+        start = None if near is None or near.rank != rank else (near.left, near.right)
         left, right = decompose(weight, shape, (1, rank, 1), start)
         return LowRankMatrix(left[0], right[:, :, 0])
 
@@ -73,8 +73,9 @@ class LowRank(Scheme):
         self, weight: Float, scale: Float, warm: Format | None = None
     ) -> LowRankMatrix:
         """Return the nearest matrix of the rank asked for: that of D W, with D taken off."""
-        if isinstance(warm, LowRankMatrix):
-            warm = LowRankMatrix(scale * warm.left, warm.right)
+        near = warm_start(LowRankMatrix, warm, weight.shape)
+        if near is not None:
+            warm = LowRankMatrix(scale * near.left, near.right)
         found = self.project(scale * weight, warm)
         return LowRankMatrix(found.left / scale, found.right)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -214,6 +214,14 @@ class Scheme(ABC):
                 )
             setattr(self, name, value)
         return self
+
+
+Kind = TypeVar("Kind", bound=Format)
+
+
+def warm_start(kind: type[Kind], warm: Format | None, shape: tuple[int, ...]) -> Kind | None:
+    """Return ``warm`` if it is of the kind and the shape that a method can start from."""
+    return warm if isinstance(warm, kind) and warm.shape == tuple(shape) else None
 
 
 def exactly_one(scheme: Scheme, *names: str) -> str:

@@ -13,12 +13,13 @@ from fastbcd.schemes import curves as _curves
 from fastbcd.schemes.nearest import support as _support
 from fastbcd.schemes.nearest.thresholds import (
     block,
-    hard_threshold,
     keep_blocks,
     keep_columns,
+    keep_largest,
     keep_pattern,
     pattern,
 )
+from fastbcd.schemes.nearest.thresholds import hard_threshold as hard_threshold
 from fastbcd.schemes.protocol import Level, Scheme, exactly_one
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
@@ -125,7 +126,7 @@ class Prune(Scheme):
 
     def _keep(self, weight: Float) -> Float:
         if self.structure is None:
-            return hard_threshold(weight, self._kept(weight.size))
+            return keep_largest(weight, self._kept(weight.size))
         if self.structure == "neuron":
             return keep_columns(weight, min(weight.shape[1], self._kept(weight.shape[1])))
         rows_and_columns = block(self.structure)

@@ -13,7 +13,7 @@ from fastbcd.schemes import curves as _curves
 from fastbcd.schemes.nearest import kmeans as quantization
 from fastbcd.schemes.nearest.codebook_fit import CodebookFit
 from fastbcd.schemes.nearest.codebook_metric import improved
-from fastbcd.schemes.protocol import Level, Scheme, exactly_one
+from fastbcd.schemes.protocol import Level, Scheme, exactly_one, warm_start
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import REAL, check_choice, is_integer
@@ -126,7 +126,7 @@ class Quantize(Scheme):
     def project(self, weight: Float, warm: Format | None = None) -> CodebookMatrix:
         """Return the nearest matrix with that many different values."""
         self.check((weight.shape[0], weight.shape[1]))
-        start = warm if isinstance(warm, CodebookMatrix) and warm.shape == weight.shape else None
+        start = warm_start(CodebookMatrix, warm, weight.shape)
         codes, codebook, scale = self._fit(np.ascontiguousarray(weight), None, start)
         return CodebookMatrix(codes, codebook, scale)
 
@@ -143,8 +143,7 @@ class Quantize(Scheme):
             Result for a matrix nearby.
         """
         self.check((weight.shape[0], weight.shape[1]))
-        fits = isinstance(warm, CodebookSparseMatrix) and warm.shape == weight.shape
-        start = warm if fits and isinstance(warm, CodebookSparseMatrix) else None
+        start = warm_start(CodebookSparseMatrix, warm, weight.shape)
         weight = np.ascontiguousarray(weight)
         mask = weight != 0
         codes, codebook, scale = self._fit(weight, mask, start)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbcd.formats import Format, TensorTrainMatrix
 from fastbcd.schemes.nearest.trains import decompose, default_modes, train_ranks
-from fastbcd.schemes.protocol import Level, Scheme
+from fastbcd.schemes.protocol import Level, Scheme, warm_start
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import is_integer
@@ -90,8 +90,9 @@ class TensorTrain(Scheme):
         if self.modes is not None:
             modes = tuple(int(mode) for mode in self.modes)
         ranks = train_ranks(modes, self.rank)
-        fits = isinstance(warm, TensorTrainMatrix) and (warm.modes, warm.ranks) == (modes, ranks)
-        start = warm.cores if fits and isinstance(warm, TensorTrainMatrix) else None
+        near = warm_start(TensorTrainMatrix, warm, shape)
+        alike = near is not None and (near.modes, near.ranks) == (modes, ranks)
+        start = near.cores if near is not None and alike else None
         return TensorTrainMatrix(decompose(weight, modes, ranks, start), shape)
 
     def project_in_metric(

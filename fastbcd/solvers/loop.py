@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastbcd.network.network import Network
 from fastbcd.solvers.convergence import ConvergenceRecord
+from fastbcd.utils.progress import duration
 
 
 class Ending(Enum):
@@ -227,12 +228,15 @@ class _Progress:
         self._monitor = monitor
         self._name = sweep_name
         self._start = self._printed = start
+        self._first = 0.0
 
     def line(self, outcome: Outcome, objective: float, last: bool) -> None:
         verbose, n_iter = self._monitor.verbose, outcome.n_iter
         if not verbose:
             return
         now = time.perf_counter()
+        if n_iter == 1:
+            self._first = now
         leading = n_iter / 10 ** int(np.log10(n_iter))
         waited = now - self._printed > QUIET_SECONDS
         if verbose == 1 and not last and not waited and leading not in (1, 2, 5):
@@ -245,6 +249,8 @@ class _Progress:
         if outcome.scores:
             line += f"  score {outcome.scores[-1]:.4f}"
         line += f"  {outcome.network.n_bytes / 1000:.1f} kB"
-        if n_iter < most:
-            line += f"  at most {elapsed / n_iter * (most - n_iter):.1f} s left"
+        if 1 < n_iter < most:
+            # The first sweep may have compiled the kernels, and says nothing of the others.
+            left = (now - self._first) / (n_iter - 1) * (most - n_iter)
+            line += f"  at most {duration(left)} left"
         (self._monitor.stream or sys.stderr).write(line + "\n")

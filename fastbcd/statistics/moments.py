@@ -68,6 +68,11 @@ class Moments:
         Rows are centred before they are multiplied: the difference of two large sums would lose
         the digits. Products of chunks are formed in the type of the data and summed in
         float64. Cost: n d^2 + 2 n d m flops.
+
+        Raises
+        ------
+        ValueError
+            If the products do not fit in the type of the data.
         """
         n, d = v.shape
         weight = np.ones(n) if sample_weight is None else sample_weight
@@ -83,6 +88,14 @@ class Moments:
             covariance += la.gram(vc, w)[:d, :d]
             cross += la.cross(vc, uc, w)[:d]
             variance_out += weight[rows] @ np.square(uc, dtype=np.float64)
+        finite = np.isfinite(covariance).all() and np.isfinite(cross).all()
+        if not (finite and np.isfinite(variance_out).all()):
+            largest = max(np.abs(v).max(initial=0), np.abs(u).max(initial=0))
+            raise ValueError(
+                f"The inputs or outputs of a layer reach {largest:.2g}, and their products do not "
+                f"fit in {v.dtype}. Divide the features (or targets) by a constant before "
+                "training."
+            )
         covariance = np.tril(covariance)
         covariance += np.tril(covariance, -1).T
         return cls(

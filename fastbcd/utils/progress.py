@@ -12,6 +12,9 @@ from typing import Self, TextIO
 BAR = 24
 """Characters of the bar."""
 
+SURE = 0.02
+"""Share of a stage after which the time that is left is estimated: the first steps may compile."""
+
 DRAW_SECONDS = 0.1
 """Time between two drawings of a bar."""
 
@@ -98,7 +101,7 @@ class Progress:
     def _state(self, share: float, now: float) -> str:
         elapsed = now - self._start
         state = f"{100 * share:3.0f} %  {duration(elapsed)}"
-        if 0 < share < 1:
+        if SURE <= share < 1:
             state += f", about {duration(elapsed / share * (1 - share))} left"
         return state
 

@@ -232,7 +232,8 @@ def grid_sums(
     shift = 0.5 * (1.0 - even)
     top = (levels - 1) / (2.0 - even)
     for i in range(m):
-        width = step * scale[i]
+        # Without a grid every entry is nearest to its first value.
+        width = step * scale[i] if scale[i] > 0.0 else np.inf
         total = 0.0
         squares = 0.0
         for j in range(n):

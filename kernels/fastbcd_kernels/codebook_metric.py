@@ -116,7 +116,9 @@ def nearest_plane(
             feedback = 0.0
             for k in range(j + 1, s):
                 feedback += row[k] * error[k]
-            centre = target[lo + j] + feedback / row[j]
+            centre = target[lo + j]
+            if row[j] != 0.0:
+                centre += feedback / row[j]
             code = 0
             if scale[i] > 0:
                 code = _nearest(levels, centre / scale[i])

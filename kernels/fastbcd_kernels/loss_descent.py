@@ -22,7 +22,7 @@ def _column_means(a: NDArray[np.floating], out: NDArray[np.floating]) -> None:
         for j in range(k):
             out[j] += a[i, j]
     for j in range(k):
-        out[j] /= n
+        out[j] /= max(n, 1)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -64,7 +64,7 @@ def squared_descent(
             z[i, j] = w * e
         loss += 0.5 * weight[i] * row
     _column_means(z, mean)
-    return float(loss / n)
+    return float(loss / max(n, 1))
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -116,7 +116,7 @@ def softmax_descent(
             d = w * (keep * y[i, j] + spread - z[i, j] / total)
             z[i, j] = d
     _column_means(z, mean)
-    return float(loss / n)
+    return float(loss / max(n, 1))
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -161,7 +161,7 @@ def logistic_descent(
             z[i, j] = d
         loss += weight[i] * row
     _column_means(z, mean)
-    return float(loss / n)
+    return float(loss / max(n, 1))
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -208,4 +208,4 @@ def hinge_descent(
             z[i, j] = d
         loss += weight[i] * row
     _column_means(z, mean)
-    return float(loss / n)
+    return float(loss / max(n, 1))

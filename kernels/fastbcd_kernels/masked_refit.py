@@ -223,7 +223,8 @@ def masked_inverses(
             for c in range(r, s):
                 row[c] = gram[index[lo + r], index[lo + c]]
             _subtract(row, u, r, u, top, r, r, s)
-            scale = 1 / np.sqrt(row[r])
+            root = np.sqrt(row[r])
+            scale = 1 / root if root != 0 else gram.dtype.type(np.inf)  # seen in the result
             for c in range(r, s):
                 row[c] *= scale
             # Eight rows are read together, the last of them longer than the first.

@@ -8,6 +8,8 @@ All arrays are C-contiguous and of one type, float32 or float64; results go into
 caller.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -128,11 +130,12 @@ def center_rows(
     """
     n, d = x.shape
     limit = bound * bound * d
+    zero = x.dtype.type(0)
     for i in range(n):
         square = 0.0
         for j in range(d):
             x[i, j] -= center[j]
-            unit = x[i, j] / scale[j]
+            unit: Any = x[i, j] / scale[j] if scale[j] > 0 else zero  # without a branch: vectorises
             square += unit * unit
         if square > limit:
             factor = x.dtype.type(np.sqrt(limit / square))
@@ -166,7 +169,7 @@ def mask_piecewise_linear(
             d[i, j] = e
             mean[j] += e
     for j in range(m):
-        mean[j] /= n
+        mean[j] /= max(n, 1)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -183,7 +186,7 @@ def mask_hard_tanh(
             d[i, j] = e
             mean[j] += e
     for j in range(m):
-        mean[j] /= n
+        mean[j] /= max(n, 1)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -216,7 +219,7 @@ def running_mean(
     total = 0.0
     for i in range(n):
         total += float(weight[i])
-    keep = max(1.0 - share * total / n, 0.0)
+    keep = max(1.0 - share * total / max(n, 1), 0.0)
     factor = mean.dtype.type(keep)
     for j in range(m):
         mean[j] *= factor

@@ -34,7 +34,7 @@ def kth_largest_key(
     Parameters
     ----------
     bits : (n,) uint32 or uint64 array
-        Floating-point numbers without NaN, seen as unsigned integers.
+        Floating-point numbers seen as unsigned integers; NaN is larger than any number.
     n_bits : int
         Bits of the magnitude: 31 for float32, 63 for float64.
     k : int
@@ -64,7 +64,7 @@ def kth_largest_key(
         for i in range(n):
             counts[(candidates[i] >> low) & mask] += 1
         digit = (1 << width) - 1
-        while above + counts[digit] < k:
+        while digit > 0 and above + counts[digit] < k:
             above += counts[digit]
             digit -= 1
         key = (key << np.uint64(width)) | np.uint64(digit)
@@ -104,7 +104,7 @@ def _write_certain(
         for i in range(start, start + BLOCK):
             own = abs(x[i])
             found |= (own >= low) & (own <= high)
-            out[i] = x[i] if own > high else zero
+            out[i] = zero if own <= high else x[i]  # so a NaN stays, to be seen
         if found:
             if m > room:
                 return -1
@@ -114,7 +114,7 @@ def _write_certain(
                 m += (own >= low) & (own <= high)
     for i in range(whole, n):
         own = abs(x[i])
-        out[i] = x[i] if own > high else zero
+        out[i] = zero if own <= high else x[i]
         places[m] = i
         m += (own >= low) & (own <= high)
     return m
@@ -132,8 +132,8 @@ def hard_threshold(
 
     Parameters
     ----------
-    x : (n,) C-contiguous float array without NaN
-        The values.
+    x : (n,) C-contiguous float array
+        The values. NaN is larger than any number, and stays.
     bits : (n,) uint32 or uint64 array
         The same memory as ``x``, seen as unsigned integers.
     n_bits : int
@@ -202,10 +202,10 @@ def hard_threshold(
         return
     for i in range(n):
         own = abs(x[i])
-        out[i] = x[i] if own > least else zero
-    i = 0
-    while ties > 0:
+        out[i] = zero if own <= least else x[i]
+    for i in range(n):
+        if ties <= 0:
+            break
         if abs(x[i]) == least:
             out[i] = x[i]
             ties -= 1
-        i += 1

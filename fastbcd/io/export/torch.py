@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbcd.formats import Format, LowRankMatrix
+from fastbcd.formats.operations import factors as thin_factors
 from fastbcd.network.layers.patches import Patches, Shape3
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
@@ -54,7 +54,7 @@ def torch_module(network: Network) -> torch.nn.Sequential:
         else:
             if shape is not None:
                 modules += _to_rows(torch, shape)
-            *thin, last = _factors(layer.weight)
+            *thin, last = thin_factors(layer.weight)
             modules += [_linear(torch, factor) for factor in thin]
             modules.append(_linear(torch, last, layer.intercept))
             shape = None
@@ -92,7 +92,7 @@ def _transposed(torch: Any, rows: int, columns: int) -> list[Any]:
 
 def _convolutions(torch: Any, layer: Layer, view: Patches) -> list[Any]:
     """Return the convolution of a layer; if of low rank, a thin one and one on single pixels."""
-    *thin, last = _factors(layer.weight)
+    *thin, last = thin_factors(layer.weight)
     geometry: dict[str, Any] = {"stride": view.stride, "padding": view.padding}
     kernel = view.kernel
     modules: list[Any] = []
@@ -114,14 +114,6 @@ def _convolution(
         intercept,
         **geometry,
     )
-
-
-def _factors(weight: Format) -> list[Float]:
-    """Return the matrices to multiply by, one after another."""
-    n_in, n_out = weight.shape
-    if isinstance(weight, LowRankMatrix) and weight.rank * (n_in + n_out) < n_in * n_out:
-        return [weight.left, weight.right]
-    return [weight.to_dense()]
 
 
 def _linear(torch: Any, weight: Float, intercept: Float | None = None) -> Any:

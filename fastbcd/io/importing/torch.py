@@ -1,4 +1,4 @@
-"""Read a ``torch.nn.Sequential`` without importing PyTorch."""
+"""Read a ``torch.nn.Sequential`` as a network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbcd.formats import DenseMatrix
+from fastbcd.io.importing.layout import Positions, check_width, of_images, rearranged
+from fastbcd.io.importing.modules import Applied, applied_modules, evaluating
+from fastbcd.io.importing.torch_images import convolution, pool_window
+from fastbcd.network.layer import Layer
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.patches import Pair, Shape3
-from fastbcd.network.layers.specs import AveragePool2D, Conv2D, LayerSize, MaxPool2D
-from fastbcd.network.network import Layer, Network
+from fastbcd.network.layers.patches import Shape3
+from fastbcd.network.layers.specs import AveragePool2D, LayerSize, MaxPool2D
+from fastbcd.network.network import Network
 from fastbcd.utils.types import Float
 
-HIDDEN = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "logistic"}
-PASSED = ("Identity", "Dropout", "Dropout2d", "AlphaDropout")
-SUPPORTED = (
-    "Linear, Conv2d, MaxPool2d, AvgPool2d, ReLU, LeakyReLU(0.01), Tanh, Sigmoid, Identity, "
-    "Dropout, Dropout2d, BatchNorm1d, BatchNorm2d, Flatten, an Unflatten of the rows into images "
-    "of one channel and a final Softmax or LogSoftmax"
-)
+HIDDEN = {
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "Hardtanh": "hard_tanh",
+    "Tanh": "tanh",
+    "Sigmoid": "logistic",
+}
+FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 
 
 class TorchNetwork(NamedTuple):
@@ -29,9 +34,9 @@ class TorchNetwork(NamedTuple):
     Parameters
     ----------
     network : Network
-        Of the type of the parameters.
-    probabilistic : {"", "softmax", "sigmoid"}
-        A final activation that was taken off.
+        Of the type of the parameters, half precision widened to single.
+    final : {"identity", "softmax", "log_softmax", "sigmoid"}
+        The final activation, which the network leaves out.
     hidden_layer_sizes : tuple
         The layers, as an estimator is told of them.
     input_shape : (h, w, c) or None
@@ -39,21 +44,13 @@ class TorchNetwork(NamedTuple):
     """
 
     network: Network
-    probabilistic: str
+    final: str
     hidden_layer_sizes: tuple[LayerSize, ...]
     input_shape: Shape3 | None
 
 
-def is_torch(model: Any) -> bool:
-    """Tell whether ``model`` is a ``torch.nn.Sequential``."""
-    return any(
-        cls.__name__ == "Sequential" and cls.__module__.startswith("torch.")
-        for cls in type(model).__mro__
-    )
-
-
-def read_torch(model: Any, input_shape: Shape3 | None = None) -> TorchNetwork:
-    """Return the network in evaluation mode.
+def read_torch(model: Any, input_shape: tuple[int, ...] | None = None) -> TorchNetwork:
+    """Return the network in evaluation mode; ``model`` stays as it is.
 
     Batch normalisation is folded into the layer of weights before it, or into the linear one
     behind it. Images become rows, pixel by pixel with the channels of a pixel together.
@@ -62,150 +59,158 @@ def read_torch(model: Any, input_shape: Shape3 | None = None) -> TorchNetwork:
     ----------
     model : torch.nn.Sequential
         May be nested.
-    input_shape : (h, w, c), optional
-        Shape of the images that the network takes, if it takes any.
+    input_shape : tuple of int, optional
+        Shape of one input, if it has more than one axis: (h, w, c) for images.
 
     Raises
     ------
     ValueError
         For a module that is not supported; it is named.
     """
+    modules = applied_modules(model)
     reader = _Reader(input_shape)
-    for name, module in _modules(model, ""):
-        reader.add(f"Module {name} ({type(module).__name__})", type(module).__name__, module)
+    with evaluating(model):
+        for applied in modules:
+            reader.add(applied)
     return reader.finish()
 
 
 class _Reader:
-    """Collects layers of weights module by module."""
+    """Collects layers of weights module by module.
 
-    def __init__(self, image: Shape3 | None) -> None:
-        self.input_shape = image
-        self.image = image  # what the activations are now; None for rows
-        self.flattened: Shape3 | None = None  # the image that they were, channel by channel
+    ``positions`` says where in our rows each number is that PyTorch holds at this place: an array
+    of the shape of one of PyTorch's activations, or None for rows of unknown width.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...] | None) -> None:
+        self.input_shape: Shape3 | None = None
+        self.positions: Positions | None = None
+        if input_shape is not None and len(input_shape) == 3:
+            h, w, c = input_shape
+            self.positions, self.input_shape = of_images(h, w, c), (h, w, c)
+        elif input_shape is not None:
+            self.positions = np.arange(math.prod(input_shape)).reshape(input_shape)
         self.sizes: list[LayerSize] = []
         self.weights: list[Float] = []
         self.intercepts: list[Float] = []
         self.activations: list[str] = []
-        self.pooled = False  # since the last layer of weights
-        self.pending: tuple[Float, Float] | None = None
-        self.probabilistic = ""
+        self.dtype: Any = None
+        self.direct = False  # whether nothing has been applied since the last layer of weights
+        self.pending: tuple[Float, Float] | None = None  # scale and shift of the next inputs
+        self.final = "identity"
 
-    def add(self, where: str, kind: str, module: Any) -> None:
+    def add(self, applied: Applied) -> None:
         """Take a module in."""
-        if kind in PASSED:
+        where, kind, module = applied.where, applied.kind, applied.module
+        if kind == "Identity" or "Dropout" in kind:
             return
-        if self.probabilistic:
-            raise ValueError(f"{where} follows a final {self.probabilistic}.")
-        if kind == "Flatten":
-            self.flattened, self.image = self.image or self.flattened, None
-        elif kind == "Unflatten":
-            self._unflatten(where, module)
+        if self.final != "identity":
+            raise ValueError(f"{where} follows a final {self.final}.")
+        if kind in ("Flatten", "Unflatten", "ChannelShuffle"):
+            self._rearrange(where, kind, module)
         elif kind == "Linear":
-            self._linear(where, module)
+            self._linear(applied)
         elif kind == "Conv2d":
-            self._convolution(where, module)
+            self._convolution(applied)
         elif kind in ("MaxPool2d", "AvgPool2d"):
             self._pool(where, kind, module)
         elif kind in ("BatchNorm1d", "BatchNorm2d"):
-            self._normalisation(where, kind, module)
-        elif kind in HIDDEN or kind == "LeakyReLU":
-            self._activation(where, kind, module)
-        elif kind in ("Softmax", "LogSoftmax"):
-            self.probabilistic = "softmax"
+            self._normalisation(applied)
+        elif kind in FINAL:
+            self._softmax(where, kind, module)
         else:
-            raise ValueError(f"{where} is not supported. Supported: {SUPPORTED}.")
+            self._activation(where, kind, module)
 
-    def _append(self, size: LayerSize, weight: Float, bias: Any) -> None:
+    def _append(self, size: LayerSize, weight: Float, bias: Float | None) -> None:
         self.sizes.append(size)
         self.weights.append(weight)
-        zeros = np.zeros(weight.shape[1], weight.dtype)
-        self.intercepts.append(zeros if bias is None else _array(bias))
+        self.intercepts.append(np.zeros(weight.shape[1]) if bias is None else bias)
         self.activations.append("identity")
-        self.pooled = False
+        self.direct = True
 
-    def _unflatten(self, where: str, module: Any) -> None:
-        shape = tuple(module.unflattened_size)
-        if self.sizes or self.image is not None or len(shape) != 3 or shape[0] != 1:
-            raise ValueError(
-                f"{where}: only rows at the start, into one channel, are supported. Give X as an "
-                "array (n_samples, channels, height, width), and the modules behind this one."
-            )
-        self.image = self.input_shape = (shape[1], shape[2], 1)
+    def _rearrange(self, where: str, kind: str, module: Any) -> None:
+        before = self.positions
+        self.positions = rearranged(where, kind, module, before)
+        if self.positions is before:
+            return
+        if self.pending is not None:
+            raise ValueError(f"{where} follows a batch normalisation that no layer takes in.")
+        self.direct = False
 
-    def _linear(self, where: str, module: Any) -> None:
-        if self.image is not None:
-            raise ValueError(f"{where} follows images. Put a Flatten before it.")
-        weight = _array(module.weight).T
-        if self.flattened is not None:
-            h, w, c = self.flattened
-            self._check_width(where, weight.shape[0], h * w * c)
-            weight = weight.reshape(c, h, w, -1).transpose(1, 2, 0, 3).reshape(h * w * c, -1)
-            self.flattened = None
-        self._append(weight.shape[1], weight, module.bias)
+    def _linear(self, applied: Applied) -> None:
+        weight = self._weight(applied).T
+        n_in, positions = weight.shape[0], self.positions
+        if positions is not None and positions.ndim != 1:
+            raise ValueError(f"{applied.where} follows images. Put a Flatten before it.")
+        if positions is not None:
+            check_width(applied.where, n_in, positions.size)
+        bias = applied.array("bias")
         if self.pending is not None:
             scale, shift = self.pending
-            self.intercepts[-1] = self.intercepts[-1] + shift @ weight
-            self.weights[-1] = scale[:, None] * weight
-            self.pending = None
+            bias = shift @ weight + (0 if bias is None else bias)
+            weight, self.pending = scale[:, None] * weight, None
+        if positions is not None:
+            ordered = np.empty_like(weight)
+            ordered[positions] = weight
+            weight = ordered
+        self._append(weight.shape[1], weight, bias)
+        self.positions = np.arange(weight.shape[1])
 
-    def _check_width(self, where: str, wanted: int, found: int) -> None:
-        if wanted != found:
-            raise ValueError(
-                f"{where} takes {wanted} inputs, but {found} reach it. Give images of the shape "
-                "that the network was built for."
-            )
+    def _weight(self, applied: Applied) -> Float:
+        weight = applied.array("weight")
+        if weight is None:
+            raise ValueError(f"{applied.where} has no weights.")
+        self.dtype = self.dtype or weight.dtype
+        return weight
 
-    def _convolution(self, where: str, module: Any) -> None:
-        h, w, c = self._images(where)
-        kernel, stride = _pair(module.kernel_size), _pair(module.stride)
-        if module.groups != 1 or _pair(module.dilation) != (1, 1):
-            raise ValueError(f"{where}: only groups=1 and dilation=1 are supported.")
-        if module.padding_mode != "zeros" or module.in_channels != c:
-            raise ValueError(
-                f"{where}: it takes {module.in_channels} channels padded by "
-                f"{module.padding_mode!r}; what comes before it has {c}, and zeros are supported."
-            )
-        size = Conv2D(module.out_channels, kernel, stride, _padding(module.padding))
-        kernel, stride, padding = size.check()
-        if kernel[0] > h + 2 * padding[0] or kernel[1] > w + 2 * padding[1]:
-            raise ValueError(f"{where} does not fit in images of {h} x {w} pixels.")
-        weight = _array(module.weight).transpose(2, 3, 1, 0).reshape(math.prod(kernel) * c, -1)
-        self._append(size, weight, module.bias)
-        grid = [
-            (n + 2 * pad - k) // step + 1
-            for n, k, step, pad in zip((h, w), kernel, stride, padding, strict=True)
-        ]
-        self.image = (grid[0], grid[1], module.out_channels)
+    def _convolution(self, applied: Applied) -> None:
+        shape = self._images(applied.where)
+        size, grid = convolution(applied.where, applied.module, shape)
+        weight = self._weight(applied).transpose(2, 3, 1, 0)  # height, width, channels, filters
+        self._append(size, weight.reshape(-1, weight.shape[3]), applied.array("bias"))
+        self.positions = of_images(*grid, weight.shape[3])
 
     def _pool(self, where: str, kind: str, module: Any) -> None:
         h, w, c = self._images(where)
-        window = _pair(module.kernel_size)
-        plain = _pair(module.stride) == window and _pair(module.padding) == (0, 0)
-        if not plain or module.ceil_mode or _pair(getattr(module, "dilation", 1)) != (1, 1):
-            raise ValueError(
-                f"{where}: windows that overlap, dilation, padding and ceil_mode are not "
-                "supported; stride=kernel_size is."
-            )
+        window = pool_window(where, module, (h, w))
         self.sizes.append(MaxPool2D(window) if kind == "MaxPool2d" else AveragePool2D(window))
-        self.image = (h // window[0], w // window[1], c)
-        self.pooled = True
+        self.positions = of_images(h // window[0], w // window[1], c)
+        self.direct = False
 
     def _images(self, where: str) -> Shape3:
-        if self.image is None:
+        """Return the shape (h, w, c) of the images that reach a module."""
+        if self.pending is not None:
+            raise ValueError(f"{where} follows a batch normalisation that no layer takes in.")
+        if self.positions is None or self.positions.ndim != 3:
             raise ValueError(
                 f"{where} takes images. Give X as an array (n_samples, channels, height, width), "
                 "and no Flatten before it."
             )
-        return self.image
+        c, h, w = self.positions.shape
+        if any(isinstance(size, int) for size in self.sizes) or not np.array_equal(
+            self.positions, of_images(h, w, c)
+        ):
+            raise ValueError(
+                f"{where} takes images that are made of rows: only rows at the start are "
+                "supported, of one channel or with the channels of a pixel together. Give X as an "
+                "array (n_samples, channels, height, width), and the modules from this one on."
+            )
+        if not self.sizes:
+            self.input_shape = (h, w, c)
+        return h, w, c
 
-    def _normalisation(self, where: str, kind: str, module: Any) -> None:
-        scale, shift = _affine(module, where)
-        direct = self.weights and not self.pooled and self.flattened is None
-        if direct and self.activations[-1] == "identity":
+    def _normalisation(self, applied: Applied) -> None:
+        where, kind = applied.where, applied.kind
+        scale, shift = _affine(applied)
+        n_axes = 1 if self.positions is None else self.positions.ndim
+        if n_axes != (1 if kind == "BatchNorm1d" else 3):
+            raise ValueError(f"{where} takes other inputs than the {n_axes + 1} axes before it.")
+        if self.positions is not None:
+            check_width(where, scale.size, self.positions.shape[0])
+        if self.direct and self.activations[-1] == "identity":
             self.weights[-1] = self.weights[-1] * scale
             self.intercepts[-1] = self.intercepts[-1] * scale + shift
-        elif kind == "BatchNorm2d" or self.flattened is not None:
+        elif kind == "BatchNorm2d":
             raise ValueError(f"{where} does not directly follow a Conv2d or Linear layer.")
         elif self.pending is None:
             self.pending = (scale, shift)
@@ -219,7 +224,20 @@ class _Reader:
             raise ValueError(f"{where} follows an AvgPool2d. Only before it is it supported.")
         if kind == "LeakyReLU" and not np.isclose(module.negative_slope, 0.01):
             raise ValueError(f"{where}: slope {module.negative_slope} is not supported; 0.01 is.")
-        self.activations[-1] = HIDDEN.get(kind, "leaky_relu")
+        if kind == "Hardtanh" and (module.min_val, module.max_val) != (-1, 1):
+            raise ValueError(
+                f"{where}: bounds {module.min_val} and {module.max_val} are not supported; "
+                "-1 and 1 are."
+            )
+        self.activations[-1] = HIDDEN[kind]
+
+    def _softmax(self, where: str, kind: str, module: Any) -> None:
+        if module.dim not in (None, 1, -1) or self.positions is None or self.positions.ndim != 1:
+            raise ValueError(
+                f"{where} with dim={module.dim} does not normalise the outputs of each row. Only "
+                "dim=1 after a Linear layer is supported."
+            )
+        self.final = FINAL[kind]
 
     def finish(self) -> TorchNetwork:
         """Return the network."""
@@ -228,66 +246,49 @@ class _Reader:
                 "The network does not end in a Linear layer and at most an activation. Compress "
                 "the part that does, such as model[:-1]."
             )
-        if self.activations[-1] == "logistic" and not self.probabilistic:
-            self.activations[-1], self.probabilistic = "identity", "sigmoid"
+        assert self.positions is not None
+        if not np.array_equal(self.positions, np.arange(self.sizes[-1])):
+            raise ValueError(
+                "The network rearranges its outputs after the last Linear layer. Compress the part "
+                "before, such as model[:-1]."
+            )
+        if self.activations[-1] == "logistic" and self.final == "identity":
+            self.activations[-1], self.final = "identity", "sigmoid"
         if self.activations[-1] != "identity":
             raise ValueError(
                 f"A final {self.activations[-1]} is not supported; end in Linear, Sigmoid or "
                 "Softmax."
             )
-        hidden, n_out, dtype = tuple(self.sizes[:-1]), self.sizes[-1], self.weights[0].dtype
-        shape = self.input_shape
+        hidden, n_out = tuple(self.sizes[:-1]), self.sizes[-1]
+        images = any(not isinstance(size, int) for size in hidden)
+        shape = self.input_shape if images else None
         n_in = self.weights[0].shape[0] if shape is None else math.prod(shape)
         layout = Architecture.of(hidden, n_in, n_out, shape)
         layers = []
         for index, weight in enumerate(self.weights):
-            self._check_width(f"Layer {index}", weight.shape[0], layout.shapes[index][0])
+            check_width(f"Layer {index}", weight.shape[0], layout.shapes[index][0])
             layer = Layer(
-                DenseMatrix(np.ascontiguousarray(weight, dtype)),
-                self.intercepts[index].astype(dtype),
+                DenseMatrix(np.ascontiguousarray(weight, self.dtype)),
+                self.intercepts[index].astype(self.dtype),
                 self.activations[index],
                 layout.views[index],
                 layout.pools[index],
             )
             layers.append(layer)
-        return TorchNetwork(Network(layers), self.probabilistic, hidden, shape)
+        return TorchNetwork(Network(layers), self.final, hidden, shape)
 
 
-def _modules(model: Any, prefix: str) -> list[tuple[str, Any]]:
-    """Return the modules in order with their names, nested Sequentials opened."""
-    found: list[tuple[str, Any]] = []
-    for key, module in model.named_children():
-        name = f"{prefix}{key}"
-        found += _modules(module, f"{name}.") if is_torch(module) else [(name, module)]
-    return found
-
-
-def _pair(value: int | tuple[int, int]) -> Pair:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _padding(value: Any) -> Pair | str:
-    """Return a padding as :class:`fastbcd.network.layers.specs.Conv2D` knows it."""
-    if isinstance(value, str):
-        return (0, 0) if value == "valid" else value
-    return _pair(value)
-
-
-def _array(tensor: Any) -> Float:
-    values: Float = np.array(tensor.detach().cpu().numpy())
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
-
-
-def _affine(module: Any, where: str) -> tuple[Float, Float]:
-    """Return scale and shift of a batch normalisation in evaluation mode."""
-    if module.running_mean is None:
+def _affine(applied: Applied) -> tuple[Float, Float]:
+    """Return scale and shift of a batch normalisation in evaluation mode, in double precision."""
+    mean, variance = applied.array("running_mean"), applied.array("running_var")
+    if mean is None or variance is None:
         raise ValueError(
-            f"{where} has no running statistics to fold. Train it with track_running_stats=True."
+            f"{applied.where} has no running statistics to fold. Train it with "
+            "track_running_stats=True."
         )
-    scale = 1 / np.sqrt(_array(module.running_var) + module.eps)
-    if module.weight is not None:
-        scale = scale * _array(module.weight)
-    shift = -_array(module.running_mean) * scale
-    if module.bias is not None:
-        shift = shift + _array(module.bias)
-    return scale, shift
+    scale = 1 / np.sqrt(variance.astype(np.float64) + applied.module.eps)
+    weight, bias = applied.array("weight"), applied.array("bias")
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale
+    return scale, shift if bias is None else shift + bias

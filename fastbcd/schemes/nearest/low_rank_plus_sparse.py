@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastbcd.formats import Format, SumMatrix
+from fastbcd.formats.operations import summands
 from fastbcd.utils.types import Float
 
 ROUNDS, SETTLED = 20, 1e-3
@@ -35,8 +36,9 @@ def fit_in_turns(
     """
     low: Format | None = None
     rest_part: Format | None = None
-    if isinstance(warm, SumMatrix) and warm.shape == weight.shape and len(warm.parts) == 2:
-        low, rest_part = warm.parts
+    parts = [] if warm is None or warm.shape != weight.shape else summands(warm)
+    if len(parts) == 2:
+        low, rest_part = parts
     rest = weight if rest_part is None else weight - rest_part.to_dense()
     best: SumMatrix | None = None
     before = float(np.square(weight, dtype=np.float64).sum())

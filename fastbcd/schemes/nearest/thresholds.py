@@ -14,6 +14,25 @@ def hard_threshold(weight: Float, n_nonzero: int) -> Float:
     """Return ``weight`` with all but the ``n_nonzero`` entries of largest magnitude set to zero.
 
     Ties are decided by position in row-major order: the first ones stay. Cost: O(size).
+
+    Raises
+    ------
+    ValueError
+        If an entry is NaN, or ``n_nonzero`` is not between 0 and the number of entries.
+    """
+    if not 0 <= n_nonzero <= weight.size:
+        raise ValueError(
+            f"n_nonzero={n_nonzero} must lie between 0 and the {weight.size} entries of weight."
+        )
+    if np.isnan(weight).any():
+        raise ValueError("weight holds NaN, which has no magnitude. Remove it first.")
+    return keep_largest(weight, n_nonzero)
+
+
+def keep_largest(weight: Float, n_nonzero: int) -> Float:
+    """Return what :func:`hard_threshold` does, without its checks; NaN counts as the largest.
+
+    For weights in training: a NaN stays, so that whoever watches the training sees it.
     """
     flat = np.ascontiguousarray(weight).ravel()
     word, n_bits = (np.uint32, 31) if flat.dtype == np.float32 else (np.uint64, 63)

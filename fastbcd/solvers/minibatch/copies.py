@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbcd.formats import CodebookSparseMatrix, TensorTrainMatrix
+from fastbcd.formats import TensorTrainMatrix
+from fastbcd.formats.operations import cores_of
 from fastbcd.schemes.nearest.thresholds import hard_threshold
 from fastbcd.schemes.nearest.train_tangent import TangentSpace
 from fastbcd.solvers.minibatch.schedule import CompressionSchedule
@@ -63,8 +64,9 @@ def renew(
         layer.compressed = layer.scheme.project(layer.weight, layer.compressed)
     else:
         layer.compressed = layer.scheme.project_scaled(layer.weight, scale, layer.compressed)
-    if layer.thin and isinstance(layer.compressed, TensorTrainMatrix):
-        layer.tangent = TangentSpace(layer.compressed.cores)
+    train = cores_of(layer.compressed) if layer.thin else None
+    if train is not None:
+        layer.tangent = TangentSpace(train)
     target = layer.compressed.to_dense()
     if fraction < course.fixed and layer.tied is not None:
         tied = layer.tied
@@ -89,7 +91,7 @@ def renew(
     layer.fixed = True
     layer.tied = None
     layer.support = target != 0
-    if layer.support.mean() > SPARSE or isinstance(layer.compressed, CodebookSparseMatrix):
+    if layer.support.mean() > SPARSE or layer.compressed.n_levels is not None:
         # Zeros by chance, not by design; or with values from a codebook, whose projection is a
         # disturbance that steps on a support alone were seen to amplify.
         layer.support = None

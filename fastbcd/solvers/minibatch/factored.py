@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbcd.formats import DenseMatrix, Format, LowRankMatrix, TensorTrainMatrix
+from fastbcd.formats.operations import cores_of
 from fastbcd.formats.tensor_train import chain
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import WHOLE_ROW, View
@@ -143,12 +144,12 @@ def split(network: Network, schemes: Sequence[Scheme | None], linear: frozenset[
 
 def _factors(made: Format, pair: Pair) -> tuple[Float, Float]:
     """Return A and B of the same size whose product is ``made``."""
-    if isinstance(made, LowRankMatrix):
-        left, right = made.left, made.right
+    cores = cores_of(made)
+    if cores is None:
+        left, right = made.parameters()
     else:
-        assert isinstance(made, TensorTrainMatrix)
-        left = chain(made.cores[: pair.cut])
-        right = chain(made.cores[pair.cut :]).reshape(pair.rank, -1)
+        left = chain(cores[: pair.cut])
+        right = chain(cores[pair.cut :]).reshape(pair.rank, -1)
     norms = [float(np.linalg.norm(factor)) for factor in (left, right)]
     even = made.dtype.type(np.sqrt(norms[1] / norms[0]) if min(norms) > 0 else 1.0)
     return left * even, right / even
@@ -171,10 +172,11 @@ def merged(layers: Sequence[Layer], linear: frozenset[int]) -> list[Layer]:
 
 def _product(left: Format, right: Format) -> Format:
     """Return the factored matrix ``left @ right``."""
-    if isinstance(left, TensorTrainMatrix) and isinstance(right, TensorTrainMatrix):
+    before, after = cores_of(left), cores_of(right)
+    if before is not None and after is not None:
         # The mode between the two is the rank of the cut: its cores are matrices.
-        *first, inner = left.cores
-        outer, *last = right.cores
+        *first, inner = before
+        outer, *last = after
         first[-1] = first[-1] @ (inner[:, :, 0] @ outer[0])
         return TensorTrainMatrix([*first, *last], (left.shape[0], right.shape[1]))
     return LowRankMatrix(left.to_dense(), right.to_dense())

@@ -1,13 +1,14 @@
 """The free parameters of a layer during refinement, and the ridge step on them.
 
-One class per kind of format, here the base and the dense one. A format without a class of its own
-keeps its weights; its intercept moves.
+One class per kind of format, here the base and the dense one; the others register themselves with
+:func:`block_of`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
+from functools import singledispatch
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +155,15 @@ class Block:
         return replace(self.start, weight=self._format(rest), intercept=intercept)
 
 
+@singledispatch
+def block_of(weight: Any) -> type[Block]:
+    """Return the class that refines a layer with weights of this format.
+
+    A format without parameters keeps its weights, and only the intercept of its layer moves.
+    """
+    return Block
+
+
 class DenseBlock(Block):
     """All entries are free."""
 
@@ -188,6 +198,11 @@ class DenseBlock(Block):
 
     def _format(self, parameters: list[Float]) -> Format:
         return DenseMatrix(parameters[0])
+
+
+@block_of.register
+def _dense_block(weight: DenseMatrix) -> type[Block]:
+    return DenseBlock
 
 
 def inverse(gram: Float64) -> Float:

@@ -7,36 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from fastbcd.formats import (
-    CodebookMatrix,
-    CodebookSparseMatrix,
-    DenseMatrix,
-    LowRankMatrix,
-    SparseMatrix,
-    TensorTrainMatrix,
-)
 from fastbcd.linalg import products as la
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.parallel.crew import ALONE, Crew
-from fastbcd.solvers.refine.blocks import Block, DenseBlock
+from fastbcd.solvers.refine import composed, factored, quantized, sparse
+from fastbcd.solvers.refine.blocks import Block, block_of
 from fastbcd.solvers.refine.descent import survivors
-from fastbcd.solvers.refine.factored import LowRankBlock, TrainBlock
-from fastbcd.solvers.refine.quantized import QuantizedBlock, QuantizedSparseBlock
-from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.solvers.refine.targets import Rows, Targets
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float
 
-KINDS: dict[type, type[Block]] = {
-    DenseMatrix: DenseBlock,
-    SparseMatrix: SparseBlock,
-    LowRankMatrix: LowRankBlock,
-    TensorTrainMatrix: TrainBlock,
-    CodebookMatrix: QuantizedBlock,
-    CodebookSparseMatrix: QuantizedSparseBlock,
-}
-"""The block for each kind of format; others keep their weights."""
+REGISTERED = (composed, factored, quantized, sparse)
+"""The modules whose blocks :func:`.block_of` knows besides the dense one."""
 
 
 class Chain:
@@ -66,7 +49,7 @@ class Chain:
     ) -> None:
         self._targets, self._rows = targets, rows
         self.blocks: list[Block] = [
-            KINDS.get(type(layer.weight), Block)(layer, index == 0, index + 1 == len(layers), crew)
+            block_of(layer.weight)(layer, index == 0, index + 1 == len(layers), crew)
             for index, layer in enumerate(layers)
         ]
         self._activations = [ALL_ACTIVATIONS[layer.activation] for layer in layers]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbcd.formats import SparseMatrix
 from fastbcd.network.network import Network
 from fastbcd.solvers.reconstruct.imitation import ENOUGH
 from fastbcd.solvers.refine.adversary import CERTAIN, certainty, plenty
@@ -83,7 +82,7 @@ class Course:
         momentum, rate = self.momentum, self.rate
         if targets.n_rows >= ENOUGH:
             momentum = factor * self.momentum + (1 - factor) * self.momentum_undropped
-        elif any(isinstance(layer.weight, SparseMatrix) for layer in network.layers):
+        elif any(layer.weight.is_pruned for layer in network.layers):
             rate *= CAREFUL ** max(0.0, 2 * factor - 1)
         return replace(
             self,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.formats import SparseMatrix
 from fastbcd.network.network import Network
 from fastbcd.utils.types import Float64
 
@@ -34,11 +33,7 @@ class Descent:
         It falls as a cubic (Zhu, Gupta, arXiv:1710.01878): most go early, while there are many to
         make up for them.
         """
-        stored = [
-            layer.weight.n_params
-            for layer in self.start.layers
-            if isinstance(layer.weight, SparseMatrix)
-        ]
+        stored = [layer.weight.n_params for layer in self.start.layers if layer.weight.is_pruned]
         first = stored if len(self.left) == len(stored) else [sum(stored)]
         ahead = max(0.0, 1.0 - spent) ** 3
         return tuple(

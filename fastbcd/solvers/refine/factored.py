@@ -1,4 +1,4 @@
-r"""Layers made of factors during refinement: low rank, and tensor trains.
+r"""Layers made of factors during refinement: low rank, tensor trains, and formats of the user.
 
 Factors have few parameters, with a long way to go from what the layer-by-layer pass left, and
 the ridge step of the whole matrix is not theirs to take. Its share for one factor with the others
@@ -18,10 +18,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastbcd.formats import Format, LowRankMatrix, TensorTrainMatrix
-from fastbcd.formats.tensor_train import chain
+from fastbcd.formats import Format, LowRankMatrix
 from fastbcd.linalg import products as la
-from fastbcd.solvers.refine.blocks import Block, centred_gradient
+from fastbcd.solvers.refine.blocks import Block, block_of, centred_gradient
 from fastbcd.utils.types import Float, Float64
 
 STEP = 0.4
@@ -59,17 +58,21 @@ class FactoredBlock(Block, ABC):
 
     def _begin(self) -> list[Float]:
         factors = self._start_factors()
-        sizes = [_size(factor) for factor in factors]
+        sizes = [median_size(factor) for factor in factors]
         self._unit = float(np.exp(np.mean(np.log(sizes))))
         self._factors = [
             (factor * (self._unit / size)).astype(np.float32)
             for factor, size in zip(factors, sizes, strict=True)
         ]
+        self._start_steps()
+        return self._factors
+
+    def _start_steps(self) -> None:
+        """Forget the steps that were taken."""
         self._velocities = [np.zeros_like(factor) for factor in self._factors]
         self._squares = [np.zeros_like(factor) for factor in self._factors]
         # Shares of the means that are zeros of the start still.
         self._unseen = [1.0, 1.0]
-        return self._factors
 
     def _parameters(self) -> list[Float]:
         return self._factors
@@ -101,8 +104,7 @@ class LowRankBlock(FactoredBlock):
     """Two factors."""
 
     def _start_factors(self) -> Sequence[Float]:
-        assert isinstance(self.start.weight, LowRankMatrix)
-        return self.start.weight.left, self.start.weight.right
+        return self.start.weight.parameters()
 
     def weight(self) -> Float:
         """Return the weights (d, m) as they are."""
@@ -138,45 +140,47 @@ class LowRankBlock(FactoredBlock):
         return LowRankMatrix(*parameters)
 
 
-class TrainBlock(FactoredBlock):
-    """The cores of a tensor train."""
+class ParametricBlock(FactoredBlock):
+    """The parameters of any format that has some, such as the cores of a tensor train.
+
+    The format says what its parameters are and pulls a gradient back to them; see
+    :meth:`fastbcd.formats.Format.parameters`.
+    """
 
     def _start_factors(self) -> Sequence[Float]:
-        assert isinstance(self.start.weight, TensorTrainMatrix)
-        return self.start.weight.cores
+        return self.start.weight.parameters()
 
     def _begin(self) -> list[Float]:
-        cores = super()._begin()
+        factors = super()._begin()
         self._moved()
-        return cores
+        return factors
 
     def _moved(self) -> None:
-        self._effective = chain(self._factors).reshape(self.shape)
+        self._matrix = self.start.weight.with_parameters(self._factors)
+        self._effective = self._matrix.to_dense()
 
     def _product(self, v: Float) -> Float:
         product: Float = v @ self._effective
         return product
 
     def _gradients(self, v: Float, pull: Float) -> list[Float]:
-        whole = centred_gradient(v, pull, self.mean)
-        return [self._core_gradient(k, whole) for k in range(len(self._factors))]
-
-    def _core_gradient(self, k: int, whole: Float) -> Float:
-        """Return the pull on core ``k`` for that on the whole matrix."""
-        cores = self._factors
-        a, n, b = cores[k].shape
-        one = np.ones((1, 1), np.float32)
-        before = chain(cores[:k]) if k else one
-        after = chain(cores[k + 1 :]).reshape(b, -1) if k + 1 < len(cores) else one
-        part = np.tensordot(whole.reshape(before.shape[0], n, after.shape[1]), after, axes=(2, 1))
-        gradient: Float = np.tensordot(before, part, axes=(0, 0)).reshape(a, n, b)
-        return gradient
+        return self._matrix.pull_back(centred_gradient(v, pull, self.mean))
 
     def _format(self, parameters: list[Float]) -> Format:
-        return TensorTrainMatrix(parameters, self.shape)
+        return self.start.weight.with_parameters(parameters)
 
 
-def _size(factor: Float) -> float:
+@block_of.register
+def _parametric_block(weight: Format) -> type[Block]:
+    return ParametricBlock if weight.parameters() else Block
+
+
+@block_of.register
+def _low_rank_block(weight: LowRankMatrix) -> type[Block]:
+    return LowRankBlock
+
+
+def median_size(factor: Float) -> float:
     """Return the median size of the numbers that are not zero."""
     sizes = np.abs(factor[factor != 0])
     return float(np.median(sizes)) if sizes.size else 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastbcd.network.network import Network
 from fastbcd.solvers.refine.targets import Rows, Targets
 from fastbcd.utils.types import Float
@@ -64,3 +66,31 @@ class Judge:
             # What came last was on the way there.
             self.best = self._safe
         return diverged
+
+
+def is_worse(found: Network, start: Network, x: Float, targets: Targets) -> bool:
+    """Return whether a refinement did harm, by all of its rows.
+
+    A classifier is worse if it is wrong on more rows by more than two standard errors of the
+    difference (McNemar 1947), or on more rows with a larger loss. Without labels the classes of the
+    dense network are right. A regression is worse if its loss is larger.
+
+    Parameters
+    ----------
+    found, start : Network
+        After and before the refinement.
+    x : (n, d) array
+        Inputs.
+    targets : Targets
+        What the outputs of these rows shall become.
+    """
+    rows = np.arange(targets.n_rows)
+    after, before = found.forward(x), start.forward(x)
+    larger = targets.loss(after, rows) > targets.loss(before, rows)
+    if not targets.classify:
+        return larger
+    goal = (targets.dense if targets.labels is None else targets.labels).argmax(axis=1)
+    wrong_after, wrong_before = after.argmax(axis=1) != goal, before.argmax(axis=1) != goal
+    lost = int(np.count_nonzero(wrong_after & ~wrong_before))
+    gained = int(np.count_nonzero(wrong_before & ~wrong_after))
+    return lost - gained > 2 * np.sqrt(lost + gained) or (lost > gained and larger)

@@ -15,7 +15,7 @@ from fastbcd.solvers.refine.batches import Batches
 from fastbcd.solvers.refine.chain import Chain
 from fastbcd.solvers.refine.course import Course
 from fastbcd.solvers.refine.descent import Descent
-from fastbcd.solvers.refine.judge import Judge
+from fastbcd.solvers.refine.judge import Judge, is_worse
 from fastbcd.solvers.refine.targets import Targets
 from fastbcd.utils.types import Float
 
@@ -110,6 +110,8 @@ def refine(
         with Crew.of_all() as crew:
             loop = Loop(start, x, targets, course, random_state, descent, crew)
             found = loop.run(tell)
+        if found is not start and is_worse(found, start, x, targets):
+            found = start
     except Interrupted as interruption:
         best = interruption.best
         raise Interrupted(network if best is start else _scaled(best, unit)) from None

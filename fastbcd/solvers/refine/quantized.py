@@ -6,13 +6,15 @@ until a code changes. The levels follow by one common factor.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.linalg import products as la
-from fastbcd.solvers.refine.blocks import DenseBlock
+from fastbcd.solvers.refine.blocks import Block, DenseBlock, block_of
 from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64
@@ -103,8 +105,7 @@ class QuantizedSparseBlock(SparseBlock):
     _caution = CAUTION
 
     def _begin(self) -> list[Float]:
-        weight = self.start.weight
-        assert isinstance(weight, CodebookSparseMatrix)
+        weight = cast(CodebookSparseMatrix, self.start.weight)
         # A stored zero counts: only its place is looked at here.
         ones = np.ones(weight.codes.size, np.float32)
         places = SparseMatrix(ones, weight.columns, weight.row_lengths, self.shape[1])
@@ -117,8 +118,7 @@ class QuantizedSparseBlock(SparseBlock):
         return [self._values]
 
     def _start_rounding(self) -> None:
-        weight = self.start.weight
-        assert isinstance(weight, CodebookSparseMatrix)
+        weight = cast(CodebookSparseMatrix, self.start.weight)
         scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
         self._rounding = Rounding(weight.codebook, scale.astype(np.float32)[self._outputs])
 
@@ -133,8 +133,7 @@ class QuantizedSparseBlock(SparseBlock):
         self._rounding.round(self._values, self._effective)
 
     def _format(self, parameters: list[Float]) -> Format:
-        weight = self.start.weight
-        assert isinstance(weight, CodebookSparseMatrix)
+        weight = cast(CodebookSparseMatrix, self.start.weight)
         codes, levels = self._rounding.finished(parameters[0].astype(np.float32))
         marked = np.zeros(self.shape)
         marked[self._index, self._outputs] = codes + 1
@@ -156,8 +155,7 @@ class QuantizedBlock(DenseBlock):
     _leading: Leading | None = None
 
     def _begin(self) -> list[Float]:
-        weight = self.start.weight
-        assert isinstance(weight, CodebookMatrix)
+        weight = cast(CodebookMatrix, self.start.weight)
         averaged = super()._begin()
         scale = np.ones(self.shape[1]) if weight.scale is None else weight.scale
         by_entry = np.broadcast_to(scale.astype(np.float32), self.shape).ravel()
@@ -178,7 +176,16 @@ class QuantizedBlock(DenseBlock):
         self._rounding.round(self._weight.ravel(), self._effective.ravel())
 
     def _format(self, parameters: list[Float]) -> Format:
-        weight = self.start.weight
-        assert isinstance(weight, CodebookMatrix)
+        weight = cast(CodebookMatrix, self.start.weight)
         codes, levels = self._rounding.finished(parameters[0].astype(np.float32).ravel())
         return CodebookMatrix(codes.reshape(self.shape), levels.astype(weight.dtype), weight.scale)
+
+
+@block_of.register
+def _codes_block(weight: CodebookMatrix) -> type[Block]:
+    return QuantizedBlock
+
+
+@block_of.register
+def _sparse_codes_block(weight: CodebookSparseMatrix) -> type[Block]:
+    return QuantizedSparseBlock

@@ -9,7 +9,7 @@ from fastbcd.formats import Format, SparseMatrix
 from fastbcd.linalg import products as la
 from fastbcd.parallel.ranges import in_threads
 from fastbcd.schemes.nearest.support import supports
-from fastbcd.solvers.refine.blocks import Block, centred_gradient, inverse
+from fastbcd.solvers.refine.blocks import Block, block_of, centred_gradient, inverse
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import masked_refit, sparse_batch
@@ -204,3 +204,8 @@ class SparseBlock(Block):
 
     def _format(self, parameters: list[Float]) -> Format:
         return SparseMatrix.from_dense(self._spread(parameters[0]))
+
+
+@block_of.register
+def _sparse_block(weight: SparseMatrix) -> type[Block]:
+    return SparseBlock

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
+from functools import cached_property, singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from fastbcd.formats import (
     Format,
     LowRankMatrix,
     SparseMatrix,
-    SumMatrix,
     TensorTrainMatrix,
 )
+from fastbcd.formats.operations import factors, summands
+from fastbcd.formats.steps import Step
 from fastbcd.io.export.c.storage import Storage, smallest
 from fastbcd.network.layers.patches import WHOLE_ROW, Patches, View
 from fastbcd.network.layers.pooling import MaxPool
@@ -141,7 +143,7 @@ def _affine(layer: Layer, index: int, cores: bool, allow_dense: bool) -> Affine:
     try:
         # The cores of a train need the batch that the pixels of an image are.
         cores = cores and (not isinstance(layer.view, Patches) or layer.view.is_whole)
-        parts = [_part(weight, cores, allow_dense) for weight in _summands(layer.weight)]
+        parts = [_part(weight, cores, allow_dense) for weight in summands(layer.weight)]
     except _UnsupportedError as error:
         raise ValueError(
             f"{title} cannot be written in C: {error} "
@@ -164,44 +166,73 @@ class _UnsupportedError(Exception):
     """What cannot be written and what could be, as one sentence each."""
 
 
-def _summands(weight: Format) -> list[Format]:
-    if isinstance(weight, SumMatrix):
-        return [summand for part in weight.parts for summand in _summands(part)]
-    return [weight]
+@singledispatch
+def _part(weight: Any, cores: bool, allow_dense: bool) -> Part:
+    """Return the products of one summand.
 
-
-def _part(weight: Format, cores: bool, allow_dense: bool) -> Part:
-    if isinstance(weight, CodebookTrainMatrix):
-        weight = weight.to_train()
-    if isinstance(weight, DenseMatrix | SparseMatrix):
-        return _whole(weight)
-    if isinstance(weight, CodebookMatrix):
-        return (_scaled(weight.codebook[weight.codes], weight.scale),)
-    if isinstance(weight, CodebookSparseMatrix):
-        unscaled = SparseMatrix(
-            weight.codebook[weight.codes], weight.columns, weight.row_lengths, weight.shape[1]
-        )
-        return (_scaled(unscaled.to_dense(), weight.scale),)
-    if isinstance(weight, LowRankMatrix):
-        return _smaller(weight, (Product(weight.left), Product(weight.right)))
-    if isinstance(weight, TensorTrainMatrix):
-        cut = _cut(weight)
-        if cut is None:
-            if allow_dense:
-                return _whole(weight)
-            raise _UnsupportedError(
-                f"no first ones of its modes {weight.modes} multiply to {weight.shape[0]}, the "
-                "number of its inputs. Choose modes of the inputs followed by modes of the outputs."
-            )
-        train = _train(weight, cut)
-        factors = tuple(_merged(side) for side in (train[:cut], train[cut:]) if side)
-        return _smaller(weight, factors, train) if cores else _smaller(weight, factors)
+    A format without a form of its own in C is multiplied by its steps; one without steps is
+    written in full, if that is allowed.
+    """
+    steps = weight.steps()
+    if steps is not None:
+        return _by_steps(weight, steps, cores)
     if allow_dense:
         return _whole(weight)
     raise _UnsupportedError(
-        f"{type(weight).__name__} is none of the formats that the writer knows. "
+        f"{type(weight).__name__} is none of the formats that the writer knows, and has no steps. "
         "Use one of fastbcd.formats."
     )
+
+
+def _by_steps(weight: Format, steps: Sequence[Step], cores: bool) -> Part:
+    """Return the steps, or the thin factors that they amount to, whichever is smaller."""
+    chain = tuple(Product(step.weight, None, step.batch, step.interleaved) for step in steps)
+    thin = tuple(map(Product, factors(weight)))
+    return _smaller(weight, thin, chain) if cores else _smaller(weight, thin)
+
+
+@_part.register(DenseMatrix)
+@_part.register(SparseMatrix)
+def _entries(weight: DenseMatrix | SparseMatrix, cores: bool, allow_dense: bool) -> Part:
+    return _whole(weight)
+
+
+@_part.register
+def _codes(weight: CodebookMatrix, cores: bool, allow_dense: bool) -> Part:
+    return (_scaled(weight.codebook[weight.codes], weight.scale),)
+
+
+@_part.register
+def _codes_on_support(weight: CodebookSparseMatrix, cores: bool, allow_dense: bool) -> Part:
+    unscaled = SparseMatrix(
+        weight.codebook[weight.codes], weight.columns, weight.row_lengths, weight.shape[1]
+    )
+    return (_scaled(unscaled.to_dense(), weight.scale),)
+
+
+@_part.register
+def _two_factors(weight: LowRankMatrix, cores: bool, allow_dense: bool) -> Part:
+    return _smaller(weight, (Product(weight.left), Product(weight.right)))
+
+
+@_part.register
+def _coded_train(weight: CodebookTrainMatrix, cores: bool, allow_dense: bool) -> Part:
+    return _train(weight.to_train(), cores, allow_dense)
+
+
+@_part.register
+def _train(weight: TensorTrainMatrix, cores: bool, allow_dense: bool) -> Part:
+    steps, cut = weight.steps(), weight.cut
+    if steps is None or cut is None:
+        if allow_dense:
+            return _whole(weight)
+        raise _UnsupportedError(
+            f"no first ones of its modes {weight.modes} multiply to {weight.shape[0]}, the "
+            "number of its inputs. Choose modes of the inputs followed by modes of the outputs."
+        )
+    train = tuple(Product(step.weight, None, step.batch, step.interleaved) for step in steps)
+    thin = tuple(_merged(side) for side in (train[:cut], train[cut:]) if side)
+    return _smaller(weight, thin, train) if cores else _smaller(weight, thin)
 
 
 def _whole(weight: Format) -> Part:
@@ -220,31 +251,6 @@ def _smaller(weight: Format, *parts: Part) -> Part:
     if weight.n_params >= weight.shape[0] * weight.shape[1]:
         parts = (_whole(weight), *parts)
     return min(reversed(parts), key=lambda part: sum(product.n_bytes for product in part))
-
-
-def _cut(weight: TensorTrainMatrix) -> int | None:
-    """Return how many modes make up the inputs; None if some mode mixes them with outputs."""
-    sizes = [1, *np.cumprod(weight.modes).tolist()]
-    return sizes.index(weight.shape[0]) if weight.shape[0] in sizes else None
-
-
-def _train(weight: TensorTrainMatrix, cut: int) -> Part:
-    """Return one product for each core.
-
-    The cores of the inputs are applied to x, seen as a tensor: (r, m, rest) becomes (r', rest),
-    a batch of ``rest`` interleaved vectors of length r m. Those of the outputs turn (done, r)
-    into (done, m, r'), a batch of ``done`` vectors of length r.
-    """
-    products = []
-    for k, core in enumerate(weight.cores):
-        before, mode, after = core.shape
-        if k < cut:
-            rest = prod(weight.modes[k + 1 : cut])
-            products.append(Product(core.reshape(before * mode, after), None, rest, True))
-        else:
-            done = prod(weight.modes[cut:k])
-            products.append(Product(core.reshape(before, mode * after), None, done))
-    return tuple(products)
 
 
 def _merged(products: Part) -> Product:

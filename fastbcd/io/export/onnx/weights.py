@@ -7,7 +7,7 @@ used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from fastbcd.formats import (
     CodebookMatrix,
     CodebookSparseMatrix,
     CodebookTrainMatrix,
-    DenseMatrix,
     Format,
     LowRankMatrix,
     SparseMatrix,
@@ -42,27 +41,25 @@ def factors(graph: Graph, matrix: Format) -> list[tuple[str, int]]:
 
     These are two thin factors where they take less than their product, or the dense W.
     """
-    thin = None
-    if isinstance(matrix, LowRankMatrix | TensorTrainMatrix | CodebookTrainMatrix):
-        thin = _factors(graph, matrix)
+    thin = _thin(matrix, graph)
     n_out = matrix.shape[1]
     if thin is None:
-        return [(_weight(graph, matrix), n_out)]
+        return [(_weight(matrix, graph), n_out)]
     left, rank, right = thin
     return [(left, rank), (right, n_out)]
 
 
-def _weight(graph: Graph, matrix: Format) -> str:
-    """Add the dense W (n_in, n_out), decoded from the constants of its format."""
-    # A format that is not listed is stored dense.
-    return _DECODERS.get(type(matrix), _dense)(graph, matrix)
+@singledispatch
+def _weight(matrix: Any, graph: Graph) -> str:
+    """Add the dense W (n_in, n_out), decoded from the constants of its format.
 
-
-def _dense(graph: Graph, matrix: Format) -> str:
+    A format without nodes of its own is stored dense.
+    """
     return graph.constant(matrix.to_dense())
 
 
-def _sparse(graph: Graph, matrix: SparseMatrix) -> str:
+@_weight.register
+def _sparse(matrix: SparseMatrix, graph: Graph) -> str:
     gaps = to_gaps(matrix.columns, matrix.row_lengths, matrix.shape[1])
     # An escape ends on a zero.
     values = np.zeros(gaps.size, matrix.dtype)
@@ -70,7 +67,8 @@ def _sparse(graph: Graph, matrix: SparseMatrix) -> str:
     return _scattered(graph, graph.constant(gaps, np.uint8), graph.constant(values), matrix.shape)
 
 
-def _codebook_sparse(graph: Graph, matrix: CodebookSparseMatrix) -> str:
+@_weight.register
+def _codebook_sparse(matrix: CodebookSparseMatrix, graph: Graph) -> str:
     gaps = to_gaps(matrix.columns, matrix.row_lengths, matrix.shape[1])
     escapes = gaps == ESCAPE
     codes = np.zeros(gaps.size, matrix.codes.dtype)
@@ -96,7 +94,8 @@ def _scattered(graph: Graph, gaps: str, values: str, shape: tuple[int, int]) -> 
     return graph.reshape(graph.node("ScatterElements", zeros, places, values, axis=0), *shape)
 
 
-def _codebook(graph: Graph, matrix: CodebookMatrix) -> str:
+@_weight.register
+def _codebook(matrix: CodebookMatrix, graph: Graph) -> str:
     values = _looked_up(graph, matrix.codes.reshape(-1), matrix.codebook)
     return _scaled(graph, graph.reshape(values, *matrix.shape), matrix.scale)
 
@@ -131,32 +130,47 @@ def _scaled(graph: Graph, weight: str, scale: Float | None) -> str:
     return weight if scale is None else graph.node("Mul", weight, graph.constant(scale))
 
 
-def _sum(graph: Graph, matrix: SumMatrix) -> str:
-    total = _weight(graph, matrix.parts[0])
+@_weight.register
+def _sum(matrix: SumMatrix, graph: Graph) -> str:
+    total = _weight(matrix.parts[0], graph)
     for part in matrix.parts[1:]:
-        total = graph.node("Add", total, _weight(graph, part))
+        total = graph.node("Add", total, _weight(part, graph))
     return total
 
 
-def _low_rank(graph: Graph, matrix: LowRankMatrix) -> str:
+@_weight.register
+def _low_rank(matrix: LowRankMatrix, graph: Graph) -> str:
     return graph.node("MatMul", graph.constant(matrix.left), graph.constant(matrix.right))
 
 
-def _train(graph: Graph, matrix: TensorTrainMatrix | CodebookTrainMatrix) -> str:
-    return graph.reshape(_chain(graph, _cores(graph, matrix)), *matrix.shape)
+@_weight.register(TensorTrainMatrix)
+@_weight.register(CodebookTrainMatrix)
+def _train(matrix: TensorTrainMatrix | CodebookTrainMatrix, graph: Graph) -> str:
+    return graph.reshape(_chain(graph, _cores(matrix, graph)), *matrix.shape)
 
 
 Core = tuple[str, int, int]
 """A core: its name, its mode and its second rank. It is stored as (r_{k-1}, m_k r_k)."""
 
 
-def _cores(graph: Graph, matrix: TensorTrainMatrix | CodebookTrainMatrix) -> list[Core]:
+@singledispatch
+def _cores(matrix: Any, graph: Graph) -> list[Core]:
+    """Add the cores of a train."""
+    raise TypeError(f"{type(matrix).__name__} has no cores.")
+
+
+@_cores.register
+def _plain_cores(matrix: TensorTrainMatrix, graph: Graph) -> list[Core]:
     cores: list[Core] = []
-    if isinstance(matrix, TensorTrainMatrix):
-        for entries in matrix.cores:
-            rows, mode, columns = entries.shape
-            cores.append((graph.constant(entries.reshape(rows, -1)), mode, columns))
-        return cores
+    for entries in matrix.cores:
+        rows, mode, columns = entries.shape
+        cores.append((graph.constant(entries.reshape(rows, -1)), mode, columns))
+    return cores
+
+
+@_cores.register
+def _coded_cores(matrix: CodebookTrainMatrix, graph: Graph) -> list[Core]:
+    cores: list[Core] = []
     start = 0
     for k, mode in enumerate(matrix.modes):
         rows, columns = matrix.ranks[k], matrix.ranks[k + 1]
@@ -177,15 +191,25 @@ def _chain(graph: Graph, cores: list[Core]) -> str:
     return product
 
 
-def _factors(
-    graph: Graph, matrix: LowRankMatrix | TensorTrainMatrix | CodebookTrainMatrix
+@singledispatch
+def _thin(matrix: Any, graph: Graph) -> tuple[str, int, str] | None:
+    """Add two thin factors of W and tell their rank, if they take fewer products than W."""
+    return None
+
+
+@_thin.register
+def _thin_product(matrix: LowRankMatrix, graph: Graph) -> tuple[str, int, str] | None:
+    if not matrix.is_thin:
+        return None
+    return graph.constant(matrix.left), matrix.rank, graph.constant(matrix.right)
+
+
+@_thin.register(TensorTrainMatrix)
+@_thin.register(CodebookTrainMatrix)
+def _thin_train(
+    matrix: TensorTrainMatrix | CodebookTrainMatrix, graph: Graph
 ) -> tuple[str, int, str] | None:
-    """Add two thin factors of W and tell their rank, if they take less products than W."""
     n_in, n_out = matrix.shape
-    if isinstance(matrix, LowRankMatrix):
-        if matrix.rank * (n_in + n_out) >= n_in * n_out:
-            return None
-        return graph.constant(matrix.left), matrix.rank, graph.constant(matrix.right)
     cuts = np.flatnonzero(np.cumprod(matrix.modes) == n_in)
     if not cuts.size or int(cuts[0]) + 1 == len(matrix.modes):
         return None
@@ -193,18 +217,6 @@ def _factors(
     rank = matrix.ranks[cut]
     if rank * (n_in + n_out) >= n_in * n_out:
         return None
-    cores = _cores(graph, matrix)
+    cores = _cores(matrix, graph)
     right = graph.reshape(_chain(graph, cores[cut:]), rank, n_out)
     return _chain(graph, cores[:cut]), rank, right
-
-
-_DECODERS: dict[type[Format], Callable[[Graph, Any], str]] = {
-    DenseMatrix: _dense,
-    SparseMatrix: _sparse,
-    CodebookMatrix: _codebook,
-    CodebookSparseMatrix: _codebook_sparse,
-    LowRankMatrix: _low_rank,
-    TensorTrainMatrix: _train,
-    CodebookTrainMatrix: _train,
-    SumMatrix: _sum,
-}
