@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbcd import BCDClassifier
-from fastbcd.solvers.minibatch import step
+from fastbcd.solvers.minibatch import refresh
 
 X, y = load_digits(return_X_y=True)
 
@@ -28,7 +30,7 @@ class Failing:
 
 @pytest.mark.parametrize("good", [1, 10, 30])
 def test_an_inverse_that_fails_again_after_a_step_back(good, monkeypatch):
-    monkeypatch.setattr(step.blas, "spd_inverse", Failing(step.blas.spd_inverse, good))
+    monkeypatch.setattr(refresh.blas, "spd_inverse", Failing(refresh.blas.spd_inverse, good))
     model = BCDClassifier((32,), solver="minibatch", random_state=0)
     with pytest.warns(ConvergenceWarning, match="diverging"):
         model.fit(X, y)
@@ -38,17 +40,21 @@ def test_an_inverse_that_fails_again_after_a_step_back(good, monkeypatch):
 
 
 def test_a_stream_goes_on_after_an_inverse_that_fails(monkeypatch):
-    inverse = step.blas.spd_inverse
+    inverse = refresh.blas.spd_inverse
     model = BCDClassifier((32,), random_state=0)
     for lo in range(0, 1200, 30):
         model.partial_fit(X[lo : lo + 30], y[lo : lo + 30], classes=range(10))
     before = model.predict_proba(X)
-    monkeypatch.setattr(step.blas, "spd_inverse", Failing(inverse, 0))
-    with pytest.warns(ConvergenceWarning, match="taken back"):
+    monkeypatch.setattr(refresh.blas, "spd_inverse", Failing(inverse, 0))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         for lo in range(0, 900, 30):
             model.partial_fit(X[lo : lo + 30], y[lo : lo + 30])
+    assert {str(warning.message).split(":")[0] for warning in told} == {
+        "Steps of this partial_fit diverged and were taken back"
+    }
     assert np.isfinite(model.predict_proba(X)).all()
-    monkeypatch.setattr(step.blas, "spd_inverse", inverse)
+    monkeypatch.setattr(refresh.blas, "spd_inverse", inverse)
     for lo in range(0, 1200, 30):
         model.partial_fit(X[lo : lo + 30], y[lo : lo + 30])
     assert model.score(X, y) > (before.argmax(axis=1) == y).mean()

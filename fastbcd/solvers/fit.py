@@ -27,7 +27,7 @@ from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
-from fastbcd.statistics.inputs import units_of
+from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
 
 FULL_BELOW = 1000

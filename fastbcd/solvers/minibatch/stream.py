@@ -20,6 +20,7 @@ from fastbcd.network.network import Network
 from fastbcd.parallel import blas_threads as blas_threads
 from fastbcd.solvers.minibatch.coordinates import rebase, set_weights
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem, batches, check_finite, prepare
+from fastbcd.solvers.minibatch.refresh import refreshed
 from fastbcd.solvers.minibatch.rows import Block, Rows
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
 from fastbcd.solvers.minibatch.start import first_weights
@@ -251,7 +252,7 @@ class Stream:
                 rescale_outputs(self.problem, state, targets.scaling, known)
                 self._use(targets)
                 state.first_loss = targets.blank_loss(targets.scaling)
-                self._solver.refreshed(self.problem, state)
+                refreshed(state, self.problem.settings)
 
     def _forget_guesses(self, inputs: InputMap) -> None:
         """Set the weights of inputs that begin to vary to zero: their unit was a guess."""
