@@ -165,8 +165,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         loss = self._stream.learn(x, targets, weight)
         if not np.isfinite(loss):
             warnings.warn(
-                "Steps of this partial_fit diverged and were taken back: little was learnt from its "
-                "rows. Scale the features and targets, and look for outliers.",
+                "Steps of this partial_fit diverged and were taken back: little was learnt from "
+                "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
