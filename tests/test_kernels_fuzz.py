@@ -13,7 +13,7 @@ from kernel_fuzz import CASES, DONE
 from sklearn.datasets import load_iris
 
 from fastbcd import BCDClassifier
-from fastbcd.schemes import LowRank, Prune, Quantize
+from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes.prune import hard_threshold
 from fastbcd.utils.kernel_types import TYPES
 
@@ -81,3 +81,28 @@ def test_features_whose_squares_overflow_are_refused(scheme):
             continue
         with pytest.raises(ValueError, match=message):
             clf.compress(rows, y, scheme=scheme, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Prune(sparsity=0.5, structure="neuron"),
+        Prune(structure="2:4"),
+        Prune(sparsity=0.5, structure="4x4"),
+        Quantize(bits=4),
+        Quantize(bits=4, method="uniform"),
+        Prune(sparsity=0.5) + Quantize(bits=3),
+        LowRank(rank=2),
+        TensorTrain(rank=2),
+    ],
+    ids=str,
+)
+def test_no_scheme_makes_finite_weights_of_nan(scheme):
+    w = np.random.default_rng(0).standard_normal((12, 16))
+    assert np.isfinite(scheme.project(w).to_dense()).all()
+    w[3, 4] = np.nan
+    try:
+        found = scheme.project(w).to_dense()
+    except ValueError:  # of a decomposition that does not converge
+        return
+    assert np.isnan(found[3, 4])

@@ -62,7 +62,7 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
     Descent or None
         None for convolutions, where nothing is pruned, or in a structure, and if interrupted.
     """
-    network = job.source.network
+    network = job.network
     more = denser(found.schemes, [layer.weight.shape for layer in network.layers])
     if more is None or not network.is_plain or job.epochs == 0 or job.interrupted:
         return None
@@ -83,7 +83,7 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
     job, found, together
         As in :func:`descent`.
     """
-    many = are_many(found.schemes, [layer.weight.shape for layer in job.source.network.layers])
+    many = are_many(found.schemes, [layer.weight.shape for layer in job.network.layers])
     way = None if many else descent(job, found, together)
     if way is None:
         return refined_at_its_size(job, found)
@@ -211,7 +211,7 @@ def _coded(job: Job, network: Network, schemes: Sequence[Scheme | None]) -> Netw
 
 def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_bytes: int) -> Network:
     """Return ``network`` with so few weights that it keeps the bound when it is quantised."""
-    x, targets = job.task((), network.n_inputs)
+    x, targets = job.targets((), network.n_inputs)
     rows = slice(min(TRIM_ROWS, len(x)))
     targets = replace(
         targets,

@@ -29,7 +29,7 @@ def is_coded(found: OneShot) -> bool:
 
 def labels_tell(job: Job) -> bool:
     """Return whether there are labels of so many rows that a classifier may learn more of them."""
-    _, targets = job.task((), job.source.network.n_inputs)
+    _, targets = job.targets((), job.network.n_inputs)
     return targets.labels is not None and targets.classify and targets.n_rows >= ENOUGH
 
 
@@ -43,7 +43,7 @@ def refined_at_its_size(job: Job, found: OneShot) -> Network:
     found : OneShot
         A network of the wanted size; what an interruption before the new codes leaves.
     """
-    source, share = job.source.network, job.length(found.network)
+    source, share = job.network, job.length(found.network)
     dense = source
     if is_coded(found) and source.is_plain and labels_tell(job):
         dense = job.refined(source, [None] * len(source.layers), share=FIRST, rate=RATE)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 
 from fastbcd.compression.lengths import automatic_epochs, batch_size, has_factors, times_longer
 from fastbcd.compression.notes import INTERRUPTED, notes
 from fastbcd.compression.one_shot import OneShot
-from fastbcd.compression.report import report
+from fastbcd.compression.report import CompressionReport, report
+from fastbcd.compression.rows import Rows, own_targets
 from fastbcd.compression.structures import aligned, structure_of
-from fastbcd.io.importing.source import Source
-from fastbcd.network.chunks import as_network_type, forward
+from fastbcd.network.chunks import forward
 from fastbcd.network.front import MOST_FEATURES, features, split
 from fastbcd.network.network import Layer, Network
+from fastbcd.network.tasks import Task
+from fastbcd.network.units import output_units, with_outputs_times
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
 from fastbcd.solvers.refine import Course, Descent, Interrupted, Targets, refine
 from fastbcd.utils import validation as check
 from fastbcd.utils.progress import Progress
-from fastbcd.utils.rows import check_weights
 from fastbcd.utils.types import Float
+from fastbcd.utils.warnings import warn
 
 CALIBRATION_ROWS = 20_000
 """Rows of the layer-by-layer pass; more change little."""
@@ -36,20 +36,52 @@ CALIBRATION_ROWS = 20_000
 HELD_OUT = 0.2
 """Share of the rows that max_score_drop is judged on."""
 
+JUDGING = 100
+"""Rows that are worth setting aside for max_score_drop. With fewer all rows judge: one row among a
+handful decides by chance."""
+
 IMITATING = {"trust": 0.9, "smoothing": 0.0}
 """What is refined to where rows set aside judge. The dense network may have learned them by heart:
 who generalises instead of imitating it falls behind on them."""
 
 
-class Job:
-    """A source network and the data that it is compressed with.
+Scorer: TypeAlias = Callable[[Network, Float, NDArray[Any]], float]
+"""Returns the score of a network on inputs and the targets that they shall be decoded to."""
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A compressed network, and what was done to it.
 
     Parameters
     ----------
-    source : Source
+    network : Network
         The network.
-    X, y, sample_weight : arrays
-        As given to ``compress``.
+    scheme : SchemeChoice
+        The schemes of its layers, as the parameter ``scheme`` of an estimator.
+    report : CompressionReport
+        What was saved.
+    """
+
+    network: Network
+    scheme: SchemeChoice
+    report: CompressionReport
+
+
+class Job:
+    """A network and the rows that it is compressed with.
+
+    Outputs of a regression that differ in size are compressed in units of their own: the errors of
+    a small output would not count beside those of a large one.
+
+    Parameters
+    ----------
+    network : Network
+        What to compress.
+    task : Task
+        What its outputs mean.
+    rows : Rows
+        Rows like those that the network will see.
     epochs : float or "auto"
         Passes of the refinement.
     random_state : RandomState
@@ -57,57 +89,79 @@ class Job:
     verbose : int
         Positive shows progress.
     judged : bool
-        Whether networks are judged by their scores, on ``validation_data`` or rows set aside.
-    validation_data : (X, y) or None
-        Rows to judge on.
+        Whether networks are judged by their scores.
+    held : Rows, optional
+        Rows to judge on. Without them a share of ``rows`` is set aside; where that is too few to
+        tell networks apart, all rows judge.
     """
 
     def __init__(
         self,
-        source: Source,
-        X: ArrayLike,
-        y: ArrayLike | None,
-        sample_weight: ArrayLike | None,
+        network: Network,
+        task: Task,
+        rows: Rows,
         epochs: float | str,
         random_state: np.random.RandomState,
-        verbose: int,
-        judged: bool,
-        validation_data: tuple[ArrayLike, ArrayLike | None] | None,
+        verbose: int = 0,
+        judged: bool = False,
+        held: Rows | None = None,
     ) -> None:
-        self.source = source
+        self.original, self.task = network, task
         self.interrupted = False
         self._random_state = random_state
         self.progress = Progress(verbose)
-        x = self._inputs(X, "X")
-        weight = check_weights(sample_weight, x)
-        labels = None if y is None else self._encode(y, x)
-        present = np.flatnonzero(weight > 0)
+        self._units = None
+        if task.kind == "numbers" and task.n_outputs > 1:
+            self._units = output_units(forward(network, rows.x))
+        self.network = self._in_units(network)
+        labels = self._targets_in_units(rows.targets)
+        present = np.arange(len(rows))
+        if rows.weight is not None:
+            present = np.flatnonzero(rows.weight > 0)
         # Rows of the layer-by-layer pass come from the front of this order.
         order = random_state.permutation(present)
-        self.sets_aside: bool = judged and validation_data is None
+        n_held = round(HELD_OUT * order.size)
+        self.sets_aside = judged and held is None and n_held >= JUDGING
         if self.sets_aside:
-            n_held = round(HELD_OUT * order.size)
-            if not 0 < n_held < order.size:
-                raise ValueError(
-                    f"max_score_drop needs rows to judge on; {order.size} are too few. Give "
-                    "validation_data, or more rows."
-                )
-            held, order = order[:n_held], order[n_held:]
-            goal = self._own_targets(x[held]) if labels is None else labels[held]
-            self._held = (x[held], goal)
-        elif judged and validation_data is not None:
-            self._held = self._validation(*validation_data)
+            chosen, order = order[:n_held], order[n_held:]
+            self._held = self._judging(rows.x[chosen], None if labels is None else labels[chosen])
+        elif judged and held is None:
+            self._held = self._judging(rows.x[present], None if labels is None else labels[present])
+        elif held is not None:
+            self._held = self._judging(held.x, self._targets_in_units(held.targets))
         used = np.sort(order)
         self._order = np.searchsorted(used, order)
-        whole = used.size == len(x)
-        self._x = x if whole else x[used]
+        whole = used.size == len(rows)
+        self._x = rows.x if whole else rows.x[used]
         self._labels = labels if whole or labels is None else labels[used]
-        self._weight = None if sample_weight is None else weight[used]
+        self._weight = None if rows.weight is None else rows.weight[used]
         self._automatic: bool = epochs == "auto"
         if self._automatic:
-            epochs = automatic_epochs(source.network, used.size)
+            epochs = automatic_epochs(network, used.size)
         self.epochs: float = check.check_number("epochs", epochs, 0, strict=False)
-        self.use(source.network)
+        self.use(self.network)
+
+    @property
+    def n_judging(self) -> int:
+        """Rows that networks are judged on."""
+        return len(self._held[0])
+
+    def _judging(self, x: Float, targets: Float | None) -> tuple[Float, Float]:
+        """Return rows to judge on, and their targets or what the dense network says of them."""
+        return x, own_targets(self.network, self.task, x) if targets is None else targets
+
+    def _in_units(self, network: Network) -> Network:
+        return network if self._units is None else with_outputs_times(network, 1 / self._units)
+
+    def _targets_in_units(self, targets: Float | None) -> Float | None:
+        if targets is None or self._units is None:
+            return targets
+        scaled: Float = (targets / self._units).astype(targets.dtype)
+        return scaled
+
+    def in_original_units(self, network: Network) -> Network:
+        """Return a network of this job with outputs in the units of the original one."""
+        return network if self._units is None else with_outputs_times(network, self._units)
 
     def use(self, network: Network) -> None:
         """Compress ``network``, the source in its own type or another."""
@@ -158,7 +212,7 @@ class Job:
         front, tail = split(network)
         if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
-        x, targets = self.task(front, tail.n_inputs)
+        x, targets = self.targets(front, tail.n_inputs)
         epochs = self.epochs
         if self._automatic and has_factors(tail):
             epochs = automatic_epochs(tail, len(x))
@@ -185,14 +239,14 @@ class Job:
             return 1.0
         return times_longer(network, self.epochs)
 
-    def task(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
+    def targets(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
         """Return what the layers after ``front`` see, ``n_inputs`` numbers, and what they shall do.
 
         Of all rows, or where images are behind it, of as many as memory holds.
         """
         # Neither margins nor the logits of several labels are indicators: such a network
         # imitates its own outputs.
-        labels = None if self.source.task.loss in ("hinge", "logistic") else self._labels
+        labels = None if self.task.loss in ("hinge", "logistic") else self._labels
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
@@ -204,12 +258,13 @@ class Job:
         )
         return features(front, self._x[rows]), targets
 
-    def held_out_score(self, network: Network, scorer: Callable[..., float] | None) -> float:
-        """Return the score on the rows that were set aside."""
+    def held_out_score(self, network: Network, scorer: Scorer | None) -> float:
+        """Return the score on the rows that judge."""
         x, targets = self._held
         if scorer is None:
-            return float(self.source.task.score(forward(network, x), targets, None))
-        return scorer(self.source.estimator(network), x, self.source.task.decode(targets))
+            return float(self.task.score(forward(network, x), targets, None))
+        goal = targets if self._units is None else (targets * self._units).astype(targets.dtype)
+        return scorer(self.in_original_units(network), x, self.task.decode(goal))
 
     def finish(
         self,
@@ -217,8 +272,8 @@ class Job:
         found: OneShot,
         choice: SchemeChoice = None,
         scores: tuple[float, float] | None = None,
-    ) -> Any:
-        """Return the estimator with its report.
+    ) -> Compressed:
+        """Return the compressed network with its report.
 
         Parameters
         ----------
@@ -233,69 +288,36 @@ class Job:
         """
         self.progress.close()
         if self.interrupted:
-            warnings.warn(INTERRUPTED.format(network.n_bytes), ConvergenceWarning, stacklevel=5)
-        small = self.source.estimator(network)
+            warn(INTERRUPTED.format(network.n_bytes), ConvergenceWarning)
         named: SchemeChoice = {i: s for i, s in enumerate(found.schemes) if s is not None} or None
-        small.scheme = named if choice is None else choice
+        judged = scores is not None
         if scores is None and self._labels is not None:
             before, after = (
-                float(self.source.task.score(outputs, self._labels, self._weight))
+                float(self.task.score(outputs, self._labels, self._weight))
                 for outputs in (self._dense_outputs, forward(network, self._x))
             )
             scores = before, after
-        small.compression_report_ = report(
-            network,
-            [layer.weight.to_dense() for layer in self.source.network.layers],
+        small = self.in_original_units(network)
+        made = report(
+            small,
+            [layer.weight.to_dense() for layer in self.original.layers],
             *(scores or (None, None)),
             schemes=found.schemes,
             output_errors=found.errors,
             warnings=notes(
                 network,
-                self.source.network,
+                self.original,
                 len(self.calibration.x),
+                n_judging=self.n_judging if judged else None,
                 sets_aside=self.sets_aside,
                 interrupted=self.interrupted,
                 refined=network is not found.network or self.epochs == 0,
             ),
             encoded=True,
         )
-        return small
-
-    def _inputs(self, X: ArrayLike, name: str) -> Float:
-        """Return inputs in the network's type."""
-        raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
-        n_features = self.source.network.n_inputs
-        if raw.shape[1] != n_features:
-            raise ValueError(
-                f"{name} has {raw.shape[1]} features, the network takes {n_features}. Give the "
-                "columns that it was trained on, in their order."
-            )
-        return as_network_type(raw, self.source.network)
-
-    def _validation(self, X: ArrayLike, y: ArrayLike | None) -> tuple[Float, Float]:
-        """Return rows to judge on, and their targets or the network's outputs."""
-        x = self._inputs(X, "validation_data[0]")
-        return x, self._own_targets(x) if y is None else self._encode(y, x)
-
-    def _own_targets(self, x: Float) -> Float:
-        """Return what the dense network says of rows, as targets."""
-        outputs, task = forward(self.source.network, x), self.source.task
-        return task.encode(task.decode(outputs), x.dtype) if task.kind == "labels" else outputs
+        return Compressed(small, named if choice is None else choice, made)
 
     @property
     def _classify(self) -> bool:
         """Whether the outputs are logits."""
-        return self.source.task.is_softmax
-
-    def _encode(self, y: ArrayLike, x: Float) -> Float:
-        targets = np.asarray(y)
-        if len(targets) != len(x):
-            raise ValueError(f"X has {len(x)} rows, y has {len(targets)}: one target per row.")
-        encoded: Float = self.source.task.encode(targets, x.dtype)
-        n_outputs = self.source.network.layers[-1].weight.shape[1]
-        if encoded.shape[1] != n_outputs or not np.isfinite(encoded).all():
-            raise ValueError(
-                f"y must be finite and of {n_outputs} columns like the network's outputs; it has "
-                f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
-            )
-        return encoded
+        return self.task.is_softmax

@@ -17,6 +17,7 @@ def notes(
     source: Network,
     n_rows: int,
     *,
+    n_judging: int | None,
     sets_aside: bool,
     interrupted: bool,
     refined: bool,
@@ -29,8 +30,10 @@ def notes(
         After and before the compression.
     n_rows : int
         Rows of the layer-by-layer pass.
+    n_judging : int or None
+        Rows that judged the score, if any did.
     sets_aside : bool
-        Whether rows of X judged the score.
+        Whether they were set aside from X.
     interrupted : bool
         Whether the compression was interrupted.
     refined : bool
@@ -48,9 +51,11 @@ def notes(
         )
     if sets_aside:
         found.append(
-            "judged on rows of X; if the network was trained on them, it remembers them, and "
-            "a smaller one would do: give validation_data"
+            f"judged on {n_judging} rows of X; if the network was trained on them, it remembers "
+            "them, and a smaller one would do: give validation_data"
         )
+    elif n_judging is not None:
+        found.append(f"judged on {n_judging} rows")
     if interrupted:
         found.append("interrupted: the best network until then")
     elif not refined:

@@ -1,30 +1,35 @@
-"""From a budget to a fitted estimator."""
+"""From a budget to a compressed network."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from fastbcd.compression.allocation.by_bytes import Sizes
 from fastbcd.compression.allocation.sparsity import fixed_schemes
 from fastbcd.compression.budget import Budget
 from fastbcd.compression.coarse_to_fine import refined, refined_within
-from fastbcd.compression.job import Job
+from fastbcd.compression.job import Compressed, Job, Scorer
 from fastbcd.compression.search.bisection import smallest_within
 from fastbcd.exceptions import BudgetError
 from fastbcd.network.network import Network
 from fastbcd.schemes.protocol import Scheme
 
-Scorer = Callable[..., float]
 
+def run(job: Job, budget: Budget, scorer: Scorer | None = None) -> Compressed:
+    """Compress the network of ``job`` within ``budget``.
 
-def run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
-    """Compress within ``budget``; return the estimator."""
+    Parameters
+    ----------
+    job : Job
+        Network, task and rows.
+    budget : Budget
+        How small it shall be.
+    scorer : callable, optional
+        Judges networks for ``max_score_drop``; by default the task's own score.
+    """
     with job.progress:
         return _run(job, budget, scorer)
 
 
-def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Any:
+def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration))
         together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"

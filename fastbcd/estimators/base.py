@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -12,8 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from fastbcd.compression.report import CompressionReport, report
 from fastbcd.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from fastbcd.estimators.compress import CompressionReport, report
 from fastbcd.estimators.fitted import FittedNetwork
 from fastbcd.estimators.refused import unchanged_if_refused
 from fastbcd.estimators.warm import warm_network
@@ -30,6 +29,7 @@ from fastbcd.solvers.starts import INITS
 from fastbcd.utils import validation as check
 from fastbcd.utils.rows import check_enough, check_inputs, hold_out
 from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.warnings import warn
 
 
 class BCDEstimator(CallbackSupportMixin, FittedNetwork):
@@ -164,11 +164,10 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             self.objective_curve_ = np.empty(0)
         loss = self._stream.learn(x, targets, weight)
         if not np.isfinite(loss):
-            warnings.warn(
+            warn(
                 "Steps of this partial_fit diverged and were taken back: little was learnt from "
                 "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         self.network_ = self._stream.network()
         self.objective_curve_ = np.append(self.objective_curve_, loss)
@@ -261,7 +260,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         if check.check_flag("early_stopping", self.early_stopping):
             if validation is None:
                 share = check.check_fraction("validation_fraction", self.validation_fraction)
-                labels = targets.argmax(axis=1) if self._task.kind == "classes" else None
+                labels = targets.argmax(axis=1) if self.task_.kind == "classes" else None
                 n, least = x.shape[0], self._least_judges
                 train_rows, rows = hold_out(n, share, random_state, labels, least)
                 held_out = (x[rows], targets[rows], weight[rows])
@@ -276,7 +275,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
 
                 def score(network: Network) -> float:
                     outputs = forward(on_raw_data(network), x_val)
-                    return self._task.score(outputs, targets_val, weight_val)
+                    return self.task_.score(outputs, targets_val, weight_val)
 
             return Monitor(
                 max_iter=check.check_integer("max_iter", self.max_iter, 1),

@@ -129,7 +129,7 @@ class BCDClassifier(LabelledEstimator):
         (n_samples,) array of classes, or (n_samples, n_labels) array of zeros and ones
         """
         x = self._check_inputs(X)
-        return self._task.decode(forward(self.network_, x))
+        return self.task_.decode(forward(self.network_, x))
 
     def predict_proba(self, X: ArrayLike) -> Float:
         """Return class probabilities (n_samples, n_classes), ordered as ``classes_``.
@@ -145,7 +145,7 @@ class BCDClassifier(LabelledEstimator):
             Inputs.
         """
         x = self._check_inputs(X)
-        return self._task.probabilities(forward(self.network_, x))
+        return self.task_.probabilities(forward(self.network_, x))
 
     def predict_log_proba(self, X: ArrayLike) -> Float:
         """Return the logarithm of :meth:`predict_proba` for the rows of ``X``."""
@@ -286,4 +286,4 @@ class BCDRegressor(NumericEstimator):
             Inputs.
         """
         x = self._check_inputs(X)
-        return self._task.decode(forward(self.network_, x))
+        return self.task_.decode(forward(self.network_, x))

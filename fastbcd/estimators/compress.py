@@ -6,15 +6,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from fastbcd.compression.report import CompressionReport as CompressionReport
 from fastbcd.compression.report import LayerReport as LayerReport
 from fastbcd.compression.report import report as report
-from fastbcd.parallel.blas_threads import one_blas_pool
+from fastbcd.estimators.base import BCDEstimator
+from fastbcd.estimators.compressing import (
+    check_options,
+    compress_fitted,
+    compress_source,
+    is_pair,
+)
+from fastbcd.estimators.from_network import estimator_of
+from fastbcd.io.importing.layout import image_rows
+from fastbcd.io.importing.read import check_agreement, read
+from fastbcd.io.importing.wrappers import check_rows, unwrap
 from fastbcd.schemes.by_layer import SchemeChoice
-from fastbcd.utils import validation as check
 
 __all__ = ["CompressionReport", "LayerReport", "compress", "report"]
 
@@ -157,82 +165,50 @@ def compress(
     >>> small.compression_report_.ratio >= 4
     True
     """
-    # The estimators import the report from here.
-    from fastbcd.compression.budget import Budget
-    from fastbcd.compression.job import Job
-    from fastbcd.compression.run import run
-    from fastbcd.io.importing import read as importing
-    from fastbcd.io.importing.wrappers import check_rows, unwrap
-
+    options: dict[str, Any] = {
+        "scheme": scheme,
+        "max_bytes": max_bytes,
+        "ratio": ratio,
+        "max_score_drop": max_score_drop,
+        "scoring": scoring,
+        "allocation": allocation,
+        "epochs": epochs,
+        "sample_weight": sample_weight,
+        "random_state": random_state,
+        "verbose": verbose,
+    }
+    told: dict[str, Any] = {"task": task, "class_labels": class_labels}
     wrapper = unwrap(model)
     if wrapper is not None:
         rows = wrapper.rows(X)
         check_rows(model, wrapper, X, rows)
-        if validation_data is not None and _is_pair(validation_data):  # others are refused later
+        if validation_data is not None and is_pair(validation_data):  # others are refused later
             judges, goals = validation_data
             goals = None if goals is None else wrapper.targets(goals)
             validation_data = wrapper.rows(judges), goals
-        inner = compress(
-            wrapper.inner,
-            rows,
-            None if y is None else wrapper.targets(y),
-            scheme=scheme,
-            max_bytes=max_bytes,
-            ratio=ratio,
-            max_score_drop=max_score_drop,
-            scoring=scoring,
-            validation_data=validation_data,
-            task=task,
-            class_labels=class_labels,
-            allocation=allocation,
-            epochs=epochs,
-            sample_weight=sample_weight,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        targets = None if y is None else wrapper.targets(y)
+        options |= {"validation_data": validation_data, **told}
+        inner = compress(wrapper.inner, rows, targets, **options)
         small = wrapper.wrap(inner)
         small.compression_report_ = inner.compression_report_
         return small
-    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
-    if validation_data is not None and max_score_drop is None:
-        raise ValueError(
-            "validation_data judge max_score_drop, which is not given. Give it, or leave them out."
-        )
-    if validation_data is not None and not _is_pair(validation_data):
-        raise TypeError(
-            "validation_data must be a pair (X, y), with y=None for rows without labels; got "
-            f"{type(validation_data).__name__} of length {len(validation_data)}."
-        )
-    rows, input_shape = importing.image_rows(model, X)
-    told = y
+    check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    if isinstance(model, BCDEstimator):
+        check_is_fitted(model)
+        return compress_fitted(model, X, y, validation_data=validation_data, **told, **options)
+    rows, input_shape = image_rows(model, X)
+    known = y
     if validation_data is not None:
         judges, goals = validation_data
-        told = goals if y is None else y
-        validation_data = importing.image_rows(model, judges)[0], goals
-    source = importing.read(model, told, input_shape, task=task, class_labels=class_labels)
-    if y is not None:
-        y = importing.check_targets(source, y)
-    if validation_data is not None and validation_data[1] is not None:
-        goals = importing.check_targets(source, validation_data[1], "validation_data[1]")
-        validation_data = validation_data[0], goals
-    with one_blas_pool():
-        job = Job(
-            source,
-            rows,
-            y,
-            sample_weight,
-            epochs,
-            check_random_state(random_state),
-            check.check_verbose(verbose),
-            judged=max_score_drop is not None,
-            validation_data=validation_data,
-        )
-        importing.check_agreement(source, model, X)  # the rows have been checked by now
-        scorer = None
-        if max_score_drop is not None and scoring is not None:
-            scorer = check_scoring(source.estimator(source.network), scoring)
-        return run(job, budget, scorer)
-
-
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple | list) and len(data) == 2
+        known = goals if y is None else y
+        validation_data = image_rows(model, judges)[0], goals
+    source = read(model, known, input_shape, **told)
+    return compress_source(
+        source,
+        lambda network: estimator_of(source, network),
+        rows,
+        y,
+        validation_data=validation_data,
+        agree=lambda: check_agreement(source, model, X),
+        **options,
+    )

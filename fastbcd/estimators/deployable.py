@@ -40,7 +40,7 @@ class Deployable:
 
     @property
     @abstractmethod
-    def _task(self) -> Task:
+    def task_(self) -> Task:
         """What the outputs of the fitted network mean."""
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Deployable:
         """
         opset = check_opset(target_opset)
         check_is_fitted(self)
-        model = onnx_model(self.network_, self._task, opset)
+        model = onnx_model(self.network_, self.task_, opset)
         if path is not None:
             write_atomic(path, model.SerializeToString())
         return model
@@ -111,7 +111,7 @@ class Deployable:
         rows = None if X is None else self._check_inputs(X)
         write_c(
             self.network_,
-            self._task,
+            self.task_,
             path,
             arithmetic=arithmetic,
             name=name,
@@ -132,7 +132,7 @@ class Deployable:
         check_is_fitted(self)
         return sklearn_mlp(
             self.network_,
-            self._task,
+            self.task_,
             random_state=self.random_state,
             feature_names=getattr(self, "feature_names_in_", None),
             n_iter=int(self.n_iter_),

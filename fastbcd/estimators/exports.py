@@ -150,7 +150,7 @@ def register() -> None:
 
 
 def _network_and_task(estimator: Any) -> tuple[Network, Task]:
-    return estimator.network_, estimator._task
+    return estimator.network_, estimator.task_
 
 
 def _convert_pipeline(pipeline: Any, opset: int) -> Any:

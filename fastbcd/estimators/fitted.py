@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fastbcd.estimators.compress import CompressionReport, compress, report
+from fastbcd.compression.report import CompressionReport, report
+from fastbcd.estimators.compressing import compress_fitted
 from fastbcd.estimators.deployable import Deployable
 from fastbcd.formats import Format
 from fastbcd.network.network import Network
@@ -99,9 +100,8 @@ class FittedNetwork(Deployable, BaseEstimator):
             if y is not None and getattr(self, "class_weight", None) is not None:
                 sample_weight = self._check_weights(sample_weight, y, y)
             options.setdefault("random_state", self.random_state)
-            small: Self = compress(
-                self, X, y, scheme=scheme, sample_weight=sample_weight, **options
-            )
+            options |= {"scheme": scheme, "sample_weight": sample_weight}
+            small: Self = compress_fitted(self, X, y, **options)
             return small
         if scheme is None or options:
             given = ", ".join(sorted(options)) or "no scheme"
@@ -114,7 +114,7 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     @property
     @abstractmethod
-    def _task(self) -> Task:
+    def task_(self) -> Task:
         """What the outputs of the fitted network mean."""
 
     @abstractmethod
@@ -122,6 +122,20 @@ class FittedNetwork(Deployable, BaseEstimator):
         self, sample_weight: ArrayLike | None, x: Any, y: ArrayLike | None
     ) -> Float64:
         """Return checked weights (n,)."""
+
+    @abstractmethod
+    def set_task(self, task: Task) -> None:
+        """Take over what the outputs of a network mean that was trained elsewhere."""
+
+    def with_network(self, network: Network) -> Self:
+        """Predict with ``network`` from now on; return the estimator itself."""
+        if network.is_plain:  # convolutions keep their filters
+            widths = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
+            self.hidden_layer_sizes: Any = widths
+        self.network_ = network
+        self.n_features_in_ = network.n_inputs
+        self._forget_training()
+        return self
 
     def _forget_training(self) -> None:
         """Empty the record of a training that ``network_`` did not go through."""

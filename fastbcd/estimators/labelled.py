@@ -40,11 +40,17 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
         return self._n_labels > 0
 
     @property
-    def _task(self) -> Task:
+    def task_(self) -> Task:
         """What the outputs of the fitted network mean."""
         if self._multilabel:
             return MultilabelClassification(self._n_labels, self._loss())
         return Classification(self.classes_, self._loss())
+
+    def set_task(self, task: Task) -> None:
+        """Take over the classes, or the number of labels, of a network trained elsewhere."""
+        self._n_labels = task.n_outputs if task.kind == "labels" else 0
+        classes = task.classes if isinstance(task, Classification) else None
+        self.classes_ = np.arange(task.n_outputs) if classes is None else classes
 
     def _loss(self) -> str:
         choices = ("auto", "cross_entropy", "squared", "hinge")
@@ -85,7 +91,7 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
                 "targets of that kind, or use a new estimator."
             )
         # One byte each: a memory map may have many rows. The solvers convert what they use.
-        return x, self._task.encode(y, np.dtype(np.int8))
+        return x, self.task_.encode(y, np.dtype(np.int8))
 
     def _learn_classes(self, y: NDArray[Any], several: bool, classes: Any) -> None:
         """Set ``classes_`` from ``y``, or from what partial_fit was told."""

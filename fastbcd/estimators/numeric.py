@@ -32,11 +32,15 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
             ...
 
     @property
-    def _task(self) -> Task:
+    def task_(self) -> Task:
         """What the outputs of the fitted network mean."""
         layers = self.network_.layers if hasattr(self, "network_") else ()
         n_outputs = layers[-1].weight.shape[1] if layers else 1
         return Regression(n_outputs, flat=not self._two_dimensional)
+
+    def set_task(self, task: Task) -> None:
+        """Take over the shape of the predictions of a network that was trained elsewhere."""
+        self._two_dimensional = not (isinstance(task, Regression) and task.flat)
 
     def _loss(self) -> str:
         check.check_choice("loss", self.loss, ("auto", "squared"))
@@ -57,7 +61,7 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
             self._two_dimensional = y.ndim == 2
             self._n_targets = 1 if y.ndim == 1 else y.shape[1]
         targets = Regression(1).encode(y, np.dtype(np.float64))
-        known = getattr(self, "_n_targets", self._task.n_outputs)
+        known = getattr(self, "_n_targets", self.task_.n_outputs)
         if targets.shape[1] != known:
             raise ValueError(
                 f"y has {targets.shape[1]} target(s) per row, but the estimator learns {known}. "

@@ -128,7 +128,7 @@ class Quantize(Scheme):
         self.check((weight.shape[0], weight.shape[1]))
         start = warm_start(CodebookMatrix, warm, weight.shape)
         codes, codebook, scale = self._fit(np.ascontiguousarray(weight), None, start)
-        return CodebookMatrix(codes, codebook, scale)
+        return CodebookMatrix(codes, _honest(codebook, weight), scale)
 
     def project_nonzeros(self, weight: Float, warm: Format | None = None) -> CodebookSparseMatrix:
         """Return the nearest matrix with that many different values at the non-zeros of ``weight``.
@@ -147,7 +147,7 @@ class Quantize(Scheme):
         weight = np.ascontiguousarray(weight)
         mask = weight != 0
         codes, codebook, scale = self._fit(weight, mask, start)
-        return CodebookSparseMatrix.from_codes(codes, codebook, mask, scale)
+        return CodebookSparseMatrix.from_codes(codes, _honest(codebook, weight), mask, scale)
 
     def project_in_metric(
         self,
@@ -247,3 +247,8 @@ def shared_codebook(weights: Sequence[Float], levels: int) -> tuple[float, ...]:
     mass = [np.full(w.size, s * s / max(sizes) ** 2) for w, s in zip(scaled, sizes, strict=True)]
     values = quantization.kmeans(np.concatenate(scaled), levels, weight=np.concatenate(mass))
     return tuple(values.tolist())
+
+
+def _honest(codebook: Float, weight: Float) -> Float:
+    """Return a codebook of NaN if ``weight`` holds any: no code could say where it was."""
+    return np.full_like(codebook, np.nan) if np.isnan(weight).any() else codebook

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbcd.network.network import Network
 from fastbcd.solvers.convergence import ConvergenceRecord
 from fastbcd.utils.progress import duration
+from fastbcd.utils.warnings import warn
 
 
 class Ending(Enum):
@@ -217,7 +217,7 @@ def run(solver: Solver, problem: Any, state: Any, monitor: Monitor) -> Outcome:
             n_iter=outcome.n_iter,
             sweep=solver.sweep_name,
         )
-        warnings.warn(advice, ConvergenceWarning, stacklevel=4)
+        warn(advice, ConvergenceWarning)
     return outcome
 
 

@@ -48,7 +48,7 @@ class Sizes:
                 weight=DenseMatrix(layer.weight.to_dense().astype(np.float32)),
                 intercept=layer.intercept.astype(np.float32),
             )
-            for layer in job.source.network.layers
+            for layer in job.network.layers
         ]
         job.use(Network(layers))
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
@@ -71,7 +71,7 @@ class Sizes:
         """Bytes of the dense network as it was given."""
         return sum(
             layer.weight.to_dense().nbytes + layer.intercept.nbytes
-            for layer in self._job.source.network.layers
+            for layer in self._job.network.layers
         )
 
     @property

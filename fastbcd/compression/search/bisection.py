@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastbcd.compression.allocation.by_bytes import Sizes
 from fastbcd.compression.coarse_to_fine import refined_within
-from fastbcd.compression.job import Job
+from fastbcd.compression.job import JUDGING, Job
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.exceptions import BudgetWarning
 from fastbcd.network.network import Network
 from fastbcd.utils.progress import duration
+from fastbcd.utils.warnings import warn
 
 FIRST = 30
 """The first size that is tried is the dense one divided by this."""
@@ -65,11 +65,22 @@ def smallest_within(
     KeyboardInterrupt
         If interrupted before there is any network.
     """
-    reference = score(job.source.network)
+    reference = score(job.network)
+    if not math.isfinite(reference):
+        raise ValueError(
+            f"max_score_drop={max_drop:g}: the score of the dense network on {job.n_judging} rows "
+            f"is {reference}. Give validation_data, or a scoring that is a number on them."
+        )
+    if job.n_judging < JUDGING or 0 < max_drop * job.n_judging < 1:
+        warn(
+            f"max_score_drop={max_drop:g} is judged on {job.n_judging} rows, one of which changes "
+            f"the score by up to {1 / job.n_judging:.2g}. Give validation_data of more rows.",
+            BudgetWarning,
+        )
     start, n_tried, last = time.perf_counter(), 0, False
     # Rows set aside were perhaps learnt by heart: who stays near the dense weights wins on them.
     one_more = job.epochs > 0 and not job.sets_aside
-    job.progress.say(f"dense network: {job.source.network.n_bytes:,} bytes, score {reference:.4f}")
+    job.progress.say(f"dense network: {job.network.n_bytes:,} bytes, score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
     nearest: Judged | None = None
@@ -88,7 +99,7 @@ def smallest_within(
                 passed = judged
         else:
             low = size
-            if nearest is None or judged.score > nearest.score:
+            if nearest is None or not judged.score <= nearest.score:  # NaN gives way
                 nearest = judged
         n_tried += 1
         n_left = tries_left(low, high, passed is not None, nearest is not None)
@@ -116,11 +127,10 @@ def smallest_within(
     if passed is not None:
         return passed, reference
     assert nearest is not None
-    warnings.warn(
+    warn(
         f"No smaller network was found whose score drops by at most {max_drop:g}; the best one "
         f"drops by {reference - nearest.score:.4g}. Allow more, or give more rows or epochs.",
         BudgetWarning,
-        stacklevel=5,
     )
     return nearest, reference
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastbcd.network.losses.links import Link
 from fastbcd.network.network import Network
 from fastbcd.network.tasks import Classification, Task
 from fastbcd.utils.types import Float
+from fastbcd.utils.warnings import warn
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
@@ -104,12 +104,11 @@ def _logits(task: Task, link: Link, weight: Float, intercept: Float) -> tuple[Fl
         shift, scale = intercept.dtype.type(link.shift), intercept.dtype.type(link.scale)
         return scale * weight, scale * (intercept - shift), "logistic"
     if link.form != "softmax":
-        warnings.warn(
+        warn(
             f"loss={task.loss!r}: the MLPClassifier predicts the same classes, but its "
             "predict_proba is the softmax of the outputs, which differs from ours. Use the classes "
             'alone, or train with loss="cross_entropy".',
             ExportWarning,
-            stacklevel=4,
         )
     if weight.shape[1] == 2:
         return weight[:, 1:] - weight[:, :1], intercept[1:] - intercept[:1], "logistic"

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.importing.agreement import check_agreement as check_agreement
 from fastbcd.io.importing.layout import image_rows as image_rows
@@ -71,9 +70,9 @@ def read(
         For a network that cannot be represented, whose weights are not finite, or whose outputs
         can be read in two ways.
     """
-    if isinstance(model, BCDClassifier | BCDRegressor):
+    if hasattr(type(model), "task_"):
         check_is_fitted(model)
-        source = Source(model.network_, model._task, template=model)
+        source = Source(model.network_, model.task_)
     elif isinstance(model, MLPClassifier | MLPRegressor):
         check_is_fitted(model)
         source = read_mlp(model)
@@ -83,7 +82,7 @@ def read(
         raise _refusal(model)
     source.check_finite()
     if not is_sequential(model):
-        _check_told(model, source, task, class_labels)
+        check_told(model, source, task, class_labels)
     return source
 
 
@@ -125,7 +124,7 @@ def _read_sequential(
     return replace(source, network=network, task=Classification(labels[order]), columns=labels)
 
 
-def _check_told(model: Any, source: Source, task: str | None, class_labels: Any) -> None:
+def check_told(model: Any, source: Source, task: str | None, class_labels: Any) -> None:
     """Compare what the caller says with what a model knows of itself."""
     name = type(model).__name__
     if task is not None and check.check_choice("task", task, TASKS) != source.task_name:

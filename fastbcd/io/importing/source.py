@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
-from fastbcd.network.tasks import Classification, MultilabelClassification, Regression, Task
+from fastbcd.network.tasks import Task
 from fastbcd.utils.types import Float
 
 NAMES = {"classes": "classification", "labels": "multilabel", "numbers": "regression"}
@@ -53,8 +51,6 @@ class Source:
         Layers with dense or compressed weights; the outputs of a classifier are logits.
     task : Task
         What the outputs mean.
-    template : BCDClassifier or BCDRegressor or None
-        Where parameters are copied from.
     feature_names : array of str or None
         Names of the features, if the network was trained with any.
     hidden_layer_sizes : tuple
@@ -72,7 +68,6 @@ class Source:
 
     network: Network
     task: Task
-    template: BCDClassifier | BCDRegressor | None = None
     feature_names: NDArray[Any] | None = None
     hidden_layer_sizes: tuple[LayerSize, ...] = ()
     input_shape: Shape3 | None = None
@@ -84,32 +79,6 @@ class Source:
     def task_name(self) -> str:
         """What :func:`fastbcd.compress` calls the task."""
         return NAMES[self.task.kind]
-
-    def estimator(self, network: Network) -> BCDClassifier | BCDRegressor:
-        """Return a new fitted estimator that predicts with ``network``."""
-        if self.template is not None:
-            new = copy(self.template)
-        else:
-            new = BCDRegressor() if self.task.kind == "numbers" else BCDClassifier()
-        if self.input_shape is not None:
-            new.hidden_layer_sizes, new.input_shape = self.hidden_layer_sizes, self.input_shape
-        if network.is_plain:  # convolutions keep their filters
-            new.hidden_layer_sizes = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
-        if self.template is None and len(network.layers) > 1:
-            new.activation = network.layers[0].activation
-        new.network_ = network
-        new.n_features_in_ = network.n_inputs
-        if self.template is None and isinstance(new, BCDClassifier):
-            labels = isinstance(self.task, MultilabelClassification)
-            new._n_labels = self.task.n_outputs if labels else 0
-            classes = self.task.classes if isinstance(self.task, Classification) else None
-            new.classes_ = np.arange(self.task.n_outputs) if classes is None else classes
-        elif isinstance(self.task, Regression) and isinstance(new, BCDRegressor):
-            new._two_dimensional = not self.task.flat
-        if self.feature_names is not None:
-            new.feature_names_in_ = self.feature_names
-        new._forget_training()
-        return new
 
     def check_finite(self) -> None:
         """Raise a ValueError if the weights hold NaN or infinities."""

@@ -17,11 +17,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.io.importing.agreement import ROUNDING, some_rows
 from fastbcd.io.importing.modules import is_sequential
 
-READABLE = (BCDClassifier, BCDRegressor, MLPClassifier, MLPRegressor, Pipeline)
+READABLE: tuple[type, ...] = (MLPClassifier, MLPRegressor, Pipeline)
 
 
 def _same(value: Any) -> Any:
@@ -155,7 +154,7 @@ def networks_inside(model: Any) -> str:
 def _is_readable(value: Any) -> bool:
     if is_sequential(value):
         return True
-    if not isinstance(value, READABLE):
+    if not isinstance(value, READABLE) and not hasattr(type(value), "task_"):
         return False
     try:
         check_is_fitted(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbcd.utils.types import Float
 from fastbcd_kernels import top_k
@@ -59,7 +60,7 @@ def keep_pattern(weight: Float, n: int, m: int) -> Float:
     groups = -(-d // m)
     size = np.full((groups * m, width), -1.0, weight.dtype)
     size[:d] = np.abs(weight)
-    order = np.argsort(-size.reshape(groups, m, width), axis=1, kind="stable")
+    order = _largest_first(size.reshape(groups, m, width), axis=1)
     keep = np.zeros((groups, m, width), bool)
     np.put_along_axis(keep, order[:, :n], True, axis=1)
     kept: Float = np.where(keep.reshape(-1, width)[:d], weight, weight.dtype.type(0))
@@ -84,7 +85,7 @@ def keep_blocks(weight: Float, shape: tuple[int, int], n_nonzero: int) -> Float:
     place = rows[:, None] * (columns[-1] + 1) + columns
     norms = np.bincount(place.ravel(), np.square(weight, dtype=np.float64).ravel())
     sizes = np.bincount(place.ravel())
-    order = np.argsort(-norms / sizes, kind="stable")
+    order = _largest_first(norms / sizes)
     fits = np.cumsum(sizes[order]) <= n_nonzero
     fits[0] = True
     stays = np.zeros(norms.size, bool)
@@ -97,5 +98,13 @@ def keep_columns(weight: Float, n_kept: int) -> Float:
     """Keep the ``n_kept`` columns of largest norm."""
     norms = np.square(weight, dtype=np.float64).sum(axis=0)
     out = weight.copy()
-    out[:, np.argsort(-norms, kind="stable")[n_kept:]] = 0
+    out[:, _largest_first(norms)[n_kept:]] = 0
     return out
+
+
+def _largest_first(sizes: Float, axis: int = -1) -> NDArray[np.intp]:
+    """Return the order from the largest to the smallest; NaN counts as the largest, to be seen."""
+    order: NDArray[np.intp] = np.argsort(
+        np.where(np.isnan(sizes), -np.inf, -sizes), axis=axis, kind="stable"
+    )
+    return order

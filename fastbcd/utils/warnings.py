@@ -1,0 +1,26 @@
+"""Warnings that point at the line of the user, whatever lies between."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import joblib
+import sklearn
+
+OURS = str(Path(__file__).parents[1]) + os.sep
+CALLERS = tuple(str(Path(module.__file__).parent) + os.sep for module in (sklearn, joblib))
+"""Folders of packages that call estimators on behalf of a user."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the nearest line that belongs neither to the package nor to scikit-learn or joblib.
+
+    A fit inside a Pipeline or a search is several frames away from the line that asked for it.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((OURS, *CALLERS)):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level + 1)
