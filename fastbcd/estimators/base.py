@@ -201,13 +201,15 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     def _settings(self) -> Settings:
         tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
         certificate = check.check_flag("certificate", self.certificate)
-        if certificate and self.solver == "minibatch":
+        if certificate and self.solver in ("batch", "minibatch"):
             raise ValueError(
                 'certificate=True needs exact sweeps: set solver="full" or "auto", or '
                 "certificate=False."
             )
         return Settings(
-            solver=check.check_choice("solver", self.solver, ("auto", "full", "minibatch")),
+            solver=check.check_choice(
+                "solver", self.solver, ("auto", "batch", "full", "minibatch")
+            ),
             hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
             input_shape=check_input_shape(self.input_shape),
             random_shift=check.check_integer("random_shift", self.random_shift, 0),
@@ -286,7 +288,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
             )
 
-        return train(x, targets, weight, settings, random_state, make_monitor, start)
+        return train(x, targets, weight, settings, random_state, make_monitor, start, held_out)
 
     def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
         self.network_ = trained.network
