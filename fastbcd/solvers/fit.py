@@ -41,7 +41,7 @@ BATCH_FROM = 100
 hardly tell them apart."""
 
 BATCH_UP_TO = 20_000
-"""Rows up to which they race. More rows choose by themselves: one fit by mini-batches is as good."""
+"""Rows up to which they race. With more rows, one fit by mini-batches is as good."""
 
 BATCH_SIZE = 2048
 """Inputs up to which they race if there are as many rows (the smaller of both counts): the
@@ -127,11 +127,14 @@ class Trained:
         The course of the fit, in the units of the scaled data.
     outcome : Outcome
         How the fit ended.
+    solver : {"batch", "full", "minibatch"}
+        What trained it.
     """
 
     network: Network
     record: ConvergenceRecord
     outcome: Outcome
+    solver: str
 
 
 def choose_solver(
@@ -231,8 +234,8 @@ def train(
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    solver = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
-    if solver == "batch":
+    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    if chosen == "batch":
         if start is not None:
             raise ValueError(
                 'solver="batch" always starts afresh: set warm_start=False, or solver="minibatch".'
@@ -250,9 +253,10 @@ def train(
                 scale_targets=settings.scale_targets,
                 dtype=kind,
                 held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
-            )
+            ),
+            solver=chosen,
         )
-    if solver == "minibatch":
+    if chosen == "minibatch":
         fitted = train_minibatch(
             x,
             y,
@@ -270,7 +274,7 @@ def train(
             start=start,
             dtype=kind,
         )
-        return Trained(fitted.network, fitted.record, fitted.outcome)
+        return Trained(fitted.network, fitted.record, fitted.outcome, chosen)
     x = as_dense(x).astype(kind, copy=False)
     layout = Architecture.of(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
@@ -321,7 +325,7 @@ def train(
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
-    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome, chosen)
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:
