@@ -553,7 +553,7 @@ def test_what_cannot_be_exported_says_which_layer(fitted, export):
     ("hidden", "shape", "message"),
     [
         ((Conv2D(4, 3),), None, "needs input_shape"),
-        ((Conv2D(4, 3),), (5, 5, 1), "asks for 25 features, but X has 84"),
+        ((Conv2D(4, 3),), (5, 5, 1), "needs 25 features, but X has 84"),
         ((Conv2D(4, 3),), (84,), "input_shape must be the height"),
         ((Conv2D(4, 3),), (7, 12.0), "input_shape must be the height"),
         ((Conv2D(4, 9),), SHAPE, "kernel_size of 9 x 9 does not fit in images of 7 x 6"),
@@ -563,10 +563,10 @@ def test_what_cannot_be_exported_says_which_layer(fitted, export):
         ((Conv2D(0, 3),), SHAPE, "filters must be a positive integer"),
         ((Conv2D(4, (3, 3, 3)),), SHAPE, "kernel_size must be"),
         ((Conv2D(4, 3, stride=0),), SHAPE, "stride must be"),
-        ((MaxPool2D(), 5), SHAPE, "must follow a Conv2D"),
+        ((MaxPool2D(), 5), SHAPE, "must follow a Conv2D directly"),
         ((Conv2D(4, 3), MaxPool2D(9)), SHAPE, "pool_size of 9 x 9 does not fit"),
         ((Conv2D(4, 3), MaxPool2D(0)), SHAPE, "pool_size must be"),
-        ((5, Conv2D(4, 3)), SHAPE, "a layer of plain units comes before"),
+        ((5, Conv2D(4, 3)), SHAPE, "a dense layer comes before"),
         ((Conv2D(4, 3), "5"), SHAPE, "hidden_layer_sizes must be"),
     ],
 )

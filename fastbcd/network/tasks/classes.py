@@ -1,4 +1,4 @@
-"""One of several classes per row."""
+"""Classification with one class per row."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Classification(Task):
     Parameters
     ----------
     classes : (k,) array
-        The labels in the order of the outputs, sorted.
+        The class labels in the order of the outputs.
     loss : {"cross_entropy", "squared", "hinge"}
-        What the outputs were trained with.
+        Loss that the outputs were trained with.
     """
 
     kind = "classes"
@@ -32,11 +32,11 @@ class Classification(Task):
 
     @property
     def n_outputs(self) -> int:
-        """One output per class."""
+        """Number of outputs: one per class."""
         return int(self.classes.size)
 
     def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
-        """Return indicators (n, k): one where the label of a row is that of the column."""
+        """Return class indicators (n, k): 1 in the column of each row's class, 0 elsewhere."""
         labels = np.asarray(y)
         order = np.argsort(self.classes, kind="stable")
         ranked = self.classes[order]
@@ -44,13 +44,13 @@ class Classification(Task):
         unknown = ranked[index] != labels
         if unknown.any():
             raise ValueError(
-                f"y contains the class {labels[unknown].tolist()[0]!r}, which the fitted classes "
-                f"{self.classes} lack."
+                f"y contains the class {labels[unknown].tolist()[0]!r}, which is not among the "
+                f"fitted classes {self.classes}."
             )
         return np.eye(self.classes.size, dtype=dtype)[order[index]]
 
     def decode(self, outputs: Float) -> NDArray[Any]:
-        """Return the labels (n,)."""
+        """Return the predicted class labels (n,)."""
         labels: NDArray[Any] = self.classes[outputs.argmax(axis=1)]
         return labels
 
