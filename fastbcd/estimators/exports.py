@@ -56,7 +56,8 @@ def to_c(
         default.
     X : (n_samples, n_features) array, optional
         Rows like those that the network will see. "int8" takes from them the range of every
-        activation, of 4096 evenly spaced ones if there are more; values beyond it are clipped.
+        activation, of 4096 evenly spaced ones if there are more; values beyond it are clipped. On
+        all of them the predictions of the integers are compared with those of the estimator.
     allow_dense : bool, default=False
         Write a matrix that has no compressed form in C with all its entries rather than refuse
         it.
@@ -67,6 +68,14 @@ def to_c(
         If a parameter cannot be used, or a layer cannot be expressed. Nothing is written then.
     OSError
         If the file cannot be written.
+
+    Warns
+    -----
+    ExportWarning
+        If "int8" changes the class or a label of any row of ``X``, with the share of such rows; or
+        an output of a regression by more than a tenth of its standard deviation, in the root mean
+        square. Features of unlike size and outliers cause that: all inputs share one grid of 256
+        points.
     """
     if not isinstance(estimator, BCDClassifier | BCDRegressor):
         raise TypeError(
