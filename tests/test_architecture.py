@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,13 +106,168 @@ def test_only_the_dependencies_are_imported_with_a_module(path):
     assert not roots(on_import(parse(path))) - allowed
 
 
-def test_formats_know_neither_schemes_nor_solvers_and_schemes_no_solver():
-    layers = ["formats", "schemes", "solvers"]
-    for k, layer in enumerate(layers):
-        above = tuple(f"fastbcd.{name}" for name in layers[k + 1 :])
-        for path in (PACKAGE / layer).glob("*.py"):
-            names = imports(parse(path))
-            assert not [name for name in names if above and name.startswith(above)], path
+FLOORS = (
+    ("_version", "exceptions"),
+    ("parallel",),
+    ("utils",),
+    ("linalg",),
+    ("formats", "datasets"),
+    ("network",),
+    ("objective", "statistics", "io"),
+    ("schemes",),
+    ("solvers",),
+    ("compression",),
+    ("estimators",),
+    ("export", "storage", "layers"),  # faces: public names of what lies below
+    ("display", "cli"),
+    ("__main__",),
+)
+"""The packages from the ground to the roof. A package imports only from lower floors; what stands
+on one floor does not know its neighbours."""
+
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+FLAT = {"__init__", "__main__", "_version", "exceptions", "layers", "storage"}
+"""The modules that are no packages: the version, the exceptions, and public faces."""
+
+LATE = {
+    "parallel/blas_threads.py": {"scipy.linalg", "threadpoolctl"},
+    "utils/info.py": {
+        "fastbcd_kernels",
+        "llvmlite.binding",
+        "pkgutil",
+        "scipy.linalg",
+        "threadpoolctl",
+    },
+    "utils/kernel_types.py": {"fastbcd_kernels"},
+    "utils/warmup.py": {"fastbcd_kernels"},
+}
+"""Dependencies that load slowly, imported where they are first used so that ``import fastbcd``
+stays quick. All other imports in functions are of extras. The list only shrinks."""
+
+EXTRAS = {"joblib", "matplotlib", "onnx", "pandas", "polars", "skl2onnx", "torch"}
+
+
+def modules_by_name() -> dict[str, Path]:
+    """Return all modules of the package by their full names."""
+    found = {}
+    for path in MODULES:
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def arrows() -> list[tuple[str, str]]:
+    """Return who imports whom among the modules, anywhere in a file, and for type checkers too."""
+    modules = modules_by_name()
+    found = set()
+    for name, path in modules.items():
+        for node in ast.walk(parse(path)):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                # A name may be a module, or stand in one.
+                full = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [each if each in modules else node.module for each in full]
+            found |= {(name, other) for other in names if other in modules and other != name}
+    return sorted(found)
+
+
+def circles(edges: list[tuple[str, str]]) -> list[list[str]]:
+    """Return the strongly connected components of more than one module (Tarjan 1972)."""
+    after: dict[str, list[str]] = {}
+    for start, end in edges:
+        after.setdefault(start, []).append(end)
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in after.get(node, []):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            component = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in after:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def room(module: str) -> str:
+    """Return the package, or the flat module, that a module belongs to; "" for the top."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_circles_are_found():
+    edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e"), ("e", "d"), ("e", "f")]
+    assert sorted(circles(edges)) == [["a", "b", "c"], ["d", "e"]]
+    assert circles([("a", "b"), ("a", "c"), ("b", "c")]) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    # The top module names everything for type checkers, and nothing below imports it.
+    assert circles([edge for edge in arrows() if edge[0] != "fastbcd"]) == []
+
+
+def test_a_package_imports_only_from_lower_floors():
+    upward = [
+        f"{start} -> {end}"
+        for start, end in arrows()
+        if room(start) and room(end) and room(start) != room(end)
+        if FLOOR_OF[room(end)] >= FLOOR_OF[room(start)]
+    ]
+    assert upward == []
+
+
+def test_every_module_has_a_floor_and_none_lies_flat():
+    assert {room(name) for name in modules_by_name()} - {""} == set(FLOOR_OF)
+    assert {path.stem for path in PACKAGE.glob("*.py")} == FLAT
+
+
+def test_nobody_imports_a_private_name_of_another_package():
+    private = []
+    for name, path in modules_by_name().items():
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastbcd."):
+                names = [node.module, *(alias.name for alias in node.names)]
+                hidden = [part for each in names for part in each.split(".") if part[0] == "_"]
+                if room(node.module) != room(name) and set(hidden) - {"__version__", "_version"}:
+                    private.append(f"{name}: {hidden}")
+    assert private == []
+
+
+def test_imports_in_functions_are_of_extras():
+    late: dict[str, set[str]] = {}
+    for path in MODULES:
+        for function in ast.walk(parse(path)):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = {name for name in imports(function) if name.split(".")[0] not in EXTRAS}
+                if names:
+                    late.setdefault(path.relative_to(PACKAGE).as_posix(), set()).update(names)
+    assert late == LATE
+
+
+def test_only_parallel_starts_threads():
+    starts = re.compile(r"(Thread|Process)PoolExecutor|threading\.Thread\(|multiprocessing")
+    found = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in MODULES
+        if starts.search(path.read_text(encoding="utf-8"))
+    }
+    # The warm-up compiles in processes of its own before there is any work to share.
+    assert found == {"parallel", "utils"}
 
 
 def test_importing_the_package_loads_no_heavy_library():

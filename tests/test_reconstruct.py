@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from fastbcd.compression.allocation.greedy import lower_hull
+from fastbcd.compression.allocation.greedy import allocate, lower_hull
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
@@ -20,7 +20,7 @@ from fastbcd.schemes.nearest.thresholds import (
     keep_pattern,
 )
 from fastbcd.schemes.protocol import Level
-from fastbcd.solvers.reconstruct import Calibration, allocate, count_dead, remove_dead
+from fastbcd.solvers.reconstruct import Calibration, count_dead, remove_dead
 from fastbcd.statistics.metric import Metric
 from fastbcd.statistics.moments import Moments, sensitivities
 from fastbcd_kernels import masked_refit as kernel

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from fastbcd._version import __version__
 from fastbcd.utils.files import write_atomic
 
 CSS = """
@@ -107,8 +108,6 @@ def fragment(report: Any) -> str:
 
 def page(report: Any, title: str) -> str:
     """Return the report as a page of its own."""
-    from fastbcd._version import __version__
-
     return PAGE.format(title=escape(title), body=fragment(report), version=__version__)
 
 

@@ -103,6 +103,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             Targets.
         sample_weight : (n_samples,) array, optional
             Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
+            Weights whose mean is below one are divided by it.
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
@@ -164,9 +165,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         loss = self._stream.learn(x, targets, weight)
         if not np.isfinite(loss):
             warn(
-                "Steps of this call to partial_fit diverged and were taken back, so that little or "
-                "nothing was learnt from its rows. Scale the features and targets, and look for "
-                "outliers.",
+                "Steps of this partial_fit diverged and were taken back: little was learnt from "
+                "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
             )
         self.network_ = self._stream.network()
@@ -261,9 +261,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             if validation is None:
                 share = check.check_fraction("validation_fraction", self.validation_fraction)
                 labels = targets.argmax(axis=1) if self.task_.kind == "classes" else None
-                train_rows, rows = hold_out(
-                    x.shape[0], share, random_state, labels, self._least_judges
-                )
+                n, least = x.shape[0], self._least_judges
+                train_rows, rows = hold_out(n, share, random_state, labels, least)
                 held_out = (x[rows], targets[rows], weight[rows])
                 x, targets, weight = x[train_rows], targets[train_rows], weight[train_rows]
             else:

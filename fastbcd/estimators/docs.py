@@ -19,8 +19,9 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
         Activation of the hidden layers.
     solver : {"auto", "full", "minibatch"}, default="auto"
         "full" takes exact sweeps over all data (arXiv 2303.06815); "minibatch" takes closed-form
-        steps on batches, for anything but small data. "auto" is "full" with fewer than 1000 rows
-        or a certificate, else "minibatch". The latter has its own schedule and reads none of
+        steps on batches, for anything but small data. "auto" is "full" with a certificate, or if
+        there are fewer than 1000 rows and fewer than 1000 inputs of each layer, else
+        "minibatch". The latter has its own schedule and reads none of
         ``rho, gamma, tau, alpha, init, tol, accelerate``; ``max_iter`` then bounds the epochs.
     loss : <loss choices>, default="auto"
         <loss help>
@@ -54,7 +55,8 @@ SHARED = """hidden_layer_sizes : int, layer, or sequence of them, default=(100,)
     early_stopping : bool, default=False
         Hold out data, keep the network of the best validation score, and stop when it no longer
         improves. ``fit`` takes the held-out data as ``X_val, y_val``, or sets aside
-        ``validation_fraction`` of the rows.
+        ``validation_fraction`` of the rows: of each class, with at least one row of each class on
+        either side. ``partial_fit`` refuses it.
     validation_fraction : float, default=0.1
         Share of the rows that ``early_stopping`` sets aside.
     warm_start : bool, default=False
@@ -85,7 +87,8 @@ ATTRIBUTES = """network_ : Network
         Objective at the start and after each sweep; mean loss of each epoch or call with
         mini-batches.
     validation_scores_ : list of float
-        Score after each sweep, with ``early_stopping``.
+        Score after each sweep, with ``early_stopping``: accuracy, or R² (minus the mean squared
+        error if the held-out targets do not vary).
     n_iter_, best_iter_ : int
         Sweeps taken, and the sweep whose network was kept.
     n_features_in_ : int

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from fastbcd.network.layers.activations import ExactActivation
 from fastbcd.network.layers.patches import View
 from fastbcd.network.losses.losses import Loss
 from fastbcd.parallel.row_threads import share
-from fastbcd.schemes import Scheme
 from fastbcd.utils.types import Float, Float64
 
 
@@ -56,6 +56,14 @@ class Penalties:
         return self.tau[index] if isinstance(self.tau, tuple) else self.tau
 
 
+class Projection(Protocol):
+    """What the objective needs of a scheme: the compressed matrix nearest to a weight matrix."""
+
+    def project(self, weight: Float, warm: Format | None = None) -> Format:
+        """Return the compressed matrix nearest to ``weight`` (n_in, n_out), or nearly so."""
+        ...
+
+
 @dataclass(frozen=True)
 class Problem:
     """What stays fixed during a fit.
@@ -74,7 +82,7 @@ class Problem:
         One per layer; the output layer's is the identity.
     views : list of View
         How each layer sees its input.
-    schemes : list of Scheme or None
+    schemes : list of Projection or None
         One per layer; None leaves a layer dense.
     penalties : Penalties
         Weights of the terms.
@@ -86,7 +94,7 @@ class Problem:
     loss: Loss
     activations: list[ExactActivation]
     views: Sequence[View]
-    schemes: list[Scheme | None]
+    schemes: Sequence[Projection | None]
     penalties: Penalties
 
     @property

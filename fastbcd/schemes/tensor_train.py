@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbcd.formats import Format, TensorTrainMatrix
+from fastbcd.schemes.nearest.train_fit import fit_train
 from fastbcd.schemes.nearest.trains import decompose, default_modes, train_ranks
 from fastbcd.schemes.protocol import Level, Scheme, warm_start
 from fastbcd.statistics.metric import Metric
@@ -107,8 +108,6 @@ class TensorTrain(Scheme):
         The plain projection, then sweeps in which one core after the other solves its
         least-squares problem; see :func:`fastbcd.schemes.nearest.train_fit.fit_train`.
         """
-        from fastbcd.schemes.nearest.train_fit import fit_train
-
         start = self.project(target)
         cores = fit_train(list(start.cores), target, metric)
         return TensorTrainMatrix([core.astype(dtype) for core in cores], start.shape)

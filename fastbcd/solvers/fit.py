@@ -19,7 +19,7 @@ from fastbcd.network.layers.pooled import MaxPooled
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Network
-from fastbcd.network.scaling import Scaling, absorb, release
+from fastbcd.network.scaling import Scaling, absorb, float32_tells, release
 from fastbcd.objective.terms import Penalties, Problem
 from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
@@ -27,14 +27,11 @@ from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
-from fastbcd.statistics.inputs import units_of
+from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
 
 FULL_BELOW = 1000
 """Rows, and inputs of each layer, below which solver="auto" takes exact sweeps."""
-
-EXACT = 1e-3
-"""Steps between neighbouring float32 targets, relative to their spread, that are exact enough."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -134,17 +131,13 @@ def relative(sample_weight: Float64) -> Float64:
 def type_for(dtype: np.dtype[Any], y: Float, sample_weight: Float64) -> np.dtype[Any]:
     """Return the type of the fit: that of the inputs, or float64 where float32 cannot tell ``y``.
 
-    Seconds since 1970 are 128 apart in float32. Where such steps are more than ``EXACT`` of the
-    standard deviation, float32 predictions could not be right.
+    See :func:`fastbcd.network.scaling.float32_tells`.
     """
     if dtype != np.float32:
         return dtype
-    largest = np.abs(y).max(axis=0, initial=0.0)
     spread = np.sqrt(sample_weight @ np.square(y - y.mean(axis=0)) / sample_weight.sum())
-    steps = np.finfo(np.float32).eps * largest
-    coarse = (steps > EXACT * spread) & (spread > 1e-12 * largest)
-    outside = (largest > np.finfo(np.float32).max / 16) | ((largest > 0) & (largest < 1e-30))
-    return np.dtype(np.float64) if np.any(coarse | outside) else dtype
+    enough = float32_tells(np.abs(y).max(axis=0, initial=0.0), spread)
+    return dtype if enough else np.dtype(np.float64)
 
 
 def train(

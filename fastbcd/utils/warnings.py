@@ -7,12 +7,12 @@ import sys
 import warnings
 from pathlib import Path
 
-import joblib
 import sklearn
 
 OURS = str(Path(__file__).parents[1]) + os.sep
-CALLERS = tuple(str(Path(module.__file__).parent) + os.sep for module in (sklearn, joblib))
-"""Folders of packages that call estimators on behalf of a user."""
+SKLEARN = str(Path(sklearn.__file__).parent) + os.sep
+JOBLIB = f"{os.sep}joblib{os.sep}"
+"""Part of the path of joblib, which calls estimators on behalf of scikit-learn."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -21,6 +21,10 @@ def warn(message: str, category: type[Warning]) -> None:
     A fit inside a Pipeline or a search is several frames away from the line that asked for it.
     """
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((OURS, *CALLERS)):
+    while frame.f_back is not None and _is_between(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level + 1)
+
+
+def _is_between(file: str) -> bool:
+    return file.startswith((OURS, SKLEARN)) or JOBLIB in file

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.job import Job
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.formats import DenseMatrix
@@ -14,7 +15,6 @@ from fastbcd.network.network import Network
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Level, Scheme
-from fastbcd.solvers.reconstruct import allocate
 
 FULL, FILLS = 0.95, 4
 """A byte budget is spent when this share of it is; at most so many passes try to."""

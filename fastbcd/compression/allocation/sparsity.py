@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.budget import Budget
 from fastbcd.schemes.by_layer import schemes_by_layer
 from fastbcd.schemes.protocol import Scheme
-from fastbcd.solvers.reconstruct import Calibration, allocate
+from fastbcd.solvers.reconstruct import Calibration
 
 
 def fixed_schemes(budget: Budget, calibration: Calibration) -> list[Scheme | None]:
