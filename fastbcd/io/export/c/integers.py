@@ -29,6 +29,9 @@ ROUNDED = 0.1
 which rounding to 8 bits explains it: a grid of 256 points costs 0.01 to 0.05 in networks whose
 inputs are of like size."""
 
+VARIES = 1e-6
+"""An output whose standard deviation is below this share of its largest value is a constant."""
+
 ADVICE = (
     "Inputs share one grid of 256 points, and so do the outputs of each layer: bring the features "
     'to like scale, remove outliers from X, or use arithmetic="float".'
@@ -97,9 +100,9 @@ def tell_changes(network: Network, task: Task, integers: IntegerNetwork, x: Any)
 def _tell_errors(exact: Float, rounded: Float) -> None:
     """Warn if an output differs by more than ``ROUNDED`` of its standard deviation."""
     error = np.sqrt(np.mean(np.square(rounded - exact), axis=0))
-    spread = exact.std(axis=0)
+    spread, size = exact.std(axis=0), np.abs(exact).max(axis=0)
     # An output that does not vary has no unit but its own size.
-    unit = np.where(spread > 0, spread, np.abs(exact).max(axis=0))
+    unit = np.where(spread > VARIES * size, spread, size)
     wrong = np.flatnonzero(error > ROUNDED * unit)
     if wrong.size:
         shares = error[wrong] / np.where(unit[wrong] > 0, unit[wrong], 1.0)
@@ -157,7 +160,8 @@ def _rescaled(sums: Int64, rescaling: Rescaling) -> Int64:
 
 def _activations(layer: IntegerLayer, sums: Int64) -> Int64:
     """Return the activations of a layer on the grid of the next one."""
-    assert layer.rescaling is not None and layer.output is not None
+    assert layer.rescaling is not None
+    assert layer.output is not None
     rescaling = layer.rescaling
     u = _rescaled(sums, rescaling)
     function = ALL_ACTIVATIONS[layer.activation]
