@@ -130,7 +130,7 @@ def test_a_column_of_text_is_of_strings(step):
     X = frame()
     steps = columns(NUMBERS, step)
     pipe = make_pipeline(steps, BCDClassifier(**NETWORK)).fit(X, X.age < 38)
-    # They are not run: the runtime's normaliser of texts asks for a locale, its imputer for numbers.
+    # They are not run: the runtime's normaliser asks for a locale, its imputer for numbers.
     inputs = converted(lambda: to_onnx(pipe)).graph.input
     kinds = {each.name: each.type.tensor_type.elem_type for each in inputs}
     double, string = onnx.TensorProto.DOUBLE, onnx.TensorProto.STRING

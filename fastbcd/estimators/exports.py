@@ -117,7 +117,7 @@ def to_onnx(
         ``[("age", FloatTensorType([None, 1])), ...]``. By default one input ``X``; where the
         Pipeline begins with a ColumnTransformer that takes columns by name, one input for each
         column that it reads: strings, integers or truth values where an encoder or imputer learned
-        such, numbers of the network's type otherwise.
+        such, numbers of the network's type otherwise, or floats where an imputer comes first.
     target_opset : int, default=17
         Version of the operators, at least 13. Old runtimes need an old one.
 

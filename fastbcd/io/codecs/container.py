@@ -35,8 +35,8 @@ _BLANK = "00000000"
 
 FOREIGN = "it was not written by fastbcd: it is a safetensors file without fastbcd's checksum"
 WEIGHTS = (
-    "If it holds the weights of a PyTorch network, load them into its torch.nn.Sequential, and give "
-    "that to fastbcd.compress"
+    "If it holds the weights of a PyTorch network, load them into its torch.nn.Sequential, and "
+    "give that to fastbcd.compress"
 )
 
 

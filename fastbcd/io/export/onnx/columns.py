@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 LEARNED = ("categories_", "statistics_", "classes_")
@@ -20,8 +21,9 @@ def named_columns(pipeline: Any) -> dict[str, str] | None:
 
     Returns
     -------
-    dict of str to {"number", "integer", "string", "boolean"}, or None
-        In the order of the data; columns that nothing reads are left out. None if the Pipeline
+    dict of str to {"number", "single", "integer", "string", "boolean"}, or None
+        In the order of the data; columns that nothing reads are left out. "single" are numbers
+        that an imputer takes: ONNX Runtime has none of double precision. None if the Pipeline
         takes its columns by their places.
     """
     first = _first(pipeline)
@@ -95,7 +97,8 @@ def _kind(step: Any, place: int, otherwise: str) -> str:
     for attribute in LEARNED:
         values = getattr(step, attribute, None)
         if values is not None and len(values) > place:
-            return _kind_of(np.asarray(values[place]))
+            kind = _kind_of(np.asarray(values[place]))
+            return "single" if kind == "number" and isinstance(step, SimpleImputer) else kind
     # A text of one column, as of CountVectorizer, is given by its name alone.
     return otherwise if hasattr(step, "vocabulary_") else "number"
 

@@ -79,6 +79,7 @@ def column_types(columns: Mapping[str, str], network: Network) -> list[tuple[str
     """
     types = import_skl2onnx().common.data_types
     kinds = {
+        "single": types.FloatTensorType,
         "integer": types.Int64TensorType,
         "string": types.StringTensorType,
         "boolean": types.BooleanTensorType,
