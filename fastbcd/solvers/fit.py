@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from fastbcd.network.scaling import Scaling, absorb, float32_tells, release
 from fastbcd.objective.terms import Penalties, Problem
 from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
+from fastbcd.solvers.batch import train_batch
+from fastbcd.solvers.batch.fit import HeldOut
 from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
@@ -32,6 +35,23 @@ from fastbcd.utils.types import Float, Float64
 
 FULL_BELOW = 1000
 """Rows, and inputs of each layer, below which solver="auto" takes exact sweeps."""
+
+BATCH_FROM = 100
+"""Total weight of the rows from which solver="auto" lets networks race: folds of fewer rows
+hardly tell them apart."""
+
+BATCH_UP_TO = 20_000
+"""Rows up to which they race. With more rows, one fit by mini-batches is as good."""
+
+BATCH_SIZE = 2048
+"""Inputs up to which they race if there are as many rows (the smaller of both counts): the
+eigenvectors of their covariance would cost too much."""
+
+BATCH_WIDTH = 512
+"""Width of the hidden layers up to which they race: each network inverts matrices of that size."""
+
+BATCH_BYTES = 200_000_000
+"""Bytes of the rows as float64 up to which they race."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -78,6 +98,21 @@ class Settings:
                 f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
                 'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
             )
+        if self.solver == "batch" and not self.is_plain:
+            raise ValueError(
+                'solver="batch" trains plain dense networks: leave out scheme, certificate, '
+                'input_shape, convolutions and poolings, or set solver="auto".'
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but a chain of dense layers is asked for."""
+        return (
+            self.scheme is None
+            and self.input_shape is None
+            and not self.certificate
+            and all(isinstance(size, Integral) for size in self.hidden_layer_sizes)
+        )
 
 
 @dataclass(frozen=True)
@@ -92,15 +127,25 @@ class Trained:
         The course of the fit, in the units of the scaled data.
     outcome : Outcome
         How the fit ended.
+    solver : {"batch", "full", "minibatch"}
+        What trained it.
     """
 
     network: Network
     record: ConvergenceRecord
     outcome: Outcome
+    solver: str
 
 
-def choose_solver(settings: Settings, n_rows: int, n_features: int) -> str:
-    """Return "full" or "minibatch".
+def choose_solver(
+    settings: Settings, n_rows: int, n_features: int, total_weight: float | None = None
+) -> str:
+    """Return "full", "minibatch" or "batch".
+
+    "auto" lets plain dense networks race ("batch") where the rows are enough to choose by and few
+    enough for several networks, see ``BATCH_FROM`` and the constants after it. ``total_weight``
+    counts as the number of rows for the lower bound; None is for fits that cannot race, because
+    they go on from a network.
 
     "auto" takes exact sweeps where they are cheap, and where a certificate is asked for, which
     only they can give; not for images that move. A sweep makes products of all rows, and solves
@@ -112,9 +157,24 @@ def choose_solver(settings: Settings, n_rows: int, n_features: int) -> str:
         return "minibatch"
     if settings.certificate:
         return "full"
+    if total_weight is not None and _can_race(settings, n_rows, n_features, total_weight):
+        return "batch"
     layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
     largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))
     return "full" if largest < FULL_BELOW else "minibatch"
+
+
+def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:
+    """Return whether solver="auto" lets networks race."""
+    sizes = settings.hidden_layer_sizes
+    return (
+        settings.is_plain
+        and max(sizes, default=BATCH_WIDTH + 1) <= BATCH_WIDTH
+        and total_weight >= BATCH_FROM
+        and n_rows <= BATCH_UP_TO
+        and min(n_rows, n_features) <= BATCH_SIZE
+        and 8 * n_rows * n_features <= BATCH_BYTES
+    )
 
 
 def relative(sample_weight: Float64) -> Float64:
@@ -148,6 +208,7 @@ def train(
     random_state: np.random.RandomState,
     make_monitor: Callable[[Callable[[Network], Network]], Monitor],
     start: Network | None = None,
+    held_out: HeldOut | None = None,
 ) -> Trained:
     """Train a network, compressing it on the way if a scheme is given.
 
@@ -168,10 +229,34 @@ def train(
         into the one on raw data.
     start : Network, optional
         Where to start from instead of random weights.
+    held_out : (x, y, weight or None), optional
+        Rows that the monitor's score is measured on; "batch" chooses by their loss, too.
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    if choose_solver(settings, *x.shape) == "minibatch":
+    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    if chosen == "batch":
+        if start is not None:
+            raise ValueError(
+                'solver="batch" always starts afresh: set warm_start=False, or solver="minibatch".'
+            )
+        return Trained(
+            *train_batch(
+                as_dense(x),
+                y,
+                sample_weight,
+                hidden_layer_sizes=settings.hidden_layer_sizes,
+                random_state=random_state,
+                make_monitor=make_monitor,
+                activation=settings.activation,
+                loss=settings.loss,
+                scale_targets=settings.scale_targets,
+                dtype=kind,
+                held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
+            ),
+            solver=chosen,
+        )
+    if chosen == "minibatch":
         fitted = train_minibatch(
             x,
             y,
@@ -189,7 +274,7 @@ def train(
             start=start,
             dtype=kind,
         )
-        return Trained(fitted.network, fitted.record, fitted.outcome)
+        return Trained(fitted.network, fitted.record, fitted.outcome, chosen)
     x = as_dense(x).astype(kind, copy=False)
     layout = Architecture.of(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
@@ -240,7 +325,7 @@ def train(
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
-    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome, chosen)
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:

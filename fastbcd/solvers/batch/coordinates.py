@@ -1,0 +1,88 @@
+"""The coordinates of the inputs in which the first layer's steps are plain.
+
+Each column is standardised, then the rows are rotated to the eigenvectors of their covariance.
+Both are linear, so the first layer of the result absorbs them exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from fastbcd.utils.types import Float, Float64
+
+NEGLIGIBLE = 1e-6
+"""Directions of less variance, relative to the largest, are left out: they are rounding."""
+
+TAIL = 3.0
+"""Columns of a larger fourth moment than a normal distribution's have a larger unit.
+
+A column that is one in a thousand rows and zero elsewhere would else have entries of 31."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """u = ((x - center) / unit) @ rotation.
+
+    Parameters
+    ----------
+    center, unit : (d,) float64 arrays
+        Weighted means, and units of the columns; constant columns have an infinite unit.
+    rotation : (d, k) float64 array
+        Eigenvectors of the covariance, those of the largest variance first.
+    variances : (k,) float64 array
+        Variances in these directions.
+    """
+
+    center: Float64
+    unit: Float64
+    rotation: Float64
+    variances: Float64
+
+    @classmethod
+    def of(cls, x: Float, sample_weight: Float64) -> tuple[Coordinates, Float]:
+        """Measure ``x`` (n, d); return the coordinates and the rows in them, float32."""
+        share = sample_weight / sample_weight.sum()
+        center = share @ x
+        z = x - center  # float64
+        variance = share @ np.square(z)
+        spread = np.sqrt(variance)
+        constant = (
+            spread <= 1e-7 * np.abs(center)
+            if x.dtype == np.float32
+            else (spread <= 1e-12 * np.abs(center))
+        )
+        constant |= spread == 0
+        unit = np.where(constant, np.inf, spread)
+        z /= unit
+        fourth = share @ np.square(np.square(z))
+        tail = np.maximum(fourth / TAIL, 1.0) ** 0.25
+        unit *= tail
+        z /= tail
+        n, d = z.shape
+        if d <= n:
+            root = z * np.sqrt(share)[:, None]
+            s, vectors = eigh(root.T @ root, driver="evd", check_finite=False)
+        else:  # the same from the small matrix of inner products of the rows
+            root = z * np.sqrt(share)[:, None]
+            s, left = eigh(root @ root.T, driver="evd", check_finite=False)
+            s = np.maximum(s, 0)
+            vectors = root.T @ (left / np.sqrt(np.maximum(s, 1e-300)))
+        s, vectors = np.maximum(s[::-1], 0.0), vectors[:, ::-1]
+        keep = s > NEGLIGIBLE * s[0]
+        if not keep.any():  # all columns are constant
+            keep[0] = True
+            s, vectors = np.ones_like(s), np.zeros_like(vectors)
+        found = cls(center, unit, np.ascontiguousarray(vectors[:, keep]), s[keep])
+        return found, np.ascontiguousarray(z @ found.rotation, np.float32)
+
+    def apply(self, x: Float) -> Float:
+        """Return the rows of ``x`` in these coordinates, float32."""
+        return np.ascontiguousarray(((x - self.center) / self.unit) @ self.rotation, np.float32)
+
+    def to_inputs(self, weight: Float, intercept: Float) -> tuple[Float64, Float64]:
+        """Return float64 weights and intercept of raw rows that equal these of u."""
+        raw = (self.rotation @ weight.astype(np.float64)) / self.unit[:, None]
+        return raw, intercept - self.center @ raw
