@@ -79,7 +79,9 @@ def compress(
     max_bytes : int, optional
         Bound of the bytes of all arrays. Numbers are stored as float32.
     ratio : float, optional
-        How many times smaller than the dense network, in bytes.
+        How many times smaller than the dense network, in bytes of all arrays. It counts from
+        ``model`` with dense weights, in the type of its numbers, also where they are compressed
+        already: its result may then be larger than ``model``, and the report says so.
     max_score_drop : float, optional
         The smallest network found is returned whose score is at most this much below that of
         the dense network, both on ``validation_data``.
