@@ -72,8 +72,8 @@ def compress(
         takes any array, and the result ``X.reshape(len(X), -1)`` if it has not four axes.
     y : array, optional
         Their targets: labels (n_samples,), or indicators or numbers with one column for each
-        output. Without them the dense network's own outputs are imitated, as also with several
-        labels per row, where ``y`` only serves the scores.
+        output. Without them the dense network's own outputs are imitated, as also with
+        ``loss="hinge"``, where ``y`` only serves the scores.
     scheme : Scheme or dict, optional
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
     max_bytes : int, optional
