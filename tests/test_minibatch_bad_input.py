@@ -163,7 +163,8 @@ def test_statistics_that_are_not_finite_are_taken_back(digits):
     state.step -= state.step % 20  # the step that inverts them
     taken, found = state.take_snapshot, state.step
     state.take_snapshot = lambda: None
-    with np.errstate(all="ignore"):
+    told = pytest.warns(UserWarning, match="taken back")
+    with np.errstate(all="ignore"), told:
         clf.partial_fit(x[:100], y[:100])
     state.take_snapshot = taken
     assert state.n_step_backs > 0
@@ -178,7 +179,8 @@ def test_a_stream_that_diverges_is_taken_back(digits, monkeypatch):
     state = clf._stream.state
     for layer in state.layers:  # as if a step had gone wrong
         layer.weight *= np.float32(1e8)
-    with np.errstate(all="ignore"):
+    told = pytest.warns(UserWarning, match="taken back")
+    with np.errstate(all="ignore"), told:
         for layer, saved in zip(state.layers, state.snapshot, strict=True):
             assert np.abs(saved[0]).max() < 1e4
             layer.bias[:] = np.nan

@@ -62,7 +62,7 @@ def schemes(widths: tuple[int, ...]) -> dict[str, Any]:
 
 def run(split: Split, hidden: tuple[int, ...], scheme: Any, seed: int) -> Row:
     start = perf_counter()
-    network = fit_fastbcd(split, hidden, seed, scheme=scheme).network
+    network = fit_fastbcd(split, hidden, seed, scheme=scheme).network_
     seconds = perf_counter() - start
     layers = [layer.weight for layer in network.layers[:-1]]
     left = sum(w.n_params for w in layers) / sum(np.prod(w.shape) for w in layers)

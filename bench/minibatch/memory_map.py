@@ -64,7 +64,7 @@ def work(path: Path, rows: int, in_memory: bool) -> Row:
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
-    error = np.mean(fitted.network.forward(np.array(x[:10_000])).argmax(axis=1) != y[:10_000])
+    error = np.mean(fitted.network_.forward(np.array(x[:10_000])).argmax(axis=1) != y[:10_000])
     return rows / seconds / 1000, most / 1e6, (most - before) / 1e6, float(error)
 
 

@@ -34,7 +34,7 @@ EPOCHS = {"friedman": 20}
 
 def ours(split: Split, name: str, seed: int) -> Row:
     start = perf_counter()
-    network = fit_fastbcd(split, HIDDEN[name], seed).network
+    network = fit_fastbcd(split, HIDDEN[name], seed).network_
     seconds = perf_counter() - start
     return score(network.forward(split.x_test), split.y_test), seconds
 

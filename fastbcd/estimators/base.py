@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
@@ -14,18 +15,17 @@ from sklearn.utils import check_random_state
 from fastbcd.compression.report import CompressionReport, report
 from fastbcd.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastbcd.estimators.fitted import FittedNetwork
+from fastbcd.estimators.parameters import checked, unread
 from fastbcd.estimators.refused import unchanged_if_refused
 from fastbcd.estimators.warm import warm_network
+from fastbcd.exceptions import IgnoredParameterWarning
 from fastbcd.network.chunks import forward
-from fastbcd.network.layers.activations import ACTIVATIONS
-from fastbcd.network.layers.architecture import check_input_shape, check_layers
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.fit import Settings, Trained, train
 from fastbcd.solvers.minibatch import Stream, start_stream
-from fastbcd.solvers.starts import INITS
 from fastbcd.utils import validation as check
 from fastbcd.utils.rows import check_enough, check_inputs, hold_out
 from fastbcd.utils.types import Float, Float64
@@ -103,6 +103,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             Targets.
         sample_weight : (n_samples,) array, optional
             Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
+            Weights whose mean is below one are divided by it.
         X_val, y_val : arrays, optional
             Held-out data for ``early_stopping``.
 
@@ -164,9 +165,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         loss = self._stream.learn(x, targets, weight)
         if not np.isfinite(loss):
             warn(
-                "Steps of this call to partial_fit diverged and were taken back, so that little or "
-                "nothing was learnt from its rows. Scale the features and targets, and look for "
-                "outliers.",
+                "Steps of this partial_fit diverged and were taken back: little was learnt from "
+                "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
             )
         self.network_ = self._stream.network()
@@ -199,29 +199,16 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         return tags
 
     def _settings(self) -> Settings:
-        tau = self.tau if self.tau == "auto" else check.check_number("tau", self.tau, 0)
-        certificate = check.check_flag("certificate", self.certificate)
-        if certificate and self.solver in ("batch", "minibatch"):
+        given = checked(self)
+        if given["certificate"] and self.solver in ("batch", "minibatch"):
             raise ValueError(
                 'certificate=True needs exact sweeps: set solver="full" or "auto", or '
                 "certificate=False."
             )
+        names = {field.name for field in fields(Settings)}
+        own = {name: value for name, value in given.items() if name in names}
         return Settings(
-            solver=check.check_choice("solver", self.solver, ("auto", "batch", "full", "minibatch")),
-            hidden_layer_sizes=check_layers(self.hidden_layer_sizes),
-            input_shape=check_input_shape(self.input_shape),
-            random_shift=check.check_integer("random_shift", self.random_shift, 0),
-            activation=check.check_choice("activation", self.activation, ACTIVATIONS),
-            loss=self._loss(),
-            scale_targets=self._scale_targets,
-            scheme=self.scheme,
-            rho=check.check_number("rho", self.rho, 0),
-            gamma=check.check_number("gamma", self.gamma, 0),
-            tau=tau,
-            alpha=check.check_number("alpha", self.alpha, 0),
-            init=check.check_choice("init", self.init, INITS),
-            accelerate=check.check_flag("accelerate", self.accelerate),
-            certificate=certificate,
+            loss=self._loss(), scale_targets=self._scale_targets, scheme=self.scheme, **own
         )
 
     def _check_inputs(self, X: ArrayLike) -> Any:
@@ -261,9 +248,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             if validation is None:
                 share = check.check_fraction("validation_fraction", self.validation_fraction)
                 labels = targets.argmax(axis=1) if self.task_.kind == "classes" else None
-                train_rows, rows = hold_out(
-                    x.shape[0], share, random_state, labels, self._least_judges
-                )
+                n, least = x.shape[0], self._least_judges
+                train_rows, rows = hold_out(n, share, random_state, labels, least)
                 held_out = (x[rows], targets[rows], weight[rows])
                 x, targets, weight = x[train_rows], targets[train_rows], weight[train_rows]
             else:
@@ -279,15 +265,21 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                     return self.task_.score(outputs, targets_val, weight_val)
 
             return Monitor(
-                max_iter=check.check_integer("max_iter", self.max_iter, 1),
-                tol=check.check_number("tol", self.tol, 0, strict=False),
-                n_iter_no_change=check.check_integer("n_iter_no_change", self.n_iter_no_change, 1),
                 score=score,
-                verbose=check.check_verbose(self.verbose),
+                **checked(self, "max_iter", "tol", "n_iter_no_change", "verbose"),
                 task=FitTask(self, seen, lambda network: {"network_": on_raw_data(network)}),
             )
 
-        return train(x, targets, weight, settings, random_state, make_monitor, start, held_out)
+        trained = train(x, targets, weight, settings, random_state, make_monitor, start, held_out)
+        names = unread(self, trained.solver)
+        if names:
+            given = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+            warn(
+                f'solver="{trained.solver}" does not read {given}. Leave out what is not read, or '
+                'set solver="full", which reads everything but random_shift.',
+                IgnoredParameterWarning,
+            )
+        return trained
 
     def _store(self, trained: Trained, compression_report: CompressionReport) -> None:
         self.network_ = trained.network

@@ -40,8 +40,10 @@ class BCDClassifier(LabelledEstimator):
 
     Notes
     -----
-    Inputs are centred and divided by one number before the fit, and the network absorbs both.
-    Features of very different scales are better standardised in a Pipeline.
+    Inputs are centred and scaled before the fit, and the network absorbs both. Features whose range
+    is more than 10 times larger or smaller than the typical one are scaled to it; the full solver
+    can do that only if the first layer has no scheme. Otherwise standardise such features in a
+    Pipeline, or choose ``solver="minibatch"``.
 
     References
     ----------
@@ -217,8 +219,10 @@ class BCDRegressor(NumericEstimator):
 
     Notes
     -----
-    Inputs are centred and divided by one number before the fit, and targets likewise (each output
-    by its own, if the output layer is dense); the network absorbs all of it.
+    Inputs are centred and scaled before the fit, as in :class:`BCDClassifier`, and targets likewise
+    (each output by its own number, if the output layer is dense); the network absorbs all of it.
+    float32 inputs give a float32 network, unless float32 cannot tell the targets apart, such as
+    seconds since 1970: then the network is float64.
 
     References
     ----------

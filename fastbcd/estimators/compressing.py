@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from fastbcd.compression.run import run
 from fastbcd.io.importing.read import check_targets, check_told
 from fastbcd.io.importing.source import Source
 from fastbcd.network.network import Network
-from fastbcd.parallel.blas_threads import one_blas_pool
+from fastbcd.parallel.blas_threads import blas_for
 from fastbcd.schemes.by_layer import SchemeChoice
+from fastbcd.solvers.refine import Course
 from fastbcd.utils import validation as check
 
 Build = Callable[[Network], Any]
@@ -118,7 +120,9 @@ def compress_source(
     held = None
     if validation_data is not None:
         held = _rows(source, reference, *validation_data, None, name="validation_data")
-    with one_blas_pool():
+    layers = source.network.layers
+    largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
+    with blas_for(2 * Course.batch_size * largest):
         job = Job(
             source.network,
             source.task,

@@ -13,6 +13,7 @@ from fastbcd.formats.protocol import FORMATS as FORMATS
 from fastbcd.formats.protocol import Format as Format
 from fastbcd.formats.protocol import State as State
 from fastbcd.formats.sparse import SparseMatrix as SparseMatrix
+from fastbcd.formats.steps import Step as Step
 from fastbcd.formats.sum import SumMatrix as SumMatrix
 from fastbcd.formats.tensor_train import TensorTrainMatrix as TensorTrainMatrix
 
@@ -26,6 +27,7 @@ __all__ = [
     "LowRankMatrix",
     "SparseMatrix",
     "State",
+    "Step",
     "SumMatrix",
     "TensorTrainMatrix",
 ]

@@ -40,7 +40,7 @@ class Step:
         return self.batch * int(self.weight.shape[1])
 
     def apply(self, v: Float) -> Float:
-        """Return the products with rows (n, n_in), as (n, n_out)."""
+        """Return the products with rows ``v`` (n, n_in), as (n, n_out)."""
         rows, _ = self.weight.shape
         if self.interleaved:
             product = self.weight.T @ v.reshape(-1, rows, self.batch)

@@ -44,12 +44,11 @@ def balanced(network: Network) -> Network:
         factor = _factors(w_in, w_out)
         if (factor == 1).all():
             continue
-        layers[index] = replace(
-            before,
-            weight=scale_outputs(before.weight, factor),
-            intercept=before.intercept * factor,
-        )
-        layers[index + 1] = replace(after, weight=scale_inputs(after.weight, 1 / factor))
+        scaled = scale_outputs(before.weight, factor), scale_inputs(after.weight, 1 / factor)
+        if (type(scaled[0]), type(scaled[1])) != (type(before.weight), type(after.weight)):
+            continue  # a format that cannot be scaled keeps its form
+        layers[index] = replace(before, weight=scaled[0], intercept=before.intercept * factor)
+        layers[index + 1] = replace(after, weight=scaled[1])
     return Network(layers)
 
 

@@ -18,6 +18,9 @@ from fastbcd.formats import DenseMatrix, Format
 from fastbcd.network.network import Network
 from fastbcd.utils.types import Float, Float64
 
+EXACT = 1e-3
+"""Steps between neighbouring float32 targets, relative to their spread, that are small enough."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -68,6 +71,18 @@ class Scaling:
     def apply(self, x: Float, dtype: np.dtype[Any] | None = None) -> Float:
         """Return the scaled data, C-contiguous, in the type of ``x`` or another."""
         return np.ascontiguousarray((x - self.shift) / self.factor, dtype=dtype or x.dtype)
+
+
+def float32_tells(largest: Float64, spread: Float64) -> bool:
+    """Whether float32 tells numbers of these largest sizes and standard deviations (k,) apart.
+
+    Seconds since 1970 are 128 apart in float32. Where such steps are more than ``EXACT`` of the
+    standard deviation, float32 predictions could not be right.
+    """
+    limits = np.finfo(np.float32)
+    coarse = (limits.eps * largest > EXACT * spread) & (spread > 1e-12 * largest)
+    outside = (largest > limits.max / 16) | ((largest > 0) & (largest < 1e-30))
+    return not np.any(coarse | outside)
 
 
 def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Network:

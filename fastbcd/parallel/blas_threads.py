@@ -9,6 +9,11 @@ from functools import cache
 from threading import Lock, local
 from typing import Any
 
+ONE_THREAD_BELOW = 50_000_000
+"""Operations of the largest product below which one BLAS thread is faster than several. A number of
+the machine: such a product takes about a millisecond, and waking the other threads takes a share of
+that, most of all where other programs use their cores."""
+
 
 @cache
 def _libraries() -> list[Any]:
@@ -122,6 +127,21 @@ def one_blas_pool() -> AbstractContextManager[None]:
     takes twice as long.
     """
     return _limited("idle")
+
+
+def blas_for(flops: float, below: float = ONE_THREAD_BELOW) -> AbstractContextManager[None]:
+    """Return a context with as many BLAS threads as products of so many operations are worth.
+
+    With one thread the results do not depend on the number of cores either.
+
+    Parameters
+    ----------
+    flops : float
+        Floating-point operations of the largest product.
+    below : float
+        Operations from which several threads are faster.
+    """
+    return one_blas_thread() if flops < below else one_blas_pool()
 
 
 def n_blas_threads() -> int:

@@ -20,7 +20,7 @@ from fastbcd.network.layers.pooled import MaxPooled
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Network
-from fastbcd.network.scaling import Scaling, absorb, release
+from fastbcd.network.scaling import Scaling, absorb, float32_tells, release
 from fastbcd.objective.terms import Penalties, Problem
 from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
@@ -30,7 +30,7 @@ from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
-from fastbcd.statistics.inputs import units_of
+from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
 
 FULL_BELOW = 1000
@@ -41,7 +41,7 @@ BATCH_FROM = 100
 hardly tell them apart."""
 
 BATCH_UP_TO = 20_000
-"""Rows up to which they race. More rows choose by themselves: one fit by mini-batches is as good."""
+"""Rows up to which they race. With more rows, one fit by mini-batches is as good."""
 
 BATCH_SIZE = 2048
 """Inputs up to which they race if there are as many rows (the smaller of both counts): the
@@ -52,9 +52,6 @@ BATCH_WIDTH = 512
 
 BATCH_BYTES = 200_000_000
 """Bytes of the rows as float64 up to which they race."""
-
-EXACT = 1e-3
-"""Steps between neighbouring float32 targets, relative to their spread, that are exact enough."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -130,11 +127,14 @@ class Trained:
         The course of the fit, in the units of the scaled data.
     outcome : Outcome
         How the fit ended.
+    solver : {"batch", "full", "minibatch"}
+        What trained it.
     """
 
     network: Network
     record: ConvergenceRecord
     outcome: Outcome
+    solver: str
 
 
 def choose_solver(
@@ -191,17 +191,13 @@ def relative(sample_weight: Float64) -> Float64:
 def type_for(dtype: np.dtype[Any], y: Float, sample_weight: Float64) -> np.dtype[Any]:
     """Return the type of the fit: that of the inputs, or float64 where float32 cannot tell ``y``.
 
-    Seconds since 1970 are 128 apart in float32. Where such steps are more than ``EXACT`` of the
-    standard deviation, float32 predictions could not be right.
+    See :func:`fastbcd.network.scaling.float32_tells`.
     """
     if dtype != np.float32:
         return dtype
-    largest = np.abs(y).max(axis=0, initial=0.0)
     spread = np.sqrt(sample_weight @ np.square(y - y.mean(axis=0)) / sample_weight.sum())
-    steps = np.finfo(np.float32).eps * largest
-    coarse = (steps > EXACT * spread) & (spread > 1e-12 * largest)
-    outside = (largest > np.finfo(np.float32).max / 16) | ((largest > 0) & (largest < 1e-30))
-    return np.dtype(np.float64) if np.any(coarse | outside) else dtype
+    enough = float32_tells(np.abs(y).max(axis=0, initial=0.0), spread)
+    return dtype if enough else np.dtype(np.float64)
 
 
 def train(
@@ -238,8 +234,8 @@ def train(
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    solver = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
-    if solver == "batch":
+    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    if chosen == "batch":
         if start is not None:
             raise ValueError(
                 'solver="batch" always starts afresh: set warm_start=False, or solver="minibatch".'
@@ -257,9 +253,10 @@ def train(
                 scale_targets=settings.scale_targets,
                 dtype=kind,
                 held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
-            )
+            ),
+            solver=chosen,
         )
-    if solver == "minibatch":
+    if chosen == "minibatch":
         fitted = train_minibatch(
             x,
             y,
@@ -277,7 +274,7 @@ def train(
             start=start,
             dtype=kind,
         )
-        return Trained(fitted.network, fitted.record, fitted.outcome)
+        return Trained(fitted.network, fitted.record, fitted.outcome, chosen)
     x = as_dense(x).astype(kind, copy=False)
     layout = Architecture.of(
         settings.hidden_layer_sizes, x.shape[1], y.shape[1], settings.input_shape
@@ -328,7 +325,7 @@ def train(
     )
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
-    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome)
+    return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome, chosen)
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:

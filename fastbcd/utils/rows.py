@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def check_inputs(estimator: Any, X: ArrayLike) -> Any:
     return validate_data(
         estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
     )
+
+
+def unnamed(estimator: Any) -> Any:
+    """Return a copy of a fitted ``estimator`` that knows no feature names.
+
+    For calls with bare arrays of rows that were checked already: scikit-learn would warn the user
+    of names that are missing, although the user gave them.
+    """
+    bare = copy(estimator)
+    vars(bare).pop("feature_names_in_", None)
+    return bare
 
 
 def plainly_right(estimator: Any, X: Any) -> bool:

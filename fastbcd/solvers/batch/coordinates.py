@@ -49,8 +49,10 @@ class Coordinates:
         z = x - center  # float64
         variance = share @ np.square(z)
         spread = np.sqrt(variance)
-        constant = spread <= 1e-7 * np.abs(center) if x.dtype == np.float32 else (
-            spread <= 1e-12 * np.abs(center)
+        constant = (
+            spread <= 1e-7 * np.abs(center)
+            if x.dtype == np.float32
+            else (spread <= 1e-12 * np.abs(center))
         )
         constant |= spread == 0
         unit = np.where(constant, np.inf, spread)

@@ -102,7 +102,9 @@ def assemble(
     problem: Task, weights: list[Float], biases: list[Float], temperature: float
 ) -> Network:
     """Return a network on raw rows that equals the given one on the coordinates."""
-    raw = [(w.astype(np.float64), b.astype(np.float64)) for w, b in zip(weights, biases, strict=True)]
+    raw = [
+        (w.astype(np.float64), b.astype(np.float64)) for w, b in zip(weights, biases, strict=True)
+    ]
     raw[-1] = (raw[-1][0] * temperature, raw[-1][1] * temperature)
     if problem.scaling is not None:
         factor, shift = problem.scaling.factor, problem.scaling.shift
@@ -111,7 +113,9 @@ def assemble(
     names = [problem.engine.activation] * (len(raw) - 1) + ["identity"]
     return Network(
         [
-            Layer(DenseMatrix(np.ascontiguousarray(w, problem.dtype)), b.astype(problem.dtype), name)
+            Layer(
+                DenseMatrix(np.ascontiguousarray(w, problem.dtype)), b.astype(problem.dtype), name
+            )
             for (w, b), name in zip(raw, names, strict=True)
         ]
     )
@@ -215,9 +219,7 @@ def train_batch(
     monitor = make_monitor(lambda network: network)
     epochs = min(monitor.max_iter, epochs_for(n))
     checks = checks_for(epochs * (n // size), settings)
-    task = Task(
-        engine, race, coordinates, scaling, np.dtype(dtype), size, frozenset(checks)
-    )
+    task = Task(engine, race, coordinates, scaling, np.dtype(dtype), size, frozenset(checks))
     race.check()
     state = State(race.best.loss, rng)
     for lane in race.lanes:  # the start is no result

@@ -26,6 +26,7 @@ from fastbcd.solvers.minibatch.problem import (
     prepare,
     whiten_all,
 )
+from fastbcd.solvers.minibatch.refresh import refreshed
 from fastbcd.solvers.minibatch.rows import Block
 from fastbcd.solvers.minibatch.schedule import RECENT
 from fastbcd.solvers.minibatch.start import first_weights
@@ -171,7 +172,11 @@ class MiniBatchSolver:
         state.buffers.clear()  # they are longer than a batch needs
         if not state.record.terms:
             self._write(state, loss)
-        _step.refresh(state, problem.settings)
+        if not refreshed(state, problem.settings):
+            raise ValueError(
+                f"The inputs are too large or too small for {problem.rows.dtype}. Divide them by "
+                "their standard deviation, or give float64."
+            )
         state.take_snapshot()
 
     def step(self, problem: MiniBatchProblem, state: State) -> None:
@@ -186,8 +191,7 @@ class MiniBatchSolver:
         largest = max(
             view.positions * k * m for view, (k, m) in zip(layout.views, layout.shapes, strict=True)
         )
-        small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
-        with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
+        with blas_threads.blas_for(2 * problem.batch_size * largest, ONE_THREAD_BELOW):
             self._epoch(problem, state)
 
     def _epoch(self, problem: MiniBatchProblem, state: State) -> None:
@@ -234,19 +238,12 @@ class MiniBatchSolver:
             course, scale = problem.course(index), None if index else state.inputs.sizes
             if step % course.period == 0 and renew(layer, course, fraction, scale):
                 state.take_snapshot()
-        if step % settings.refresh == 0 and not self.refreshed(problem, state):
+        if step % settings.refresh == 0 and not refreshed(state, problem.settings):
             state.step += 1
             return self._taken_back(problem, state, batch)
-        loss = _step.take_step(
-            state,
-            problem.layout,
-            problem.activations,
-            problem.loss,
-            settings,
-            batch,
-            problem.schedule.length(step),
-            problem.unit_weights,
-        )
+        rules = problem.layout, problem.activations, problem.loss, settings
+        length = problem.schedule.length(step)
+        loss = _step.take_step(state, *rules, batch, length, problem.unit_weights)
         state.step += 1
         state.losses.append(loss)
         lasting = len(state.losses) == WATCHED and problem.schedule.n_steps > 0
@@ -264,17 +261,9 @@ class MiniBatchSolver:
         """Return to the snapshot, unless the batch itself was at fault: ValueError."""
         check_finite(batch[0], batch[2])
         state.step_back()
-        if not self.refreshed(problem, state) and problem.schedule.n_steps:
+        if not refreshed(state, problem.settings) and problem.schedule.n_steps:
             state.end_at_snapshot()
         return float("nan")
-
-    def refreshed(self, problem: MiniBatchProblem, state: State) -> bool:
-        """Renew inverses and gains, if the statistics are finite and of full rank; else False."""
-        try:
-            _step.refresh(state, problem.settings)
-        except np.linalg.LinAlgError:
-            return False
-        return True
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:
         """Return the averaged network on raw data, compressed where it shall be."""

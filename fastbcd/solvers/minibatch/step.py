@@ -26,7 +26,6 @@ from fastbcd.linalg import products as la
 from fastbcd.linalg.spd import SPDSystem
 from fastbcd.network.layers.activations import Activation
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.row_step import activation_gain
 from fastbcd.network.losses.losses import Loss
 from fastbcd.solvers.minibatch.passes import backward, forward
 from fastbcd.solvers.minibatch.schedule import Settings
@@ -275,31 +274,3 @@ def observe(
         v = v * np.sqrt(weight)[:, None]
     if total > 0:
         blas.decay_and_add_gram(layer.gram, keep, v, (1 - keep) / total)
-
-
-def refresh(state: State, settings: Settings) -> None:
-    """Renew what is derived from the statistics and weights: the small inverses and gains.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If the statistics are not finite.
-    """
-    dtype = state.layers[0].weight.dtype
-    for index, layer in enumerate(state.layers):
-        if index == 0:
-            if layer.scheme is not None:
-                layer.metric_square = state.inputs.metric_norm(layer.weight)
-            continue
-        layer.gain = activation_gain(layer.used, 1 / settings.gain).astype(dtype, copy=False)
-        if layer.wide:
-            continue
-        covariance = blas.symmetric(layer.gram)
-        mean = layer.mean.astype(np.float64)
-        covariance -= np.outer(mean, mean)
-        trace = float(np.trace(covariance))
-        ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
-        if not np.isfinite(ridge):  # LAPACK would not notice
-            raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
-        covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
-        layer.inverse = blas.spd_inverse(covariance).astype(dtype)

@@ -20,6 +20,7 @@ from fastbcd.network.network import Network
 from fastbcd.parallel import blas_threads as blas_threads
 from fastbcd.solvers.minibatch.coordinates import rebase, set_weights
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem, batches, check_finite, prepare
+from fastbcd.solvers.minibatch.refresh import refreshed
 from fastbcd.solvers.minibatch.rows import Block, Rows
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
 from fastbcd.solvers.minibatch.start import first_weights
@@ -138,7 +139,7 @@ class Stream:
             self._begin(again=True)
             loss = self._take(block)
         if self.n_seen >= self._n_early:  # enough: from now on, some of the rows will do
-            every = np.concatenate([call[0] for call in self._calls])
+            every = np.concatenate([call[0] for call in self._calls], dtype=self.problem.rows.dtype)
             self._some = every[self._choice.permutation(len(every))[: self._n_early]]
             self._calls = []
         return loss
@@ -150,11 +151,11 @@ class Stream:
     def _take(self, block: Block) -> float:
         """Take the steps of some rows, whose targets are as they came."""
         state, known = self.state, self.problem.rows
-        x, y, weight = block
+        x, y, weight = block[0], block[1], block[2].astype(known.dtype, copy=False)
         rows = Rows(x, y, None, known.n_out, known.dtype, known.scaling)
         state.take_snapshot()
         losses = []
-        scaled = x.copy(), rows.targets(slice(0, rows.n)), weight
+        scaled = np.array(x, known.dtype), rows.targets(slice(0, rows.n)), weight
         for batch in batches(prepare(self.problem, state, scaled), STREAM_BATCH, whole=False):
             with blas_threads.one_blas_pool():
                 losses.append(self._solver.batch(self.problem, state, batch))
@@ -192,6 +193,8 @@ class Stream:
         x, y, weight = (np.concatenate(parts) for parts in zip(*self._calls, strict=True))
         if targets is not None:
             self._use(targets)
+            x = x.astype(self.problem.rows.dtype, copy=False)
+            weight = weight.astype(x.dtype, copy=False)
         self._moments = Moments.of_sample(*self._seen(x, weight))
         self._varied = self._moments.varied
         self._next_measure = 2 * self.n_seen
@@ -211,7 +214,10 @@ class Stream:
     def _use(self, targets: RunningTargets) -> None:
         """Measure the targets as they are known by now."""
         rows = self.problem.rows
-        fresh = Rows(rows.x, rows.y, rows.sample_weight, rows.n_out, rows.dtype, targets.scaling)
+        # Once the network has begun to learn for good, its type stays.
+        exact = targets.float32_tells or not self._calls
+        kind = rows.dtype if exact else np.dtype(np.float64)
+        fresh = Rows(rows.x, rows.y, rows.sample_weight, rows.n_out, kind, targets.scaling)
         self.problem = replace(self.problem, rows=fresh)
         self._known = targets.known
 
@@ -246,7 +252,7 @@ class Stream:
                 rescale_outputs(self.problem, state, targets.scaling, known)
                 self._use(targets)
                 state.first_loss = targets.blank_loss(targets.scaling)
-                self._solver.refreshed(self.problem, state)
+                refreshed(state, self.problem.settings)
 
     def _forget_guesses(self, inputs: InputMap) -> None:
         """Set the weights of inputs that begin to vary to zero: their unit was a guess."""

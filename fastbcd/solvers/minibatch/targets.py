@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.network.scaling import Scaling
+from fastbcd.network.scaling import Scaling, float32_tells
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem
 from fastbcd.solvers.minibatch.state import State
 from fastbcd.utils.types import Float64
@@ -30,6 +30,7 @@ class RunningTargets:
         self.total = 0.0
         self._mean: Float64 = np.zeros(n_out)
         self._squares: Float64 = np.zeros(n_out)  # of the deviations from the mean
+        self._largest: Float64 = np.zeros(n_out)
 
     def add(self, y: NDArray[np.floating], sample_weight: NDArray[np.floating]) -> None:
         """Count rows in: of large numbers that hardly vary, too (Chan, Golub, LeVeque, 1983)."""
@@ -39,6 +40,7 @@ class RunningTargets:
             return
         values = np.asarray(y, np.float64)
         mean = weight @ values / total
+        self._largest = np.maximum(self._largest, np.abs(values).max(axis=0))
         away, both = mean - self._mean, self.total + total
         self._squares += weight @ np.square(values - mean)
         self._squares += np.square(away) * (self.total * total / both)
@@ -50,6 +52,11 @@ class RunningTargets:
         """Shift and scale; the scale of what has not varied yet is one."""
         variance = self._squares / max(self.total, 1e-300)
         return Scaling.from_moments(self._mean, variance, self.by_column)
+
+    @property
+    def float32_tells(self) -> bool:
+        """Whether float32 is exact enough for them."""
+        return float32_tells(self._largest, np.sqrt(self._squares / max(self.total, 1e-300)))
 
     @property
     def known(self) -> NDArray[np.bool_]:

@@ -1,0 +1,333 @@
+"""The parameters of the estimators, each declared once.
+
+The checks, the docstrings and the warning about parameters that a solver does not read all come
+from :data:`PARAMETERS`. The constructors repeat the names and defaults, because scikit-learn and
+type checkers read those from the signature; a test compares them with this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.architecture import check_input_shape, check_layers
+from fastbcd.solvers.starts import INITS
+from fastbcd.utils import validation as check
+
+SOLVERS = ("batch", "full", "minibatch")
+"""The solvers that "auto" chooses from."""
+
+FULL = frozenset({"full"})
+MINIBATCH = frozenset({"minibatch"})
+NOT_BATCH = frozenset({"full", "minibatch"})
+EVERY = frozenset(SOLVERS)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the estimators.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    kind : str
+        Type and range, as a docstring gives them; ``<name>`` stands for what differs by class.
+    default : object
+        Its default; None may be one.
+    text : str
+        What it does, in plain text.
+    check : callable, optional
+        Takes name and value; returns the value in its own type or raises ValueError. Without one
+        the value is checked where it is used.
+    read_by : frozenset of str
+        The solvers that read it.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    text: str
+    check: Callable[[str, Any], Any] | None = None
+    read_by: frozenset[str] = EVERY
+
+
+def positive(name: str, value: Any) -> float:
+    """Return a finite number above zero."""
+    return check.check_number(name, value, 0)
+
+
+def one_of(*choices: str) -> Callable[[str, Any], str]:
+    """Return the check of a choice."""
+    return lambda name, value: check.check_choice(name, value, choices)
+
+
+def at_least(low: int) -> Callable[[str, Any], int]:
+    """Return the check of an integer."""
+    return lambda name, value: check.check_integer(name, value, low)
+
+
+def positive_or_auto(name: str, value: Any) -> float | str:
+    """Return a finite number above zero, or "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'{name} must be a number above 0 or "auto"; got {value!r}.')
+    return check.check_number(name, value, 0)
+
+
+def choices(names: Any) -> str:
+    """Return names as a docstring lists them."""
+    return "{" + ", ".join(f'"{name}"' for name in names) + "}"
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        "hidden_layer_sizes",
+        "int, layer, or sequence of them",
+        (100,),
+        "Widths of the hidden layers. For images and signals, convolutions and poolings of "
+        ":mod:`fastbcd.layers` may come first.",
+        lambda name, value: check_layers(value),
+    ),
+    Parameter(
+        "input_shape",
+        "(h, w) or (h, w, c)",
+        None,
+        "What images the rows of ``X`` are, pixel by pixel. Convolutions, poolings and "
+        "``random_shift`` need it.",
+        lambda name, value: check_input_shape(value),
+    ),
+    Parameter(
+        "random_shift",
+        "int",
+        0,
+        "Maximum random shift of an image in pixels, vertically and horizontally, drawn anew each "
+        "time the image is used. If objects can appear slightly shifted, as digits can, a shift of "
+        "1 or 2 may help as much as several times more training data.",
+        at_least(0),
+        MINIBATCH,
+    ),
+    Parameter(
+        "activation",
+        choices(ACTIVATIONS),
+        "relu",
+        "Activation of the hidden layers.",
+        one_of(*ACTIVATIONS),
+    ),
+    Parameter(
+        "solver",
+        choices(("auto", *SOLVERS)),
+        "auto",
+        '"batch" trains a few networks with different settings on batches, chooses among them by '
+        "their loss on rows held out, and calibrates the probabilities; it trains plain dense "
+        'networks without a scheme. "full" takes exact sweeps over all data (arXiv 2303.06815). '
+        '"minibatch" takes closed-form steps on batches, for large data, images and schemes. '
+        '"auto" is "full" with a certificate, "batch" for tables of moderate size, "full" for '
+        "fewer than 1000 rows and fewer than 1000 inputs of each layer, and otherwise "
+        '"minibatch".',
+        one_of("auto", *SOLVERS),
+    ),
+    Parameter("loss", "<loss choices>", "auto", "<loss help>"),
+    Parameter(
+        "scheme",
+        "Scheme, dict or None",
+        None,
+        "How to compress while training: one scheme for all hidden layers, or ``{layer index or "
+        '"output": scheme}``. The output layer stays dense unless it is named. ``predict`` always '
+        "uses the compressed weights.",
+    ),
+    Parameter(
+        "rho",
+        "float",
+        1.0,
+        "Penalty of the linear residuals, ||U - V W - b||^2 / 2.",
+        positive,
+        FULL,
+    ),
+    Parameter(
+        "gamma",
+        "float",
+        1.0,
+        "Penalty of the activation residuals, ||V - sigma(U)||^2 / 2.",
+        positive,
+        FULL,
+    ),
+    Parameter(
+        "tau",
+        'float or "auto"',
+        "auto",
+        "Penalty that ties the weights to their compressed copies. A number keeps it constant, as "
+        'published. "auto" lets it grow to rho times the number of samples, so that pruned weights '
+        "can come back early on. It starts, layer by layer, from 0.3 times the curvature that the "
+        "data give to a weight: rho times the mean square of the layer's inputs, summed over the "
+        "samples.",
+        positive_or_auto,
+        FULL,
+    ),
+    Parameter(
+        "alpha",
+        "float",
+        1.0,
+        "Weight of the proximal terms: a larger weight takes shorter, safer steps.",
+        positive,
+        FULL,
+    ),
+    Parameter(
+        "init",
+        choices(INITS),
+        "orthogonal",
+        "Distribution of the starting weights, which are then made small; see "
+        ":mod:`fastbcd.solvers.starts`.",
+        one_of(*INITS),
+        FULL,
+    ),
+    Parameter(
+        "max_iter",
+        "int",
+        1000,
+        "Maximum number of sweeps over the data, or of epochs with mini-batches.",
+        at_least(1),
+    ),
+    Parameter(
+        "tol",
+        "float",
+        "<tol>",
+        "The fit has converged when the last ``n_iter_no_change`` sweeps lowered the objective by "
+        "less than ``tol`` times its value at the start, per sweep.",
+        lambda name, value: check.check_number(name, value, 0, strict=False),
+        FULL,
+    ),
+    Parameter(
+        "n_iter_no_change",
+        "int",
+        10,
+        "See ``tol``. With ``early_stopping``, the number of sweeps without a better validation "
+        "score that end the fit.",
+        at_least(1),
+    ),
+    Parameter(
+        "early_stopping",
+        "bool",
+        False,
+        "Hold out data, keep the network of the best validation score, and stop when it no longer "
+        "improves. ``fit`` takes the held-out data as ``X_val, y_val``, or sets aside "
+        "``validation_fraction`` of the rows: of each class, with at least one row of each class "
+        "on either side. ``partial_fit`` refuses it.",
+        check.check_flag,
+    ),
+    Parameter(
+        "validation_fraction",
+        "float",
+        0.1,
+        "Share of the rows that ``early_stopping`` sets aside.",
+        check.check_fraction,
+    ),
+    Parameter(
+        "warm_start",
+        "bool",
+        False,
+        "Start from the weights of the previous fit.",
+        check.check_flag,
+    ),
+    Parameter(
+        "accelerate",
+        "bool",
+        True,
+        "Extrapolate after each sweep where that lowers the objective, and start from balanced "
+        "penalties, rho = gamma = alpha = 1, which become the given ones from sweep 15 to 30.",
+        check.check_flag,
+        FULL,
+    ),
+    Parameter(
+        "certificate",
+        "bool",
+        False,
+        "Record the decrease of each block and the subgradient of each sweep in ``convergence_``. "
+        "This about doubles the time.",
+        check.check_flag,
+        FULL,
+    ),
+    Parameter(
+        "random_state",
+        "int, RandomState or None",
+        None,
+        "Seeds the starting weights and the split of ``early_stopping``.",
+    ),
+    Parameter(
+        "verbose",
+        "int",
+        0,
+        "1 prints some sweeps or epochs to stderr, 2 prints all: seconds, objective, validation "
+        "score, size, and the longest time left.",
+        lambda name, value: check.check_verbose(value),
+    ),
+)
+"""All parameters that the classifier and the regressor share, in the order of the signature."""
+
+
+def checked(estimator: Any, *names: str) -> dict[str, Any]:
+    """Return the parameters ``names`` of an estimator, or all of them, each in its own type.
+
+    Raises
+    ------
+    ValueError
+        That names the parameter, its value and what it may be.
+    """
+    found = {}
+    for parameter in PARAMETERS:
+        if parameter.check is not None and (not names or parameter.name in names):
+            value = getattr(estimator, parameter.name)
+            found[parameter.name] = parameter.check(parameter.name, value)
+    return found
+
+
+def unread(estimator: Any, solver: str) -> list[str]:
+    """Return the parameters that were set, to other values than their defaults, and not read.
+
+    Parameters
+    ----------
+    estimator : BCDEstimator
+        Its parameters are compared with the defaults of its constructor.
+    solver : str
+        The solver that fits it.
+    """
+    defaults = type(estimator)().get_params(deep=False)
+    given = estimator.get_params(deep=False)
+    return [
+        parameter.name
+        for parameter in PARAMETERS
+        if solver not in parameter.read_by
+        and type(given[parameter.name]) is type(defaults[parameter.name])
+        and given[parameter.name] != defaults[parameter.name]
+    ]
+
+
+def described(indent: str = "    ") -> str:
+    """Return the parameters as the section of a numpydoc docstring, the first line not indented."""
+    lines = []
+    for parameter in PARAMETERS:
+        default = parameter.default
+        shown = default if default == "<tol>" else repr(default).replace("'", '"')
+        lines += _wrapped(f"{parameter.name} : {parameter.kind}, default={shown}", indent, True)
+        text = parameter.text
+        readers = ", ".join(f'"{name}"' for name in sorted(parameter.read_by))
+        if parameter.read_by != EVERY:
+            text += f" Read by solver={readers} only."
+        lines += _wrapped(text, indent + "    ", False)
+    return "\n".join(lines).lstrip()
+
+
+def _wrapped(text: str, indent: str, first: bool) -> list[str]:
+    """Return lines of at most 100 characters; a heading is broken by a backslash."""
+    lines, line = [], indent
+    room = 100
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line.strip() else f"{line}{word}"
+        if len(longer) > room - 2 * first and line.strip():
+            lines.append(line + (" \\" if first else ""))
+            longer = f"{indent}        {word}" if first else f"{indent}{word}"
+        line = longer
+    return [*lines, line]
