@@ -99,7 +99,7 @@ def regression(parts: list[np.ndarray], seed: int) -> list[list[float]]:
     a, b, ya, yb = parts
     models = (
         BCDRegressor(WIDTHS, random_state=seed),
-        MLPRegressor(WIDTHS, random_state=seed),
+        MLPRegressor(hidden_layer_sizes=WIDTHS, random_state=seed),
         Ridge(),
     )
     found = []

@@ -57,6 +57,8 @@ CHECKED = [
     BCDRegressor(**QUICK, activation="identity"),
     BCDRegressor(**QUICK, accelerate=False),
     BCDClassifier(**QUICK, loss="hinge"),
+    BCDClassifier(solver="batch"),
+    BCDRegressor(solver="batch"),
     BCDClassifier(solver="minibatch"),
     BCDClassifier(solver="minibatch", loss="hinge", scheme=Prune(sparsity=0.3)),
     BCDRegressor(solver="minibatch"),
@@ -66,7 +68,7 @@ CHECKED = [
 
 def expected_to_fail(estimator):
     """Batches are drawn by row, so a repeated row meets other rows than one of weight two."""
-    if estimator.solver != "minibatch":
+    if estimator.solver not in ("batch", "minibatch"):
         return {}
     kinds = ("dense", "sparse")
     reason = "mini-batches are drawn from the rows"

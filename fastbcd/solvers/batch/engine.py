@@ -194,12 +194,11 @@ class LockStep:
         if layer:
             mean = self.means[layer - 1]
             s -= mean[:, :, None] * b[:, None, :]
-            raw, s = s, np.matmul(self.inverses[layer - 1], s)
+            s = np.matmul(self.inverses[layer - 1], s)
             b -= np.einsum("gh,ghk->gk", mean, s)
             if measure:
                 size = np.sqrt(np.einsum("ghk,ghk->g", s, s))
                 size /= np.sqrt(np.maximum(np.einsum("ghk,ghk->g", weight, weight), 1e-20))
-            del raw
         else:
             if measure:
                 square = np.einsum("ghk,ghk->gh", s, s) / self.metric[:, :, 0]
