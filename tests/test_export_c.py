@@ -42,7 +42,7 @@ from fastbcd.io.importing.source import Source
 from fastbcd.layers import Conv2D, MaxPool2D
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
-from fastbcd.network.tasks import Classification, Regression
+from fastbcd.network.tasks import Classification, MultilabelClassification, Regression
 from fastbcd.schemes import Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
@@ -238,16 +238,16 @@ def network(builder, activation, sizes=(24, 18, 20, 5), last="identity", seed=0)
     return Network(layers)
 
 
-def classifier(net, labels=None, loss="auto"):
-    labels = np.arange(net.layers[-1].weight.shape[1]) if labels is None else labels
-    made = estimator_of(Source(net, Classification(labels)), net)
-    return made.set_params(loss=loss)
+def classifier(net, labels=None, loss="auto", several=False):
+    n_outputs = net.layers[-1].weight.shape[1]
+    classes = Classification(np.arange(n_outputs) if labels is None else labels)
+    task = MultilabelClassification(n_outputs) if several else classes
+    return estimator_of(Source(net, task), net).set_params(loss=loss)
 
 
 def regressor(net):
     n_outputs = net.layers[-1].weight.shape[1]
-    source = Source(net, Regression(n_outputs, flat=n_outputs == 1))
-    return estimator_of(source, net)
+    return estimator_of(Source(net, Regression(n_outputs, flat=n_outputs == 1)), net)
 
 
 def inputs(n=300, n_in=24, seed=1):
@@ -399,8 +399,7 @@ def test_one_layer_of_any_shape(shape, tmp_path):
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared", "hinge"])
 @pytest.mark.parametrize("several", [False, True], ids=["classes", "labels"])
 def test_every_loss_gives_python_s_predictions_and_probabilities(loss, several, tmp_path):
-    estimator = classifier(network(sparse, "relu"), loss=loss)
-    estimator._n_labels = 5 if several else 0
+    estimator = classifier(network(sparse, "relu"), loss=loss, several=several)
     compare(estimator, tmp_path, "labels" if several else "classes", inputs(), flags=STRICTER)
 
 
@@ -656,9 +655,8 @@ def test_two_networks_and_stack_buffers_in_one_file(tmp_path):
 )
 def test_the_example_in_the_comment_prints_what_it_says(kind, arithmetic, sample, tmp_path):
     net = network(dense, "relu", sizes=(24, 20, 1 if kind == "value" else 4))
-    estimator = regressor(net) if kind.startswith("value") else classifier(net)
-    if kind == "labels":
-        estimator._n_labels = 4
+    numbers = kind.startswith("value")
+    estimator = regressor(net) if numbers else classifier(net, several=kind == "labels")
     to_c(estimator, tmp_path / "my-net.h", X=inputs() if sample else None, arithmetic=arithmetic)
     text = (tmp_path / "my-net.h").read_text()
     program = re.search(r" \*     #include <stdio.h>\n( \*.*\n)+? \*     }\n", text)[0]

@@ -140,7 +140,12 @@ def test_it_is_refined_saved_and_exported(example, tmp_path):
     assert isinstance(again.layers_[0], example.KroneckerMatrix)
     np.testing.assert_array_equal(again.predict_proba(X), small.predict_proba(X))
     small.to_c(tmp_path / "net.h")
-    size = (tmp_path / "net.h").read_text(encoding="ascii").split("#define NET_TABLE_BYTES ")[1].split()[0]
+    size = (
+        (tmp_path / "net.h")
+        .read_text(encoding="ascii")
+        .split("#define NET_TABLE_BYTES ")[1]
+        .split()[0]
+    )
     assert int(size) < small.network_.n_bytes + 64
     if importlib.util.find_spec("onnx"):
         from onnx.reference import ReferenceEvaluator

@@ -105,6 +105,11 @@ class Settings:
             )
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the dense hidden layers."""
+        return tuple(int(size) for size in self.hidden_layer_sizes if isinstance(size, int))
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing but a chain of dense layers is asked for."""
         return (
@@ -166,7 +171,7 @@ def choose_solver(
 
 def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:
     """Return whether solver="auto" lets networks race."""
-    sizes = settings.hidden_layer_sizes
+    sizes = settings.widths
     return (
         settings.is_plain
         and max(sizes, default=BATCH_WIDTH + 1) <= BATCH_WIDTH
@@ -234,7 +239,9 @@ def train(
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    chosen = choose_solver(
+        settings, x.shape[0], x.shape[1], None if start else float(sample_weight.sum())
+    )
     if chosen == "batch":
         if start is not None:
             raise ValueError(
@@ -245,7 +252,7 @@ def train(
                 as_dense(x),
                 y,
                 sample_weight,
-                hidden_layer_sizes=settings.hidden_layer_sizes,
+                hidden_layer_sizes=settings.widths,
                 random_state=random_state,
                 make_monitor=make_monitor,
                 activation=settings.activation,

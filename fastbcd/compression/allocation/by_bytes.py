@@ -82,7 +82,7 @@ class Sizes:
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
-        self._weighted = _discounted(self._curves) if job.epochs > 0 else self._curves
+        self._weighted = discounted(self._curves) if job.epochs > 0 else self._curves
 
     @property
     def smallest(self) -> int:
@@ -179,7 +179,7 @@ class Sizes:
         return None if chosen is None else [level.scheme for level in chosen]
 
 
-def _discounted(curves: list[list[Level]]) -> list[list[Level]]:
+def discounted(curves: list[list[Level]]) -> list[list[Level]]:
     """Return the curves with errors as they count before a refinement, where all are of factors."""
     schemes = [level.scheme for curve in curves for level in curve if level.scheme is not None]
     if not all(isinstance(scheme, LowRank) for scheme in schemes):

@@ -63,6 +63,9 @@ class BatchSettings:
         The first check, as a share of the fit, and how much later each next one is.
     patience : int
         Checks without a better held-out loss that end an entrant's race.
+    leave_after, leave_behind : int, float
+        An entrant leaves the race after so many checks if its loss is so many standard errors of
+        the difference behind the best.
     n_folds : int
         Folds of small data. Four instead of one held-out quarter: .821 against .856.
     folds_below : int
@@ -92,6 +95,8 @@ class BatchSettings:
     first_check: float = 0.008
     check_growth: float = 1.4
     patience: int = 3
+    leave_after: int = 4
+    leave_behind: float = 1.0
     n_folds: int = 4
     folds_below: int = 2500
     held_out: float = 0.2
