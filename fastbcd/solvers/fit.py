@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -111,8 +110,13 @@ class Settings:
             self.scheme is None
             and self.input_shape is None
             and not self.certificate
-            and all(isinstance(size, Integral) for size in self.hidden_layer_sizes)
+            and len(self.widths) == len(self.hidden_layer_sizes)
         )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the layers that are plain dense ones."""
+        return tuple(size for size in self.hidden_layer_sizes if isinstance(size, int))
 
 
 @dataclass(frozen=True)
@@ -166,10 +170,9 @@ def choose_solver(
 
 def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:
     """Return whether solver="auto" lets networks race."""
-    sizes = settings.hidden_layer_sizes
     return (
         settings.is_plain
-        and max(sizes, default=BATCH_WIDTH + 1) <= BATCH_WIDTH
+        and 0 < max(settings.widths, default=0) <= BATCH_WIDTH
         and total_weight >= BATCH_FROM
         and n_rows <= BATCH_UP_TO
         and min(n_rows, n_features) <= BATCH_SIZE
@@ -234,7 +237,8 @@ def train(
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    n, d = x.shape
+    chosen = choose_solver(settings, n, d, None if start else float(sample_weight.sum()))
     if chosen == "batch":
         if start is not None:
             raise ValueError(
@@ -245,7 +249,7 @@ def train(
                 as_dense(x),
                 y,
                 sample_weight,
-                hidden_layer_sizes=settings.hidden_layer_sizes,
+                hidden_layer_sizes=settings.widths,
                 random_state=random_state,
                 make_monitor=make_monitor,
                 activation=settings.activation,
