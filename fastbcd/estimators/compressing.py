@@ -115,6 +115,11 @@ def compress_source(
         to be finite.
     """
     budget = check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    if scoring is None and max_score_drop is not None and max_score_drop > 0.5:
+        raise ValueError(
+            f"max_score_drop={max_score_drop!r} is a difference of scores, which are at most 1. "
+            f"If percent are meant, give {max_score_drop / 100:g}."
+        )
     reference = build(source.network)
     rows = _rows(source, reference, X, y, sample_weight)
     held = None

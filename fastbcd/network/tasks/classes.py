@@ -43,9 +43,13 @@ class Classification(Task):
         index = np.clip(np.searchsorted(ranked, labels), 0, ranked.size - 1)
         unknown = ranked[index] != labels
         if unknown.any():
+            first = labels[unknown].tolist()[0]
+            advice = ""
+            if isinstance(first, str) != (self.classes.dtype.kind in "UO"):
+                advice = f" Give labels of their type, {type(self.classes.tolist()[0]).__name__}."
             raise ValueError(
-                f"y contains the class {labels[unknown].tolist()[0]!r}, which the fitted classes "
-                f"{self.classes} lack."
+                f"y contains the class {first!r}, which the fitted classes {self.classes} lack."
+                f"{advice}"
             )
         return np.eye(self.classes.size, dtype=dtype)[order[index]]
 
