@@ -167,6 +167,14 @@ class Job:
         """Compress ``network``, the source in its own type or another."""
         self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
         self._dense_outputs = self._imitated = forward(network, self._x)
+        self._calibrate(network)
+
+    def narrow(self, network: Network) -> None:
+        """Compress ``network`` instead, of fewer neurons; what is imitated stays."""
+        self.network = network
+        self._calibrate(network)
+
+    def _calibrate(self, network: Network) -> None:
         rows = self._order[:CALIBRATION_ROWS]
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)

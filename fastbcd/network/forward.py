@@ -134,11 +134,16 @@ class Forward(_Prepared):
     One row goes through the layers as a vector, in one call if it can. Many rows go through them
     at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
     matrices are fastest.
+
+    Attributes
+    ----------
+    single : list
+        The calls that one row goes through, each with the layers it takes.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
-        self._single = _stages(_steps(layers, batch=False))
+        self.single = _stages(_steps(layers, batch=False))
         self._batch: list[_Step] | None = None
 
     def _run(self, x: Float, out: Float, space: Workspace) -> None:
@@ -159,8 +164,8 @@ class Forward(_Prepared):
             self._blocks(x, out, space)
 
     def _row(self, x: Float, out: Float, space: Workspace) -> None:
-        last = len(self._single) - 1
-        for k, (run, curve, width) in enumerate(self._single):
+        last = len(self.single) - 1
+        for k, (run, curve, width) in enumerate(self.single):
             to = out if k == last else space.get(k, (width,), self.dtype)
             run(x, to, space)
             if curve is not None:

@@ -16,7 +16,8 @@ that, most of all where other programs use their cores."""
 
 
 @cache
-def _libraries() -> list[Any]:
+def libraries() -> list[Any]:
+    """Return threadpoolctl's handle of every BLAS that is loaded."""
     # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
     import scipy.linalg  # noqa: F401  # only libraries that are loaded are found: this is SciPy's
     from threadpoolctl import ThreadpoolController
@@ -25,14 +26,14 @@ def _libraries() -> list[Any]:
 
 
 @cache
-def _idle_libraries() -> frozenset[str]:
+def idle_libraries() -> frozenset[str]:
     """Return the file of NumPy's own BLAS, if SciPy brings another one."""
-    files = {library.filepath for library in _libraries()}
+    files = {library.filepath for library in libraries()}
     numpys = frozenset(file for file in files if "numpy" in file)
     return numpys if numpys < files else frozenset()
 
 
-class _Limits:
+class Limits:
     """The limits that hold now, of all threads together, or of one.
 
     Two threads that each kept the number they found, and restored it, would restore each other's
@@ -69,13 +70,13 @@ class _Limits:
         # With OpenMP each thread has a number of its own.
         return [
             library
-            for library in _libraries()
+            for library in libraries()
             if (getattr(library, "threading_layer", "") == "openmp") == self._of_threads
         ]
 
     def _apply(self) -> None:
         for library in self._concerned():
-            idle = self._holders["idle"] and library.filepath in _idle_libraries()
+            idle = self._holders["idle"] and library.filepath in idle_libraries()
             wanted = 1 if idle or self._holders["all"] else self._before[library.filepath]
             if library.num_threads != wanted:
                 _let_anybody_set(library)
@@ -90,7 +91,7 @@ def _let_anybody_set(library: Any) -> None:
         forget(force=True)
 
 
-_of_process = _Limits(of_threads=False)
+_of_process = Limits(of_threads=False)
 _of_thread = local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_of_process.forget)
@@ -99,7 +100,7 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def _limited(which: str) -> Iterator[None]:
     if not hasattr(_of_thread, "limits"):
-        _of_thread.limits = _Limits(of_threads=True)
+        _of_thread.limits = Limits(of_threads=True)
     _of_process.change(which, +1)
     try:
         _of_thread.limits.change(which, +1)
@@ -146,4 +147,4 @@ def blas_for(flops: float, below: float = ONE_THREAD_BELOW) -> AbstractContextMa
 
 def n_blas_threads() -> int:
     """Return how many threads BLAS would use now."""
-    return max((library.num_threads for library in _libraries()), default=1)
+    return max((library.num_threads for library in libraries()), default=1)
