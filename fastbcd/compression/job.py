@@ -252,17 +252,19 @@ class Job:
 
         Of all rows, or where images are behind it, of as many as memory holds.
         """
-        # Neither margins nor the logits of several labels are indicators: such a network
-        # imitates its own outputs.
-        labels = None if self.task.loss in ("hinge", "logistic") else self._labels
+        # Margins are no indicators: such a network imitates its own outputs.
+        labels = None if self.task.loss == "hinge" else self._labels
+        several = self.task.loss == "logistic"
+        classify = self._classify or several
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
         targets = Targets(
             self._imitated[rows],
             None if labels is None else labels[rows],
-            self._classify,
-            **(IMITATING if self.sets_aside and self._classify else {}),
+            classify,
+            several=several,
+            **(IMITATING if self.sets_aside and classify else {}),
         )
         return features(front, self._x[rows]), targets
 

@@ -54,6 +54,7 @@ class Settings:
     init: str
     accelerate: bool
     certificate: bool
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         shift = self.random_shift
@@ -109,7 +110,9 @@ def choose_solver(
         return "minibatch"
     if settings.certificate:
         return "full"
-    if total_weight is not None and _can_race(settings, n_rows, n_features, total_weight):
+    # What a fit starts from must come from the solver that goes on with it.
+    fresh = not settings.warm_start
+    if fresh and total_weight is not None and _can_race(settings, n_rows, n_features, total_weight):
         return "batch"
     layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
     largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))

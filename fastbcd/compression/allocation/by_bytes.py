@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.job import Job
+from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.formats import DenseMatrix
 from fastbcd.network.network import Layer, Network
@@ -52,9 +53,7 @@ class Sizes:
 
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
         self._job, self._choice = job, choice
-        self.dense_bytes: int = sum(
-            layer.weight.to_dense().nbytes + layer.intercept.nbytes for layer in job.network.layers
-        )
+        self.dense_bytes: int = dense_bytes(job.network)
         layers = [
             replace(
                 layer,
