@@ -92,6 +92,20 @@ def test_coordinates_of_constant_columns_say_nothing():
     assert_array_equal(intercept, 2)
 
 
+def test_columns_of_one_unit_keep_it(rng):
+    x = rng.uniform(0, 16, (400, 10))
+    x[:, 0] = 0
+    x[7, 0] = 1.0  # a faint pixel near a border
+    shared, _ = Coordinates.of(x, np.ones(400))
+    assert_allclose(shared.unit[1:], shared.unit[1], rtol=0.05)
+    assert shared.unit[0] > shared.unit[1]
+    units = 10.0 ** np.arange(-5, 5)
+    mixed, u = Coordinates.of(x * units, np.ones(400))
+    again, v = Coordinates.of(x * units[::-1], np.ones(400))
+    assert_allclose(mixed.unit / units, again.unit / units[::-1])
+    assert_allclose(np.abs(u), np.abs(v), atol=1e-4)
+
+
 def test_folds_are_stratified(rng):
     labels = np.repeat([0, 1, 2], [101, 40, 3])
     rng.shuffle(labels)

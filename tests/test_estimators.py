@@ -249,7 +249,9 @@ def test_warm_start_goes_on_from_where_the_last_fit_ended(digits):
 
 def test_early_stopping_keeps_the_network_of_the_best_validation_score(digits):
     x, x_val, y, y_val = digits
-    clf = BCDClassifier((16,), early_stopping=True, random_state=0, n_iter_no_change=5)
+    clf = BCDClassifier(
+        (16,), solver="full", early_stopping=True, random_state=0, n_iter_no_change=5
+    )
     clf.fit(x, y, X_val=x_val, y_val=y_val)
     assert clf.n_iter_ == len(clf.validation_scores_)
     assert clf.best_iter_ == 1 + int(np.argmax(clf.validation_scores_))
@@ -513,7 +515,7 @@ def test_several_labels_per_row(loss, solver):
 
 def test_auto_takes_full_sweeps_over_few_rows_only(digits):
     x, _, y, _ = digits
-    few = BCDClassifier((8,), max_iter=5, tol=10.0, n_iter_no_change=1).fit(x[:300], y[:300])
+    few = BCDClassifier((8,), max_iter=5, tol=10.0, n_iter_no_change=1).fit(x[:80], y[:80])
     many = BCDClassifier((8,), max_iter=5).fit(x, y)
     assert sum(few.convergence_.terms[-1].linear) > 0
     assert sum(many.convergence_.terms[-1].linear) == 0  # batches start from the forward pass

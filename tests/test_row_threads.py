@@ -295,23 +295,23 @@ def test_a_triangular_system_of_parts_of_matrices(dtype, transposed):
 def test_what_blas_cannot_take_is_refused_before_it_is_called():
     a, b, out = np.ones((4, 3)), np.ones((3, 2)), np.ones((4, 2))
     with row_threads(2):
-        with pytest.raises(ValueError, match=r"shape \(4, 2\) stands where \(4, 3\)"):
+        with pytest.raises(ValueError, match=r"shape \(4, 2\) was passed where shape \(4, 3\)"):
             _blas.gemm(out, out, b, 1.0, 0.0)
-        with pytest.raises(ValueError, match=r"shape \(3, 2\) stands where \(3, 4\)"):
+        with pytest.raises(ValueError, match=r"shape \(3, 2\) was passed where shape \(3, 4\)"):
             _blas.gemm(np.ones((4, 4)), a, b, 1.0, 0.0)
-        with pytest.raises(ValueError, match="rows without gaps, one after another"):
+        with pytest.raises(ValueError, match="rows must be contiguous and must not overlap"):
             _blas.gemm(out, a, np.asfortranarray(b), 1.0, 0.0)
-        with pytest.raises(ValueError, match="rows without gaps, one after another"):
+        with pytest.raises(ValueError, match="rows must be contiguous and must not overlap"):
             _blas.gemm(out, a[::-1], b, 1.0, 0.0)
-        with pytest.raises(ValueError, match="rows without gaps, one after another"):
+        with pytest.raises(ValueError, match="rows must be contiguous and must not overlap"):
             _blas.gemm(out, np.broadcast_to(a[0], a.shape), b, 1.0, 0.0)
         with pytest.raises(ValueError, match="A matrix of float32"):
             _blas.gemm(out, a.astype(np.float32), b, 1.0, 0.0)
-        with pytest.raises(ValueError, match="stands where"):
+        with pytest.raises(ValueError, match="was passed where"):
             _blas.symm(out, out, np.ones((3, 3)))
-        with pytest.raises(ValueError, match="stands where"):
+        with pytest.raises(ValueError, match="was passed where"):
             _blas.syrk(out, a)
-        with pytest.raises(ValueError, match="stands where"):
+        with pytest.raises(ValueError, match="was passed where"):
             _blas.trsm(a, np.ones((3, 3)))
     with pytest.raises(ValueError, match="not C-contiguous"):
         _blas.gemm(np.ones((4, 5))[:, :2], a, b, 1.0, 0.0)

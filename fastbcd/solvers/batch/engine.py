@@ -49,17 +49,16 @@ class Rows:
 
 def first_bias(y: Float, weight: Float64, loss: str) -> Float64:
     """Return the best constant outputs: what the output bias starts from."""
-    share: Float64 = weight @ y / weight.sum()
+    share: Float64 = weight @ y.astype(np.float64) / weight.sum()
+    found: Float64 = np.zeros(share.shape)
     if loss == "cross_entropy":
-        logs: Float64 = np.log(np.maximum(share, 1e-6))
-        return logs
-    if loss == "logistic":
+        found = np.log(np.maximum(share, 1e-6))
+    elif loss == "logistic":
         share = np.clip(share, 1e-6, 1 - 1e-6)
-        odds: Float64 = np.log(share / (1 - share))
-        return odds
-    if loss == "squared":
-        return np.asarray(share, np.float64)
-    return np.zeros(y.shape[1])
+        found = np.log(share / (1 - share))
+    elif loss == "squared":
+        found = share
+    return found
 
 
 class LockStep:

@@ -94,9 +94,9 @@ class BatchSettings:
     average_power: float = 3.0
     first_check: float = 0.008
     check_growth: float = 1.4
-    patience: int = 3
-    leave_after: int = 4
-    leave_behind: float = 1.0
+    patience: int = 2
+    leave_after: int = 3
+    leave_behind: float = 0.5
     n_folds: int = 4
     folds_below: int = 2500
     held_out: float = 0.2
