@@ -169,6 +169,7 @@ def _activations(layer: IntegerLayer, sums: Int64) -> Int64:
     if isinstance(function, PiecewiseLinear) and 0 < function.slope < 1:
         slope = Rescaling(np.array([round(function.slope * 2**31)], np.int32), 31)
         smaller = _rescaled(rescaling.factor.astype(np.int64), slope).astype(np.int32)
-        u = np.where(sums < 0, _rescaled(sums, Rescaling(smaller, rescaling.shift)), u)
+        gentle = Rescaling(smaller.astype(np.int32), rescaling.shift)
+        u = np.where(sums < 0, _rescaled(sums, gentle), u)
     q = np.clip(u + layer.output.zero, layer.low, layer.high)
     return q if layer.table is None else layer.table[q - LOW].astype(np.int64)
