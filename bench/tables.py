@@ -64,9 +64,7 @@ def splits(x: Any, y: Any, n: int, by_class: bool) -> Iterator[tuple[int, list[n
     """Yield each seed with x_train, x_test, y_train, y_test, standardised."""
     for seed in range(n):
         stratify = y if by_class else None
-        a, b, ya, yb = train_test_split(
-            x, y, test_size=0.25, random_state=seed, stratify=stratify
-        )
+        a, b, ya, yb = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=stratify)
         scaler = StandardScaler().fit(a)
         if not by_class:
             center, spread = ya.mean(), ya.std()
@@ -101,7 +99,7 @@ def regression(parts: list[np.ndarray], seed: int) -> list[list[float]]:
     a, b, ya, yb = parts
     models = (
         BCDRegressor(WIDTHS, random_state=seed),
-        MLPRegressor(WIDTHS, random_state=seed),
+        MLPRegressor(hidden_layer_sizes=WIDTHS, random_state=seed),
         Ridge(),
     )
     found = []
@@ -149,16 +147,20 @@ def run(args: argparse.Namespace) -> None:
         if wanted and name not in wanted:
             continue
         x, y = (x[:QUICK_ROWS], y[:QUICK_ROWS]) if args.quick else (x, y)
-        kept = np.isin(y, [label for label, n in zip(*np.unique(y, return_counts=True), strict=True)
-                           if n > 1])
+        kept = np.isin(
+            y, [label for label, n in zip(*np.unique(y, return_counts=True), strict=True) if n > 1]
+        )
         x, y = x[kept], y[kept]
         if np.unique(y).size < 2 or len(y) < 40:
             continue
         each = [classification(parts, seed) for seed, parts in splits(x, y, n_splits, True)]
         mean = np.mean(each, axis=0)
-        (a, l, s), (ma, ml, ms) = mean
-        print(f"| {name} | {len(y)} x {x.shape[1]} | {a:.4f} | {l:.4f} | {s:.2f} "
-              f"| {ma:.4f} | {ml:.4f} | {ms:.2f} |", flush=True)
+        (a, loss, s), (ma, ml, ms) = mean
+        print(
+            f"| {name} | {len(y)} x {x.shape[1]} | {a:.4f} | {loss:.4f} | {s:.2f} "
+            f"| {ma:.4f} | {ml:.4f} | {ms:.2f} |",
+            flush=True,
+        )
         names.append(name)
         sizes.append(len(y))
         figures.append(mean)
@@ -173,18 +175,22 @@ def run(args: argparse.Namespace) -> None:
         x, y = (x[:QUICK_ROWS], y[:QUICK_ROWS]) if args.quick else (x, y)
         each = [regression(parts, seed) for seed, parts in splits(x, y, n_splits, False)]
         rows[name] = mean = np.mean(each, axis=0)
-        print(f"| {name} | {len(y)} x {x.shape[1]} | {mean[0, 0]:.4f} | {mean[0, 1]:.2f} "
-              f"| {mean[1, 0]:.4f} | {mean[1, 1]:.2f} | {mean[2, 0]:.4f} |", flush=True)
+        print(
+            f"| {name} | {len(y)} x {x.shape[1]} | {mean[0, 0]:.4f} | {mean[0, 1]:.2f} "
+            f"| {mean[1, 0]:.4f} | {mean[1, 1]:.2f} | {mean[2, 0]:.4f} |",
+            flush=True,
+        )
     if rows:
         both = np.array(list(rows.values()))
-        behind = [
-            name for name, m in rows.items() if m[0, 0] < max(m[1, 0], m[2, 0]) - BEHIND_R2
-        ]
+        behind = [name for name, m in rows.items() if m[0, 0] < max(m[1, 0], m[2, 0]) - BEHIND_R2]
         ratio = both[:, 0, 1] / both[:, 1, 1]
-        print(f"\nmean R²: fastbcd {both[:, 0, 0].mean():.4f}, MLPRegressor "
-              f"{both[:, 1, 0].mean():.4f}, Ridge {both[:, 2, 0].mean():.4f}")
-        print(f"behind the better of both by more than {BEHIND_R2}: {len(behind)} "
-              f"{', '.join(behind)}")
+        print(
+            f"\nmean R²: fastbcd {both[:, 0, 0].mean():.4f}, MLPRegressor "
+            f"{both[:, 1, 0].mean():.4f}, Ridge {both[:, 2, 0].mean():.4f}"
+        )
+        print(
+            f"behind the better of both by more than {BEHIND_R2}: {len(behind)} {', '.join(behind)}"
+        )
         print(f"seconds over MLPRegressor's: median {np.median(ratio):.2f}, most {ratio.max():.2f}")
 
 

@@ -348,7 +348,7 @@ def test_a_pattern_anywhere_in_the_image_is_learnt(name, solver):
 
 def test_a_layer_of_many_inputs_is_solved_against_the_batch():
     from fastbcd.solvers.minibatch import state as _state
-    from fastbcd.solvers.minibatch import step as _step
+    from fastbcd.solvers.minibatch.step import wide_step
 
     rng = np.random.default_rng(0)
     v, change = rng.standard_normal((20, 6)) + 1, rng.standard_normal((20, 4))
@@ -357,7 +357,7 @@ def test_a_layer_of_many_inputs_is_solved_against_the_batch():
     assert layer.gram.size == layer.inverse.size == 0
 
     centred = v - v.mean(axis=0)
-    step, size = _step._wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
+    step, size = wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
     gram = centred.T @ centred / 20
     ridge = 0.5 * np.sum(gram**2) / np.trace(gram) + 1e-6 * np.trace(gram) + 1e-12
     expected = np.linalg.solve(gram + ridge * np.eye(6), centred.T @ change / 20)

@@ -24,7 +24,7 @@ X, Y = load_iris(return_X_y=True)
 
 @pytest.fixture(scope="module")
 def clf():
-    return BCDClassifier((8,), tol=1e-3, random_state=0).fit(X, Y)
+    return BCDClassifier((8,), solver="full", tol=1e-3, random_state=0).fit(X, Y)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,7 @@ def clf():
         ({"scheme": LowRank(rank=50)}, ["layer 0", "rank=50", "between 1 and 4"]),
         ({"scheme": {4: Prune(sparsity=0.5)}}, ["no layer 4", "0 to 1", '"output"']),
         ({"tau": -1}, ["tau", "above 0", "-1"]),
+        ({"tau": "Auto"}, ["tau", '"auto"', "'Auto'"]),
         ({"max_iter": 0}, ["max_iter", "at least 1", "0"]),
         ({"solver": "minibatch", "certificate": True}, ["certificate=True", 'solver="full"']),
     ],
@@ -105,6 +106,22 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
             ValueError,
             ["Only fit()"],
         ),
+        (
+            lambda _: BCDClassifier().fit(np.zeros((5, 3, 3, 1)), Y[:5]),
+            ValueError,
+            ["(5, 3, 3, 1)", "reshape(len(X), -1)", "input_shape"],
+        ),
+        (
+            lambda _: BCDClassifier().set_params(scheme__sparsity=0.5),
+            ValueError,
+            ["scheme__sparsity", "None", "Prune(sparsity=0.9)"],
+        ),
+        (lambda c: c.partial_fit(X, Y.astype(str)), ValueError, ["'0'", "[0 1 2]", "int"]),
+        (
+            lambda c: c.compress(X, Y, max_score_drop=5),
+            ValueError,
+            ["max_score_drop=5", "percent", "0.05"],
+        ),
         (lambda _: fastbcd.warmup("int8"), ValueError, ["'int8'", "float32"]),
         (lambda _: fastbcd.Prune, AttributeError, ["'Prune'", "schemes"]),
     ],
@@ -168,7 +185,12 @@ def test_an_error_quotes_a_value_or_names_a_parameter():
 
 def test_every_warning_has_a_class_of_its_own():
     found = {ast.unparse(call.args[1]) for _, call in messages("warnings") if len(call.args) > 1}
-    assert found == {"BudgetWarning", "ConvergenceWarning", "ExportWarning"}
+    assert found == {
+        "BudgetWarning",
+        "ConvergenceWarning",
+        "ExportWarning",
+        "IgnoredParameterWarning",
+    }
     assert all(len(call.args) > 1 for _, call in messages("warnings"))
 
 

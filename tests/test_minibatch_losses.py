@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 
+from fastbcd.network.losses.links import BY_CLASS, BY_LABEL
 from fastbcd.network.losses.losses import LOSSES
 
 
@@ -50,8 +51,8 @@ def test_gradient_is_a_slope(name):
 
 def test_probabilities():
     v = np.array([[-3.0, -2.0], [2.0, 0.0], [0.0, 0.0]])
-    assert_allclose(LOSSES["hinge"].probabilities(v), [[0.5, 0.5], [2 / 3, 1 / 3], [0.5, 0.5]])
-    assert_allclose(LOSSES["logistic"].probabilities(v), 1 / (1 + np.exp(-v)))
+    assert_allclose(BY_CLASS["hinge"](v), [[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
+    assert_allclose(BY_LABEL["logistic"](v), 1 / (1 + np.exp(-v)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -131,8 +131,8 @@ class Library:
 
 def test_limits_that_overlap_do_not_restore_each_other(monkeypatch):
     libraries = [Library("numpy.libs/blas", 4), Library("scipy.libs/blas", 6)]
-    monkeypatch.setattr(_blas_threads, "_libraries", lambda: libraries)
-    monkeypatch.setattr(_blas_threads, "_idle_libraries", lambda: {"numpy.libs/blas"})
+    monkeypatch.setattr(_blas_threads, "libraries", lambda: libraries)
+    monkeypatch.setattr(_blas_threads, "idle_libraries", lambda: {"numpy.libs/blas"})
     pool, thread = _blas_threads.one_blas_pool(), _blas_threads.one_blas_thread()
     expected = [[1, 6], [1, 1], [1, 1], [4, 6]]
     steps = (
@@ -164,7 +164,7 @@ def test_an_interruption_while_a_limit_changes_leaves_none(monkeypatch, when, la
             pass
 
     library = Interrupting("scipy.libs/blas", 4)
-    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [library])
+    monkeypatch.setattr(_blas_threads, "libraries", lambda: [library])
     with pytest.raises(KeyboardInterrupt):
         limited()
     assert library.num_threads == 4
@@ -174,8 +174,8 @@ def test_an_interruption_while_a_limit_changes_leaves_none(monkeypatch, when, la
 
 def test_a_forked_process_forgets_the_limits_of_its_parent(monkeypatch):
     library = Library("scipy.libs/blas", 4)
-    monkeypatch.setattr(_blas_threads, "_libraries", lambda: [library])
-    limits = _blas_threads._Limits(of_threads=False)
+    monkeypatch.setattr(_blas_threads, "libraries", lambda: [library])
+    limits = _blas_threads.Limits(of_threads=False)
     limits.change("all", +1)
     assert library.num_threads == 1
     limits.forget()

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.data import HIDDEN, Split, fit_fastbcd, load, score
+from bench.kept import Kept, Row, arguments
 from bench.minibatch.accuracy_over_time import spread
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import HIDDEN, Split, fit_fastbcd, load, score
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 
 Shape = tuple[int, int]
@@ -62,7 +62,7 @@ def schemes(widths: tuple[int, ...]) -> dict[str, Any]:
 
 def run(split: Split, hidden: tuple[int, ...], scheme: Any, seed: int) -> Row:
     start = perf_counter()
-    network = fit_fastbcd(split, hidden, seed, scheme=scheme).network
+    network = fit_fastbcd(split, hidden, seed, scheme=scheme).network_
     seconds = perf_counter() - start
     layers = [layer.weight for layer in network.layers[:-1]]
     left = sum(w.n_params for w in layers) / sum(np.prod(w.shape) for w in layers)

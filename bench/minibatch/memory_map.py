@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import Split, fit_fastbcd
+from bench.data import Split, fit_fastbcd
+from bench.kept import Kept, Row, arguments
 
 FEATURES = 100
 CHUNK = 50_000
@@ -64,7 +64,7 @@ def work(path: Path, rows: int, in_memory: bool) -> Row:
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
-    error = np.mean(fitted.network.forward(np.array(x[:10_000])).argmax(axis=1) != y[:10_000])
+    error = np.mean(fitted.network_.forward(np.array(x[:10_000])).argmax(axis=1) != y[:10_000])
     return rows / seconds / 1000, most / 1e6, (most - before) / 1e6, float(error)
 
 

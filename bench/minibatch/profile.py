@@ -15,7 +15,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench.minibatch.problems import HIDDEN, fit_fastbcd, load
+from bench.data import HIDDEN, fit_fastbcd, load
 from fastbcd.linalg import batch_products as _products
 from fastbcd.solvers.minibatch import MiniBatchSolver
 from fastbcd.solvers.minibatch import step as _step
@@ -51,7 +51,7 @@ def profile(name: str, epochs: int) -> dict[str, float]:
     """Return the seconds of each group in all epochs but the first, and in total."""
     split = load(name)
     spent: dict[str, float] = defaultdict(float)
-    fit_fastbcd(split, HIDDEN[name], 0, 1)  # compiles
+    fit_fastbcd(split, HIDDEN[name], 0, 1, solver="minibatch")  # compiles
     replaced = []
     for group, members in GROUPS.items():
         for module, names in members:
@@ -74,7 +74,7 @@ def profile(name: str, epochs: int) -> dict[str, float]:
 
     MiniBatchSolver.step = watched  # type: ignore[method-assign]  # to time it
     try:
-        fit_fastbcd(split, HIDDEN[name], 0, epochs)
+        fit_fastbcd(split, HIDDEN[name], 0, epochs, solver="minibatch")
     finally:
         MiniBatchSolver.step = step  # type: ignore[method-assign]  # to time it
         for module, member, function in replaced:

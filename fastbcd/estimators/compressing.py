@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from fastbcd.compression.run import run
 from fastbcd.io.importing.read import check_targets, check_told
 from fastbcd.io.importing.source import Source
 from fastbcd.network.network import Network
-from fastbcd.parallel.blas_threads import one_blas_pool
+from fastbcd.parallel.blas_threads import blas_for
 from fastbcd.schemes.by_layer import SchemeChoice
+from fastbcd.solvers.refine import Course
 from fastbcd.utils import validation as check
 
 Build = Callable[[Network], Any]
@@ -113,12 +115,19 @@ def compress_source(
         to be finite.
     """
     budget = check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    if scoring is None and max_score_drop is not None and max_score_drop > 0.5:
+        raise ValueError(
+            f"max_score_drop={max_score_drop!r} is a difference of scores, which are at most 1. "
+            f"If percent are meant, give {max_score_drop / 100:g}."
+        )
     reference = build(source.network)
     rows = _rows(source, reference, X, y, sample_weight)
     held = None
     if validation_data is not None:
         held = _rows(source, reference, *validation_data, None, name="validation_data")
-    with one_blas_pool():
+    layers = source.network.layers
+    largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
+    with blas_for(2 * Course.batch_size * largest):
         job = Job(
             source.network,
             source.task,

@@ -37,9 +37,28 @@ class FittedNetwork(Deployable, BaseEstimator):
             """Return the parameters by name."""
             ...
 
-        def set_params(self, **params: Any) -> Self:
-            """Set parameters by name."""
-            ...
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, those of the scheme as ``scheme__sparsity``.
+
+        Parameters
+        ----------
+        **params
+            New values by name.
+
+        Raises
+        ------
+        ValueError
+            For a name that is no parameter, or a parameter of a scheme where there is none.
+        """
+        nested = [name for name in params if name.startswith("scheme__")]
+        scheme = params.get("scheme", getattr(self, "scheme", None))
+        if nested and not hasattr(scheme, "set_params"):
+            raise ValueError(
+                f"{nested[0]} sets a parameter of scheme, which is {scheme!r}. Set one such as "
+                "scheme=Prune(sparsity=0.9) first."
+            )
+        changed: Self = super().set_params(**params)
+        return changed
 
     @property
     def coefs_(self) -> list[Float]:

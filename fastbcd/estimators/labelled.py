@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from fastbcd.estimators.base import BCDEstimator
 from fastbcd.network.tasks import Classification, MultilabelClassification, Task
 from fastbcd.utils import validation as check
-from fastbcd.utils.rows import check_weights
+from fastbcd.utils.rows import check_training_rows, check_weights
 from fastbcd.utils.types import Float, Float64
 
 
@@ -63,15 +63,7 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
     def _check_training_data(
         self, X: Any, y: Any, reset: bool = True, classes: Any = None
     ) -> tuple[Any, Float]:
-        x, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            reset=reset,
-        )
+        x, y = check_training_rows(self, X, y, numeric=False, reset=reset)
         check_classification_targets(y)
         several = type_of_target(y) == "multilabel-indicator"
         y = np.asarray(y.todense() if hasattr(y, "todense") else y)

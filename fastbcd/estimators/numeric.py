@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from fastbcd.estimators.base import BCDEstimator
 from fastbcd.network.tasks import Regression, Task
 from fastbcd.utils import validation as check
-from fastbcd.utils.rows import check_weights
+from fastbcd.utils.rows import check_training_rows, check_weights
 from fastbcd.utils.types import Float, Float64
 
 
@@ -47,16 +46,7 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
         return "squared"
 
     def _check_training_data(self, X: Any, y: Any, reset: bool = True) -> tuple[Float, Float]:
-        x, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-            reset=reset,
-        )
+        x, y = check_training_rows(self, X, y, numeric=True, reset=reset)
         if reset:
             self._two_dimensional = y.ndim == 2
             self._n_targets = 1 if y.ndim == 1 else y.shape[1]

@@ -44,6 +44,11 @@ class CodebookMatrix(Format):
         return bits_for(self.codebook.size)
 
     @property
+    def n_stored(self) -> int:
+        """Number of codes."""
+        return self.codes.size
+
+    @property
     def n_levels(self) -> int:
         """Number of values in the codebook."""
         return self.codebook.size

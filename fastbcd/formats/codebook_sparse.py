@@ -93,6 +93,11 @@ class CodebookSparseMatrix(SparseFormat):
         return SparseMatrix(self.values, self.columns, self.row_lengths, self.shape[1])
 
     @property
+    def n_stored(self) -> int:
+        """Number of codes."""
+        return self.codes.size
+
+    @property
     def n_levels(self) -> int:
         """Number of values in the codebook."""
         return self.codebook.size

@@ -46,6 +46,11 @@ class Format(ABC):
         return None
 
     @property
+    def n_stored(self) -> int:
+        """How many weights are stored, each as a number or as a code."""
+        return self.n_params
+
+    @property
     def is_pruned(self) -> bool:
         """Whether the format is sparse and its values are not quantised."""
         return self.on_support and self.n_levels is None

@@ -76,6 +76,11 @@ class SumMatrix(Format):
         return total
 
     @property
+    def n_stored(self) -> int:
+        """Stored weights of all parts."""
+        return sum(part.n_stored for part in self.parts)
+
+    @property
     def n_params(self) -> int:
         """Number of parameters of all parts."""
         return sum(part.n_params for part in self.parts)

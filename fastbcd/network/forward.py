@@ -133,11 +133,16 @@ class Forward(_Prepared):
     One row is processed as a vector, in a single kernel call if possible. Many rows are processed
     at once if all layers use dense products. Otherwise they are processed in transposed blocks,
     which are fastest for sparse products.
+
+    Attributes
+    ----------
+    single : list
+        The calls for one row, each with the layers that it covers.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
-        self._single = _stages(_steps(layers, batch=False))
+        self.single = _stages(_steps(layers, batch=False))
         self._batch: list[_Step] | None = None
 
     def _run(self, x: Float, out: Float, space: Workspace) -> None:
@@ -158,8 +163,8 @@ class Forward(_Prepared):
             self._blocks(x, out, space)
 
     def _row(self, x: Float, out: Float, space: Workspace) -> None:
-        last = len(self._single) - 1
-        for k, (run, curve, width) in enumerate(self._single):
+        last = len(self.single) - 1
+        for k, (run, curve, width) in enumerate(self.single):
             to = out if k == last else space.get(k, (width,), self.dtype)
             run(x, to, space)
             if curve is not None:

@@ -9,25 +9,31 @@ from functools import cache
 from threading import Lock, local
 from typing import Any
 
+ONE_THREAD_BELOW = 50_000_000
+"""Operations of the largest product below which one BLAS thread is faster than several. A number of
+the machine: such a product takes about a millisecond, and waking the other threads takes a share of
+that, most of all where other programs use their cores."""
+
 
 @cache
-def _libraries() -> list[Any]:
-    # threadpoolctl is a dependency of scikit-learn. Searching for libraries is slow.
-    import scipy.linalg  # noqa: F401  # loads SciPy's BLAS: only loaded libraries are found
+def libraries() -> list[Any]:
+    """Return threadpoolctl's handle of every BLAS that is loaded."""
+    # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
+    import scipy.linalg  # noqa: F401  # only libraries that are loaded are found: this is SciPy's
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 @cache
-def _idle_libraries() -> frozenset[str]:
+def idle_libraries() -> frozenset[str]:
     """Return the file of NumPy's BLAS if SciPy has a BLAS of its own, otherwise nothing."""
-    files = {library.filepath for library in _libraries()}
+    files = {library.filepath for library in libraries()}
     numpys = frozenset(file for file in files if "numpy" in file)
     return numpys if numpys < files else frozenset()
 
 
-class _Limits:
+class Limits:
     """The limits now in force, either of the whole process or of one thread.
 
     Holders of a limit are counted. If overlapping threads each saved and restored the number of
@@ -64,13 +70,13 @@ class _Limits:
         # OpenMP keeps a separate setting for each thread.
         return [
             library
-            for library in _libraries()
+            for library in libraries()
             if (getattr(library, "threading_layer", "") == "openmp") == self._of_threads
         ]
 
     def _apply(self) -> None:
         for library in self._concerned():
-            idle = self._holders["idle"] and library.filepath in _idle_libraries()
+            idle = self._holders["idle"] and library.filepath in idle_libraries()
             wanted = 1 if idle or self._holders["all"] else self._before[library.filepath]
             if library.num_threads != wanted:
                 _let_anybody_set(library)
@@ -85,7 +91,7 @@ def _let_anybody_set(library: Any) -> None:
         forget(force=True)
 
 
-_of_process = _Limits(of_threads=False)
+_of_process = Limits(of_threads=False)
 _of_thread = local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_of_process.forget)
@@ -94,7 +100,7 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def _limited(which: str) -> Iterator[None]:
     if not hasattr(_of_thread, "limits"):
-        _of_thread.limits = _Limits(of_threads=True)
+        _of_thread.limits = Limits(of_threads=True)
     _of_process.change(which, +1)
     try:
         _of_thread.limits.change(which, +1)
@@ -124,6 +130,21 @@ def one_blas_pool() -> AbstractContextManager[None]:
     return _limited("idle")
 
 
+def blas_for(flops: float, below: float = ONE_THREAD_BELOW) -> AbstractContextManager[None]:
+    """Return a context with as many BLAS threads as products of so many operations are worth.
+
+    With one thread the results do not depend on the number of cores either.
+
+    Parameters
+    ----------
+    flops : float
+        Floating-point operations of the largest product.
+    below : float
+        Operations from which several threads are faster.
+    """
+    return one_blas_thread() if flops < below else one_blas_pool()
+
+
 def n_blas_threads() -> int:
     """Return the number of threads that BLAS would use now."""
-    return max((library.num_threads for library in _libraries()), default=1)
+    return max((library.num_threads for library in libraries()), default=1)

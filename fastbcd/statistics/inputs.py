@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from fastbcd.linalg import products as la
 from fastbcd.linalg.batch_products import product
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.statistics.units import ROBUST_ROWS, UNLIKE, units
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import minibatch_step as kernel
@@ -257,7 +257,7 @@ class Moments:
             else:
                 covariance = covariance + share * level
         if full:
-            s, vectors = eigh(covariance, driver="evd", check_finite=False, overwrite_a=True)
+            s, vectors = all_eigenpairs(covariance, overwrite=True)
             s, vectors = np.maximum(s[::-1], 0.0), vectors[:, ::-1]
         else:
             s, vectors = np.maximum(covariance, 0.0), None

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cholesky, eigh
+from scipy.linalg import cholesky
 
 from fastbcd.linalg import products as la
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.utils.types import Float, Float64
 
 FLOOR = 1e-7
@@ -108,7 +109,7 @@ class Metric:
         They only guide the search for a support; the support is evaluated in float64.
         """
         scaled = self.gram / np.outer(self.input_scale, self.input_scale)
-        values, vectors = eigh(scaled.astype(np.float32), driver="evd", check_finite=False)
+        values, vectors = all_eigenpairs(scaled.astype(np.float32))
         floor = np.finfo(np.float32).eps * values[-1]
         return np.maximum(values, floor), np.ascontiguousarray(vectors)
 

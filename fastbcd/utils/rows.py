@@ -38,6 +38,42 @@ def unnamed(estimator: Any) -> Any:
     return bare
 
 
+def check_training_rows(
+    estimator: Any, X: ArrayLike, y: ArrayLike, *, numeric: bool, reset: bool
+) -> tuple[Any, Any]:
+    """Return inputs and targets of a fit, checked: an array or a CSR matrix, and an array.
+
+    Parameters
+    ----------
+    estimator : BCDEstimator
+        Takes over the number and the names of the features, or is compared with them.
+    X, y : arrays
+        As given.
+    numeric : bool
+        Whether the targets are numbers.
+    reset : bool
+        Whether this is a first fit.
+    """
+    if getattr(X, "ndim", 2) > 2:
+        shape = tuple(X.shape)  # type: ignore[union-attr]  # it has axes
+        raise ValueError(
+            f"Found array with dim {len(shape)}: X has the shape {shape}, but rows of features are "
+            "expected. For images pass X.reshape(len(X), -1), and their height, width and channels "
+            "as input_shape."
+        )
+    checked: tuple[Any, Any] = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=(np.float64, np.float32),
+        multi_output=True,
+        y_numeric=numeric,
+        reset=reset,
+    )
+    return checked
+
+
 def plainly_right(estimator: Any, X: Any) -> bool:
     """Whether ``X`` needs no conversion and has a finite sum of squares."""
     if (

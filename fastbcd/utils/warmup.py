@@ -127,7 +127,7 @@ def warmup(
     start = time.perf_counter()
     found = kernels()
     modules = _by_size({name.partition(".")[0] for name in TYPES})
-    job = _Job(modules, chosen, usable_cores() if n_jobs == -1 else n_jobs)
+    job = Job(modules, chosen, usable_cores() if n_jobs == -1 else n_jobs)
     progress = Progress(verbose, stream)
     progress.stage("compiling the kernels", len(modules))
     # If the compiler is disabled (NUMBA_DISABLE_JIT), kernels are plain functions.
@@ -155,8 +155,8 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class _Job:
-    """Kernel modules to be compiled by this process and, if any needs it, by helpers."""
+class Job:
+    """Modules of kernels that are compiled by this process and, if there is work, by helpers."""
 
     def __init__(self, modules: list[str], dtypes: list[str], n_jobs: int) -> None:
         self.dtypes = dtypes

@@ -108,6 +108,12 @@ class Chain:
         Intercepts b; None for zeros.
     slopes : sequence of float
         Slopes of the activations for negative arguments.
+
+    Attributes
+    ----------
+    arrays : tuple of arrays
+        What the kernel reads: a table with a line per matrix, slopes, values, codes, places,
+        starts, and shifts.
     """
 
     def __init__(
@@ -135,7 +141,7 @@ class Chain:
         self._length = len(links)
         widest = max(max(link.shape) for link in links)
         dtype = values.arrays[0].dtype
-        self._arrays = (
+        self.arrays = (
             table,
             np.array(slopes, dtype),
             values.joined(dtype),
@@ -149,7 +155,7 @@ class Chain:
         """Write the output for the row ``x``."""
         arrays: Any = space.of_chains.get(self)
         if arrays is None:
-            arrays = space.of_chains[self] = (*self._arrays, *self._work())
+            arrays = space.of_chains[self] = (*self.arrays, *self._work())
         rest: Any = (*arrays, out)
         done = chain_row(x, 0, *rest)
         while done < self._length:
@@ -161,7 +167,7 @@ class Chain:
 
     def _work(self) -> tuple[NDArray[Any], NDArray[Any]]:
         listed = max(link.shape[0] for link in self._links) + 1
-        work = np.empty((self._length, max(self._widths)), self._arrays[1].dtype)
+        work = np.empty((self._length, max(self._widths)), self.arrays[1].dtype)
         return np.empty(listed, np.uint64), work
 
     def _leave_to_blas(self, k: int, v: Float, to: Float) -> None:

@@ -43,9 +43,13 @@ class Classification(Task):
         index = np.clip(np.searchsorted(ranked, labels), 0, ranked.size - 1)
         unknown = ranked[index] != labels
         if unknown.any():
+            first = labels[unknown].tolist()[0]
+            advice = ""
+            if isinstance(first, str) != (self.classes.dtype.kind in "UO"):
+                advice = f" Pass labels of type {type(self.classes.tolist()[0]).__name__}."
             raise ValueError(
-                f"y contains the class {labels[unknown].tolist()[0]!r}, which is not among the "
-                f"fitted classes {self.classes}."
+                f"y contains the class {first!r}, which is not among the fitted classes "
+                f"{self.classes}.{advice}"
             )
         return np.eye(self.classes.size, dtype=dtype)[order[index]]
 

@@ -63,6 +63,9 @@ class BatchSettings:
         The first check, as a share of the fit, and how much later each next one is.
     patience : int
         Checks without a better held-out loss that end an entrant's race.
+    leave_after, leave_behind : int, float
+        An entrant leaves the race after so many checks if its loss is so many standard errors of
+        the difference behind the best.
     n_folds : int
         Folds of small data. Four instead of one held-out quarter: .821 against .856.
     folds_below : int
@@ -91,7 +94,9 @@ class BatchSettings:
     average_power: float = 3.0
     first_check: float = 0.008
     check_growth: float = 1.4
-    patience: int = 3
+    patience: int = 2
+    leave_after: int = 3
+    leave_behind: float = 0.5
     n_folds: int = 4
     folds_below: int = 2500
     held_out: float = 0.2

@@ -76,9 +76,6 @@ class State:
     settled: bool = True
 
 
-ONE_THREAD_BELOW = 50_000_000
-"""Flops of the largest product below which one BLAS thread is faster than several."""
-
 ROW_THREADS = 8
 """Most threads that share rows; beyond, BLAS's own should be faster, by a count of the work."""
 
@@ -160,7 +157,7 @@ class FullSolver:
             view.positions * block.weight.size
             for view, block in zip(problem.views, state.blocks, strict=True)
         )
-        if 2 * len(problem.x) * largest < ONE_THREAD_BELOW:
+        if 2 * len(problem.x) * largest < blas_threads.ONE_THREAD_BELOW:
             threads = blas_threads.one_blas_thread()
         elif self._shares_rows(problem):
             threads = row_threads()

@@ -191,8 +191,7 @@ class MiniBatchSolver:
         largest = max(
             view.positions * k * m for view, (k, m) in zip(layout.views, layout.shapes, strict=True)
         )
-        small = 2 * problem.batch_size * largest < ONE_THREAD_BELOW
-        with blas_threads.one_blas_thread() if small else blas_threads.one_blas_pool():
+        with blas_threads.blas_for(2 * problem.batch_size * largest, ONE_THREAD_BELOW):
             self._epoch(problem, state)
 
     def _epoch(self, problem: MiniBatchProblem, state: State) -> None:

@@ -22,9 +22,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
+from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.network.network import Network
-from fastbcd.solvers import Monitor
-from fastbcd.solvers.minibatch import Fitted, train_minibatch
 
 HIDDEN = {
     "mnist": (300, 100), "letter": (100, 100), "dna": (100,), "watch_har": (200, 100),
@@ -132,34 +131,50 @@ def score(outputs: Any, y: Any) -> float:
     return float(1 - np.mean((outputs[:, 0] - y) ** 2) / y.var())
 
 
+class AfterEpoch:
+    """A callback of scikit-learn that is handed the network after every epoch of a fit."""
+
+    def __init__(self, call: Callable[[Network], None]) -> None:
+        self._call = call
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Do nothing before the fit."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Do nothing after it."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing before an epoch."""
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, X: Any = None, fitted_estimator: Any = None
+    ) -> bool:
+        """Hand over the network; never stop the fit."""
+        if context.parent is not None:  # an epoch, not the whole fit
+            self._call(fitted_estimator.network_)
+        return False
+
+
 def fit_fastbcd(
     split: Split,
     hidden: tuple[int, ...],
     seed: int = 0,
     max_iter: int = 1000,
     after_epoch: Callable[[Network], None] | None = None,
-    **changes: Any,
-) -> Fitted:
-    """Train by the mini-batch solver with its defaults."""
+    **params: Any,
+) -> BCDClassifier | BCDRegressor:
+    """Fit the estimator with its defaults, as a user does.
+
+    ``after_epoch`` is handed the network after every epoch; that needs scikit-learn 1.9.
+    """
     classes = np.issubdtype(split.y.dtype, np.integer)
-
-    def watch(network: Network) -> float:
-        assert after_epoch is not None
-        after_epoch(network)
-        return 0.0
-
-    return train_minibatch(
-        split.x,
-        split.y if classes else split.y[:, None].astype(split.x.dtype),
-        None,
-        n_out=int(split.y.max()) + 1 if classes else 1,
-        hidden_layer_sizes=hidden,
-        loss="cross_entropy" if classes else "squared",
-        scale_targets=not classes,
-        random_state=np.random.RandomState(seed),
-        make_monitor=lambda _: Monitor(max_iter, 0.0, 10**9, score=watch if after_epoch else None),
-        **changes,
-    )
+    kind = BCDClassifier if classes else BCDRegressor
+    model = kind(hidden, max_iter=max_iter, random_state=seed, **params)
+    if after_epoch is not None:
+        model.set_callbacks(AfterEpoch(after_epoch))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(split.x, split.y)
 
 
 def fit_sklearn(split: Split, hidden: tuple[int, ...], seed: int = 0) -> tuple[float, float, int]:
