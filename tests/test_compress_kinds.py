@@ -150,9 +150,17 @@ def digits():
     return x, y[:700], MLPClassifier((32, 16), max_iter=60, random_state=0).fit(x, y[:700])
 
 
-@pytest.mark.parametrize("scheme", [None, Prune(), Prune() + Quantize()], ids=str)
-def test_neurons_go_where_a_budget_asks_for_it(scheme, digits):
-    x, y, mlp = digits
+@pytest.mark.slow  # 30 s: curves of all kinds of schemes are measured at every width
+@pytest.mark.parametrize("scheme", [None, Prune() + Quantize()], ids=str)
+def test_neurons_go_with_every_kind_of_scheme(scheme, digits):
+    _neurons_go(scheme, *digits)
+
+
+def test_neurons_go_where_a_budget_asks_for_it(digits):
+    _neurons_go(Prune(), *digits)
+
+
+def _neurons_go(scheme, x, y, mlp):
     with pytest.raises(BudgetError, match=r"can be made is (\d+) bytes") as caught:
         compress(mlp, x, y, ratio=1e9, scheme=scheme, epochs=0)
     least = int(str(caught.value).split("can be made is ")[1].split()[0])

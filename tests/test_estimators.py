@@ -232,7 +232,8 @@ def test_class_weight_is_a_sample_weight(digits):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_warm_start_goes_on_from_where_the_last_fit_ended(digits):
     x, _, y, _ = digits
-    options = {"hidden_layer_sizes": (16,), "random_state": 0, "tol": 0.0, "max_iter": 30}
+    options = {"hidden_layer_sizes": (16,), "random_state": 0, "max_iter": 30}
+    options["solver"] = "minibatch"
     warm = BCDClassifier(warm_start=True, **options)
     cold = BCDClassifier(**options)
     warm.fit(x, y)

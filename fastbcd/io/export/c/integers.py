@@ -123,7 +123,8 @@ def _on_grid(grid: Grid, x: Float) -> Int64:
     u = x.astype(np.float32) * np.float32(1 / grid.scale)
     u += np.float32(grid.zero - grid.offset / grid.scale)
     np.clip(u, LOW, HIGH, out=u)
-    return np.trunc(u + np.copysign(np.float32(0.5), u)).astype(np.int64)
+    points: Int64 = np.trunc(u + np.copysign(np.float32(0.5), u)).astype(np.int64)
+    return points
 
 
 def _sums(layer: IntegerLayer, q: Int64) -> Int64:
@@ -166,8 +167,9 @@ def _activations(layer: IntegerLayer, sums: Int64) -> Int64:
     u = _rescaled(sums, rescaling)
     function = ALL_ACTIVATIONS[layer.activation]
     if isinstance(function, PiecewiseLinear) and 0 < function.slope < 1:
-        slope = Rescaling(np.array([round(function.slope * 2**31)]), 31)
-        smaller = _rescaled(rescaling.factor.astype(np.int64), slope)
-        u = np.where(sums < 0, _rescaled(sums, Rescaling(smaller, rescaling.shift)), u)
+        slope = Rescaling(np.array([round(function.slope * 2**31)], np.int32), 31)
+        smaller = _rescaled(rescaling.factor.astype(np.int64), slope).astype(np.int32)
+        gentle = Rescaling(smaller.astype(np.int32), rescaling.shift)
+        u = np.where(sums < 0, _rescaled(sums, gentle), u)
     q = np.clip(u + layer.output.zero, layer.low, layer.high)
     return q if layer.table is None else layer.table[q - LOW].astype(np.int64)
