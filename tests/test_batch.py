@@ -1,5 +1,7 @@
 """The race on batches: its parts against plain references, and what the estimators make of it."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -18,6 +20,7 @@ from fastbcd.solvers.batch.engine import LockStep, Rows
 from fastbcd.solvers.batch.race import stratified_folds
 from fastbcd.solvers.batch.settings import BatchSettings, Entrant, checks_for
 from fastbcd.solvers.batch.temperature import fit_temperature, row_losses
+from fastbcd.solvers.choice import Settings, choose_solver
 
 
 @pytest.fixture
@@ -277,6 +280,30 @@ def test_an_interruption_keeps_the_best_so_far(monkeypatch):
     with pytest.warns(ConvergenceWarning, match="Interrupted after"):
         model.fit(x, y)
     assert model.score(x, y) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "changes", "chosen"),
+    [
+        ((500, 10), (100,), {}, "batch"),
+        ((99, 10), (100,), {}, "full"),
+        ((15_000, 16), (100,), {}, "batch"),
+        ((15_000, 16), (300, 100), {}, "minibatch"),
+        ((20_001, 5), (10,), {}, "minibatch"),
+        ((500, 10), (1000,), {}, "minibatch"),
+        ((500, 10), (100,), {"certificate": True}, "full"),
+        ((500, 10), (100,), {"scheme": Prune(sparsity=0.5)}, "full"),
+        ((5000, 10), (100,), {"scheme": Prune(sparsity=0.5)}, "minibatch"),
+        ((5000, 10), (100,), {"solver": "full"}, "full"),
+    ],
+)
+def test_auto_lets_tables_of_moderate_size_race(shape, widths, changes, chosen):
+    given = BCDClassifier(widths, **changes).get_params()
+    names = [field.name for field in fields(Settings)]
+    settings = Settings(
+        **{name: given[name] for name in names if name in given}, scale_targets=False
+    )
+    assert choose_solver(settings, *shape, total_weight=shape[0]) == chosen
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,7 @@ class LockStep:
                 start: np.random.default_rng([seed, start, layer]).standard_normal((n_in, n))
                 for start in set(starts)
             }
-            self.weights.append(np.stack([drawn[k] for k in starts]).astype(np.float32) * scale)
-            self.weights[-1] = self.weights[-1].astype(np.float32)
+            self.weights.append((scale * np.stack([drawn[k] for k in starts])).astype(np.float32))
             self.biases.append(np.zeros((len(entrants), n), np.float32))
         self.biases[-1][:] = bias
         self.averages = [np.zeros_like(a) for a in (*self.weights, *self.biases)]
