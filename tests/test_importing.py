@@ -509,8 +509,10 @@ def test_bytes_that_are_left_over_are_spent(made, expected):
     from fastbcd.compression.allocation.by_bytes import Sizes
 
     class Tried(Sizes):
+        smallest = 1
+
         def __init__(self):
-            self.sizes = []
+            self.sizes, self.made = [], None
 
         def spending(self, n_bytes):
             self.sizes.append(made(n_bytes))

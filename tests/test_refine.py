@@ -720,12 +720,12 @@ def test_weights_are_trimmed_until_the_bytes_with_codes_are_met(rng):
     schemes = [Prune(n_nonzero=9) + Quantize(bits=2), Prune(n_nonzero=9), None]
     dense = np.concatenate([layer.weight.to_dense().ravel() for layer in many.layers])
     fixed, free = bytes_of(many, schemes)
-    task = SimpleNamespace(task=lambda front, n_inputs: (x, targets))
+    task = SimpleNamespace(targets=lambda front, n_inputs: (x, targets))
     bound = sum(fixed) + sum(free) // 2
     fewer = trimmed(task, many, schemes, bound)
     assert sum(map(sum, bytes_of(fewer, schemes))) <= bound
-    assert 0.4 * sum(stored(many)) < sum(stored(trimmed)) < sum(stored(many))
-    kept = np.concatenate([layer.weight.to_dense().ravel() for layer in trimmed.layers])
+    assert 0.4 * sum(stored(many)) < sum(stored(fewer)) < sum(stored(many))
+    kept = np.concatenate([layer.weight.to_dense().ravel() for layer in fewer.layers])
     assert np.isin(np.round(kept, 5), np.round(dense, 5)).all()
 
 
