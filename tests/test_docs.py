@@ -165,3 +165,15 @@ def test_every_public_parameter_is_documented(owner, name):
         documented |= documented_parameters(inspect.getdoc(getattr(base, name, "")) or "", expected)
     missing = expected - documented
     assert not missing, f"{name} does not document {sorted(missing)}"
+
+
+def test_files_of_the_package_that_pages_name_exist():
+    pages = [*DOCS.rglob("*.md"), DOCS.parent / "CONTRIBUTING.md", DOCS.parent / "README.md"]
+    named = {
+        path: page.name
+        for page in pages
+        if "_build" not in page.parts
+        for path in re.findall(r"\bfastbcd/[\w/]+\.py\b", page.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert {path: page for path, page in named.items() if not (DOCS.parent / path).exists()} == {}
