@@ -18,14 +18,14 @@ from typing import Any
 from bench.data import HIDDEN, fit_fastbcd, load
 from fastbcd.linalg import batch_products as _products
 from fastbcd.solvers.minibatch import MiniBatchSolver
-from fastbcd.solvers.minibatch import step as _step
+from fastbcd.solvers.minibatch import refresh as _refresh
 from fastbcd_kernels import loss_descent, minibatch_step, minibatch_weights
 
 GROUPS: dict[str, list[tuple[ModuleType, list[str]]]] = {
     "products and solves": [
         (_products, ["product", "cross_product", "subtract_outer", "decay_and_add_gram"]),
         (_products, ["squared_norm", "spd_inverse"]),
-        (_step, ["activation_gain"]),
+        (_refresh, ["activation_gain"]),
     ],
     "elementwise": [
         (minibatch_step, [n for n in vars(minibatch_step) if not n.startswith("gather")]),
