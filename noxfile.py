@@ -53,7 +53,7 @@ def group(name: str) -> list[str]:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests with every supported Python that is installed."""
+    """Run all tests with every supported Python that is installed, the slow ones too."""
     session.install("-e.", *group("test"))
     session.run("pytest", *session.posargs)
 

@@ -99,7 +99,7 @@ def regression(parts: list[np.ndarray], seed: int) -> list[list[float]]:
     a, b, ya, yb = parts
     models = (
         BCDRegressor(WIDTHS, random_state=seed),
-        MLPRegressor(WIDTHS, random_state=seed),
+        MLPRegressor(hidden_layer_sizes=WIDTHS, random_state=seed),
         Ridge(),
     )
     found = []
@@ -155,9 +155,9 @@ def run(args: argparse.Namespace) -> None:
             continue
         each = [classification(parts, seed) for seed, parts in splits(x, y, n_splits, True)]
         mean = np.mean(each, axis=0)
-        (a, l, s), (ma, ml, ms) = mean
+        (a, loss, s), (ma, ml, ms) = mean
         print(
-            f"| {name} | {len(y)} x {x.shape[1]} | {a:.4f} | {l:.4f} | {s:.2f} "
+            f"| {name} | {len(y)} x {x.shape[1]} | {a:.4f} | {loss:.4f} | {s:.2f} "
             f"| {ma:.4f} | {ml:.4f} | {ms:.2f} |",
             flush=True,
         )

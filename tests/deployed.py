@@ -21,6 +21,7 @@ from fastbcd.formats import (
 from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
 from fastbcd.network.layers.architecture import Architecture, check_layers
 from fastbcd.network.network import Layer, Network
+from fastbcd.network.tasks import Classification, MultilabelClassification, Regression
 
 N_IN, HIDDEN = 24, 18
 
@@ -148,8 +149,8 @@ def classifier(first=None, classes=("a", "b", "c"), multilabel=False, activation
     first = matrices()["dense"] if first is None else first
     net = network(first, activation, len(classes))
     clf = fitted(BCDClassifier(**params), net)
-    clf.classes_ = np.arange(len(classes)) if multilabel else np.array(classes)
-    clf._n_labels = len(classes) if multilabel else 0
+    several = MultilabelClassification(len(classes))
+    clf.set_task(several if multilabel else Classification(np.array(classes)))
     return clf
 
 
@@ -157,7 +158,7 @@ def regressor(first=None, n_out=1, activation="relu", flat=True, **params):
     """Return a fitted regressor whose first layer is ``first``."""
     first = matrices()["dense"] if first is None else first
     reg = fitted(BCDRegressor(**params), network(first, activation, n_out))
-    reg._two_dimensional = not flat
+    reg.set_task(Regression(n_out, flat=flat))
     return reg
 
 

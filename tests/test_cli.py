@@ -469,7 +469,7 @@ def test_a_standardisation_that_cannot_be_absorbed_is_refused(tmp_path, capsys):
 def test_rows_held_out_are_scored_and_not_trained_on(folder, tmp_path, capsys):
     out = tmp_path / "t.safetensors"
     common = ["fit", folder / "flowers.csv", "--target", "size", "--hidden", "8", "-o", out]
-    assert run(*common, "--test-size", "0.2") == 0
+    assert run(*common, "--sparsity", "0.1", "--test-size", "0.2") == 0
     printed = capsys.readouterr().out
     assert "accuracy on 160 training rows" in printed
     assert float(re.search(r"accuracy on 40 held-out rows: (\S+)", printed)[1]) > 0.85
@@ -483,7 +483,7 @@ def test_rows_held_out_are_scored_and_not_trained_on(folder, tmp_path, capsys):
 def test_a_fit_that_is_cut_short_says_so_in_options(folder, tmp_path, capsys):
     out = tmp_path / "t.safetensors"
     assert run("fit", folder / "flowers.csv", "--target", "size", "--hidden", "8", "-o", out,
-               "--max-iter", "3") == 0  # fmt: skip
+               "--sparsity", "0.1", "--max-iter", "3") == 0  # fmt: skip
     printed = capsys.readouterr()
     assert "stopped before it converged, after 3 sweeps" in printed.out
     assert "Raise --max-iter" in printed.err

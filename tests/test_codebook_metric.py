@@ -7,7 +7,7 @@ import pytest
 
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize
-from fastbcd.schemes.nearest.codebook_metric import CodebookProblem
+from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.reconstruct import remove_dead
 from fastbcd.statistics.metric import Metric
 from fastbcd_kernels import codebook_metric as kernel
@@ -92,10 +92,9 @@ def test_every_support_has_its_own_order_of_errors():
     # A support of everything goes through the shared factor, as its own factor would.
     target, metric = problem(d=9, m=3)
     mask = np.ones((9, 3), bool)
-    whole = CodebookProblem(target, mask, metric)
     levels = np.array([-1.0, 0.0, 1.2])
     codes = np.empty(27, np.int64)
-    arrays = (whole._start, whole._index, whole._target, levels, np.ones(3))
+    arrays = (*supports(mask), target.T.ravel(), levels, np.ones(3))
     factor = np.ascontiguousarray(metric.factor)
     kernel.nearest_plane(metric.gram, factor, *arrays, 0, 3, codes)
     for i in range(3):

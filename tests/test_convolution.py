@@ -348,7 +348,7 @@ def test_a_pattern_anywhere_in_the_image_is_learnt(name, solver):
 
 def test_a_layer_of_many_inputs_is_solved_against_the_batch():
     from fastbcd.solvers.minibatch import state as _state
-    from fastbcd.solvers.minibatch import step as _step
+    from fastbcd.solvers.minibatch.step import wide_step
 
     rng = np.random.default_rng(0)
     v, change = rng.standard_normal((20, 6)) + 1, rng.standard_normal((20, 4))
@@ -357,7 +357,7 @@ def test_a_layer_of_many_inputs_is_solved_against_the_batch():
     assert layer.gram.size == layer.inverse.size == 0
 
     centred = v - v.mean(axis=0)
-    step, size = _step._wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
+    step, size = wide_step(None, layer, centred, change, 0.5, np.empty((6, 4)))
     gram = centred.T @ centred / 20
     ridge = 0.5 * np.sum(gram**2) / np.trace(gram) + 1e-6 * np.trace(gram) + 1e-12
     expected = np.linalg.solve(gram + ridge * np.eye(6), centred.T @ change / 20)
@@ -553,7 +553,7 @@ def test_what_cannot_be_exported_says_which_layer(fitted, export):
     ("hidden", "shape", "message"),
     [
         ((Conv2D(4, 3),), None, "needs input_shape"),
-        ((Conv2D(4, 3),), (5, 5, 1), "asks for 25 features, but X has 84"),
+        ((Conv2D(4, 3),), (5, 5, 1), "needs 25 features, but X has 84"),
         ((Conv2D(4, 3),), (84,), "input_shape must be the height"),
         ((Conv2D(4, 3),), (7, 12.0), "input_shape must be the height"),
         ((Conv2D(4, 9),), SHAPE, "kernel_size of 9 x 9 does not fit in images of 7 x 6"),
@@ -563,10 +563,10 @@ def test_what_cannot_be_exported_says_which_layer(fitted, export):
         ((Conv2D(0, 3),), SHAPE, "filters must be a positive integer"),
         ((Conv2D(4, (3, 3, 3)),), SHAPE, "kernel_size must be"),
         ((Conv2D(4, 3, stride=0),), SHAPE, "stride must be"),
-        ((MaxPool2D(), 5), SHAPE, "must follow a Conv2D"),
+        ((MaxPool2D(), 5), SHAPE, "must follow a Conv2D directly"),
         ((Conv2D(4, 3), MaxPool2D(9)), SHAPE, "pool_size of 9 x 9 does not fit"),
         ((Conv2D(4, 3), MaxPool2D(0)), SHAPE, "pool_size must be"),
-        ((5, Conv2D(4, 3)), SHAPE, "a layer of plain units comes before"),
+        ((5, Conv2D(4, 3)), SHAPE, "a dense layer comes before"),
         ((Conv2D(4, 3), "5"), SHAPE, "hidden_layer_sizes must be"),
     ],
 )

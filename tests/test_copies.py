@@ -113,6 +113,7 @@ def fitted(make):
     return make()
 
 
+@pytest.mark.filterwarnings("ignore::fastbcd.exceptions.ExportWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("make", [dense, pruned, stream, images])

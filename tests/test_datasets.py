@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import struct
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -14,7 +15,6 @@ import pytest
 
 from fastbcd import datasets
 from fastbcd.datasets import mnist as _mnist
-from fastbcd.datasets import remote as _remote
 from fastbcd.datasets import solar_flares as _solar_flares
 from fastbcd.datasets import uci_har as _uci_har
 from fastbcd.datasets.remote import RemoteFile, data_home, obtain
@@ -227,10 +227,10 @@ def test_a_failed_download_says_where_to_put_the_file_and_leaves_nothing(tmp_pat
 
 
 def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_remote, "_copy", interrupted)
+    monkeypatch.setattr(urllib.request, "urlopen", interrupted)
     with pytest.raises(KeyboardInterrupt):
         obtain(remote(tmp_path), tmp_path / "home", **FETCH)
     assert os.listdir(tmp_path / "home" / "folder") == []

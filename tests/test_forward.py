@@ -16,6 +16,7 @@ from fastbcd.formats import sparse_base as _sparse_format
 from fastbcd.formats.products import product as _products
 from fastbcd.formats.products.product import FactorProduct, SparseProduct, SumProduct
 from fastbcd.formats.products.row_chain import Workspace
+from fastbcd.network.forward import Forward
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
@@ -230,9 +231,9 @@ def test_small_and_sparse_layers_are_one_call_for_a_row_and_large_dense_ones_are
         out = network.forward(x)
         arrays = [(w.to_dense(), np.full(w.shape[1], 0.1), "relu") for w in weights]
         np.testing.assert_allclose(out, slow_forward(arrays, x), rtol=1e-10, atol=1e-10)
-        stages = network._forward._single
+        stages = Forward(network.layers).single
         assert len(stages) == n_calls
-        values = [stage.run._arrays[2] for stage in stages]
+        values = [stage.run.arrays[2] for stage in stages]
         shared = sum(np.shares_memory(one, large.weight) for one in values)
         assert shared == (large in weights)
 

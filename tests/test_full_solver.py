@@ -191,7 +191,7 @@ def test_weight_step_is_the_joint_minimiser_over_weights_and_intercepts(scheme):
     block = state.blocks[0]
     old = np.vstack([block.weight, block.intercept])
     expected = weight_block_optimum(problem, state.blocks, 0, old)
-    Sweep(problem, state, certificate=False)._weight_step(0)
+    Sweep(problem, state, certificate=False).weight_step(0)
     assert_allclose(np.vstack([block.weight, block.intercept]), expected, atol=1e-5)
 
 

@@ -509,8 +509,10 @@ def test_bytes_that_are_left_over_are_spent(made, expected):
     from fastbcd.compression.allocation.by_bytes import Sizes
 
     class Tried(Sizes):
+        smallest = 1
+
         def __init__(self):
-            self.sizes = []
+            self.sizes, self.made = [], None
 
         def spending(self, n_bytes):
             self.sizes.append(made(n_bytes))
@@ -563,7 +565,7 @@ def test_data_are_checked(digits, mlp):
         compress(mlp, np.full((4, 64), np.nan), scheme=scheme)
     with pytest.raises(ValueError, match="X has 20 rows, y has 10"):
         compress(mlp, X[:20], y[:10], scheme=scheme)
-    with pytest.raises(ValueError, match="which the fitted classes"):
+    with pytest.raises(ValueError, match="not among the fitted classes"):
         compress(mlp, X[:2], ["digit 1", "digit x"], scheme=scheme)
     broken = pickle.loads(pickle.dumps(mlp))
     broken.coefs_[1][3, 4] = np.nan

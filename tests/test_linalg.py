@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.linalg.products import (
     CHUNK,
     add_product,
@@ -162,3 +163,20 @@ def test_narrow_sums_agree_with_wide_ones_and_have_the_type_of_the_data(weighted
         np.testing.assert_allclose(np.tril(narrow), np.tril(wide), rtol=1e-5, atol=1e-3)
     long = np.ones((CHUNK + 1, 2), np.float32)
     assert gram(long, None, wide=False).dtype == np.float64
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_eigenpairs_make_up_the_matrix_in_rising_order(dtype, n):
+    matrix = normal(n, n, seed=n)
+    matrix = (matrix @ matrix.T).astype(dtype)
+    before = matrix.copy()
+    values, vectors = all_eigenpairs(matrix)
+    assert values.dtype == vectors.dtype == dtype
+    assert (np.diff(values) >= 0).all()
+    np.testing.assert_array_equal(matrix, before)
+    tol = TOL[dtype] * values[-1]
+    np.testing.assert_allclose((vectors * values) @ vectors.T, matrix, rtol=0, atol=tol)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), rtol=0, atol=10 * TOL[dtype])
+    again, _ = all_eigenpairs(matrix, overwrite=True)
+    np.testing.assert_array_equal(again, values)

@@ -24,7 +24,7 @@ X, Y = load_iris(return_X_y=True)
 
 @pytest.fixture(scope="module")
 def clf():
-    return BCDClassifier((8,), tol=1e-3, random_state=0).fit(X, Y)
+    return BCDClassifier((8,), solver="full", tol=1e-3, random_state=0).fit(X, Y)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,12 @@ def test_an_error_quotes_a_value_or_names_a_parameter():
 
 def test_every_warning_has_a_class_of_its_own():
     found = {ast.unparse(call.args[1]) for _, call in messages("warnings") if len(call.args) > 1}
-    assert found == {"BudgetWarning", "ConvergenceWarning", "ExportWarning"}
+    assert found == {
+        "BudgetWarning",
+        "ConvergenceWarning",
+        "ExportWarning",
+        "IgnoredParameterWarning",
+    }
     assert all(len(call.args) > 1 for _, call in messages("warnings"))
 
 

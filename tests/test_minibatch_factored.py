@@ -19,7 +19,6 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 from fastbcd.schemes.by_layer import schemes_by_layer
 from fastbcd.schemes.nearest.train_tangent import TangentSpace
-from fastbcd.solvers.minibatch import step as _step
 from fastbcd.solvers.minibatch.copies import renew
 from fastbcd.solvers.minibatch.factored import merged, pair_of, plan, split
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem, prepare
@@ -31,6 +30,7 @@ from fastbcd.solvers.minibatch.schedule import (
     Settings,
 )
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
+from fastbcd.solvers.minibatch.step import batch_mean, take_step
 
 TRAINS = [((12, 10), (3, 4, 5, 2), 3), ((6, 4), (2, 3, 4), 3), ((16, 16), (4, 4, 4, 4), 5)]
 
@@ -185,7 +185,7 @@ def test_steps_of_thin_layers_do_not_lag_behind_the_layers_below(weighted):
         for layer in thin:
             layer.mean += stale  # what a running mean would still be
         batch = prepare(problem, state, (x[:50] / 16, problem.rows.targets(np.arange(50)), weight))
-        _step.take_step(
+        take_step(
             state, problem.layout, problem.activations, problem.loss, problem.settings, batch, 1.0,
             not weighted,
         )  # fmt: skip
@@ -198,9 +198,9 @@ def test_batch_mean_is_weighted():
     rng = np.random.default_rng(0)
     v, weight = rng.standard_normal((6, 4)), np.array([1.0, 0.0, 2.0])
     by_hand = np.repeat(weight, 2) @ v / 6  # two patches of each row
-    assert_allclose(_step._batch_mean(v, weight), by_hand)
-    assert_allclose(_step._batch_mean(v, None), v.mean(axis=0))
-    assert_allclose(_step._batch_mean(v, 0 * weight), v.mean(axis=0))
+    assert_allclose(batch_mean(v, weight), by_hand)
+    assert_allclose(batch_mean(v, None), v.mean(axis=0))
+    assert_allclose(batch_mean(v, 0 * weight), v.mean(axis=0))
 
 
 def test_linear_layers_start_with_the_gain_of_no_activation():

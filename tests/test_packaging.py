@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tomllib
@@ -83,3 +84,30 @@ def test_ci_script_can_be_run() -> None:
     text = script.read_text()
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "set -euo pipefail" in text
+
+
+def test_contributing_says_where_every_session_of_nox_runs() -> None:
+    source = ast.parse((ROOT / "noxfile.py").read_text())
+    sessions = {
+        node.name
+        for node in source.body
+        if isinstance(node, ast.FunctionDef)
+        and any("nox.session" in ast.unparse(mark) for mark in node.decorator_list)
+    }
+    weekly = (ROOT / ".github" / "workflows" / "checks.yml").read_text()
+    listed = re.search(r"session: \[(.+)\]", weekly)
+    assert listed is not None
+    every_week = set(listed[1].split(", "))
+    every_change = {"lint", "typing", "docs", "bench"}  # the commands of .ci/run
+    assert every_week | every_change == sessions
+    rows = [line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if "|" in line]
+    for names_, when in ((every_week, "Monday"), (every_change, "every change")):
+        for name in names_:
+            assert any(f"`{name}`" in row and when in row for row in rows), name
+
+
+def test_the_last_step_of_the_ci_script_leaves_no_test_out() -> None:
+    commands = [
+        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if " pytest " in line
+    ]
+    assert commands[-1] == 'python -m pytest -n auto -m ""'

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from fastbcd import compress
 from fastbcd.compression import job
 from fastbcd.compression.coarse_start import MANY, are_many, denser
-from fastbcd.compression.coarse_to_fine import _bytes_of, _trimmed, narrowed
+from fastbcd.compression.coarse_to_fine import bytes_of, narrowed, trimmed
 from fastbcd.compression.lengths import FEW, LONG, LONGER, batch_size, times_longer
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.network.balance import balanced
@@ -719,13 +719,13 @@ def test_weights_are_trimmed_until_the_bytes_with_codes_are_met(rng):
     x, targets, _, many = descending(rng)
     schemes = [Prune(n_nonzero=9) + Quantize(bits=2), Prune(n_nonzero=9), None]
     dense = np.concatenate([layer.weight.to_dense().ravel() for layer in many.layers])
-    fixed, free = _bytes_of(many, schemes)
-    task = SimpleNamespace(task=lambda front, n_inputs: (x, targets))
+    fixed, free = bytes_of(many, schemes)
+    task = SimpleNamespace(targets=lambda front, n_inputs: (x, targets))
     bound = sum(fixed) + sum(free) // 2
-    trimmed = _trimmed(task, many, schemes, bound)
-    assert sum(map(sum, _bytes_of(trimmed, schemes))) <= bound
-    assert 0.4 * sum(stored(many)) < sum(stored(trimmed)) < sum(stored(many))
-    kept = np.concatenate([layer.weight.to_dense().ravel() for layer in trimmed.layers])
+    fewer = trimmed(task, many, schemes, bound)
+    assert sum(map(sum, bytes_of(fewer, schemes))) <= bound
+    assert 0.4 * sum(stored(many)) < sum(stored(fewer)) < sum(stored(many))
+    kept = np.concatenate([layer.weight.to_dense().ravel() for layer in fewer.layers])
     assert np.isin(np.round(kept, 5), np.round(dense, 5)).all()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbcd.compression.allocation.by_bytes import LATER, _discounted
+from fastbcd.compression.allocation.by_bytes import LATER, discounted
 from fastbcd.compression.lengths import MAX_EPOCHS, MAX_FACTORED, STEPS, automatic_epochs
 from fastbcd.formats import DenseMatrix, LowRankMatrix, TensorTrainMatrix
 from fastbcd.formats.tensor_train import chain
@@ -45,7 +45,7 @@ def product(factors):
 @pytest.mark.parametrize("kind", ["low rank", "train"])
 def test_factors_start_alike_and_keep_their_product(rng, kind):
     made, _, _ = block(rng, kind)
-    sizes = [np.median(np.abs(factor)) for factor in made._factors]
+    sizes = [np.median(np.abs(factor)) for factor in made.factors]
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-5)
     wanted = made.start.weight.to_dense()
     np.testing.assert_allclose(made.weight(), wanted, atol=1e-5 * np.abs(wanted).max())
@@ -56,12 +56,12 @@ def test_gradients_are_those_of_centred_inputs(rng, kind):
     """The mean of pull' W' (v - mean) is linear in each factor: its slope is known exactly."""
     made, v, pull = block(rng, kind)
     made.forward(v)
-    factors = [factor.astype(np.float64) for factor in made._factors]
+    factors = [factor.astype(np.float64) for factor in made.factors]
 
     def value(factors):
         return np.sum(pull * (product(factors).T @ (v - made.mean[:, None]))) / B
 
-    for k, gradient in enumerate(made._gradients(v, pull)):
+    for k, gradient in enumerate(made.gradients(v, pull)):
         for _ in range(3):
             step = rng.standard_normal(factors[k].shape)
             moved = [f + step if i == k else f for i, f in enumerate(factors)]
@@ -74,10 +74,10 @@ def test_a_step_of_factors_keeps_the_mean_of_the_outputs(rng, kind):
     made, v, pull = block(rng, kind)
     for _ in range(4):
         made.forward(v)
-        before = made._product(made.mean) + made.intercept
+        before = made.product(made.mean) + made.intercept
         old = made.weight().copy()
-        made._move(v, pull, 0.5, 0.9, 0.0)
-        after = made._product(made.mean) + made.intercept
+        made.move(v, pull, 0.5, 0.9, 0.0)
+        after = made.product(made.mean) + made.intercept
         assert np.abs(made.weight() - old).max() > 1e-3 * np.abs(old).max()
         np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
 
@@ -87,7 +87,7 @@ def test_layers_without_a_pull_or_of_zeros_stay_finite(rng):
     made = LowRankBlock(Layer(weight, np.zeros(M), "relu"), True, False)
     v = rng.standard_normal((D, B)).astype(np.float32)
     made.forward(v)
-    made._move(v, np.zeros((M, B), np.float32), 0.5, 0.9, 0.0)
+    made.move(v, np.zeros((M, B), np.float32), 0.5, 0.9, 0.0)
     assert not made.weight().any()
 
 
@@ -107,11 +107,11 @@ def test_factors_see_few_rows_more_often():
 
 def test_errors_of_later_factors_count_less():
     curve = [Level(LowRank(rank=1), 10, 40, 3.0), Level(None, 20, 80, 0.0)]
-    first, second = _discounted([curve, curve])
+    first, second = discounted([curve, curve])
     assert [level.error for level in first] == [3.0, 0.0]
     assert [level.error for level in second] == [3.0 * LATER, 0.0]
 
 
 def test_errors_of_pruned_layers_count_alike():
     curves = [[Level(LowRank(rank=1), 10, 40, 3.0)], [Level(Prune(n_nonzero=4), 4, 30, 3.0)]]
-    assert _discounted(curves) is curves
+    assert discounted(curves) is curves

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -72,6 +73,24 @@ def test_the_fragment_holds_every_figure(report):
     assert reader.tags.count("svg") >= 2 * len(report.layers)
     assert f"{report.ratio:.1f}×" in report._repr_html_()
     assert f"{report.score_after:.4f}" in report._repr_html_()
+
+
+def widths(text, kind):
+    """Return the widths of the bars of one class, in per cent of the width there is."""
+    return [float(w) for w in re.findall(rf'<rect class="{kind}" width="([\d.]+)"', text)]
+
+
+def test_whatever_is_not_zero_has_a_bar_that_can_be_seen(report):
+    first, second, last = report.layers
+    rows = [
+        replace(first, dense_bytes=10**6, n_bytes=10, output_error=0.0),
+        replace(second, dense_bytes=10**6, n_bytes=500_000, output_error=1e-9),
+        replace(last, dense_bytes=10**6, n_bytes=10**6, output_error=0.25, error=0.5),
+    ]
+    text = CompressionReport(rows, report.total)._repr_html_()
+    assert widths(text, "fill") == [0.6, 50.0, 100.0, 0.6, 25.0]
+    for words in ("10 of 1,000,000", ">0 %<", ">1e-07 %<"):
+        assert words in text
 
 
 def test_what_a_report_does_not_know_is_left_out(report):
@@ -187,8 +206,9 @@ def test_a_browser_shows_it_legibly(report, tmp_path, width, mode):
     assert found["out"] == 0, "text is cut off"
     assert found["least"] >= 11.5
     assert found["n"] > 40
-    assert len(found["bars"]) >= len(report.layers)
-    assert min(found["bars"]) > 0
+    shown = [row.n_bytes for row in report.layers] + [row.output_error for row in report.layers]
+    assert len(found["bars"]) == sum(value > 0 for value in shown)
+    assert min(found["bars"]) >= 1, "a bar is too narrow to be seen"
     light, dark = sorted((luminance(found["ink"]), luminance(found["paper"])), reverse=True)
     assert (light + 0.05) / (dark + 0.05) > 7
     assert (luminance(found["paper"]) < 0.1) == (mode == "dark")

@@ -99,7 +99,10 @@ each_idempotent = each_fit_of(
         for s in SCHEMES
         if getattr(s, "energy", None) is None
         and not (isinstance(s, Quantize) and s.per == "column" and s.method == "kmeans")
-        and not (isinstance(s, Combination) and (s._factors or s.quantize.per == "column"))
+        and not (
+            isinstance(s, Combination)
+            and (s.low_rank or s.tensor_train or s.quantize.per == "column")
+        )
     ]
 )
 each_kmeans = each_fit_of(
@@ -117,7 +120,9 @@ def squared_error(weight, compressed):
 
 def on_factors(scheme):
     """Whether factors or cores are taken from a codebook."""
-    return isinstance(scheme, Combination) and bool(scheme._factors and scheme.quantize)
+    return isinstance(scheme, Combination) and bool(
+        (scheme.low_rank or scheme.tensor_train) and scheme.quantize
+    )
 
 
 def test_every_scheme_is_under_contract():

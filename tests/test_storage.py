@@ -626,3 +626,17 @@ def test_the_mode_of_an_old_file_and_a_link_to_it_survive(tmp_path):
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert load(path).predict(rows()).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+@pytest.mark.parametrize("metadata", [{}, {"__metadata__": {"format": "pt"}}])
+def test_a_file_of_another_program_is_called_one(dtype, metadata, tmp_path):
+    size = 12 * (4 if dtype == "F32" else 2)
+    entries = {"0.weight": {"dtype": dtype, "shape": [3, 4], "data_offsets": [0, size]}}
+    header = json.dumps(metadata | entries).encode()
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(ValueError, match=r"other\.safetensors.*not written by fastbcd") as caught:
+        load(path)
+    assert "changed after it was written" not in str(caught.value)
+    assert ("torch.nn.Sequential" if dtype == "F32" else "'BF16'") in str(caught.value)

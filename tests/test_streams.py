@@ -95,7 +95,9 @@ def test_a_class_weight_is_a_sample_weight_in_a_stream():
 def test_fit_takes_class_weights_of_classes_without_weight():
     x, y = IRIS
     weight = (y != 1).astype(float)
-    model = BCDClassifier((8,), class_weight={1: 5, 2: 3}, max_iter=5, random_state=0)
+    model = BCDClassifier(
+        (8,), solver="full", class_weight={1: 5, 2: 3}, max_iter=5, random_state=0
+    )
     with pytest.warns(UserWarning, match="falling"):
         model.fit(x, y, sample_weight=weight)
     assert model.classes_.tolist() == [0, 1, 2]

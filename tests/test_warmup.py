@@ -177,7 +177,7 @@ def fake_job(monkeypatch, modules, n_jobs):
             hook(f"{module}.kernel")
 
     monkeypatch.setattr(_warmup, "compile_module", compile_module)
-    return _warmup._Job(list(modules), ["float32"], n_jobs), compiled
+    return _warmup.Job(list(modules), ["float32"], n_jobs), compiled
 
 
 @pytest.mark.parametrize("executable", ["/no/such/python", "", None, "/bin/false", "/bin/cat"])
@@ -190,7 +190,7 @@ def test_where_no_helper_starts_or_answers_this_process_does_all_the_work(monkey
 
 
 def test_no_helper_is_started_where_nothing_has_to_be_compiled(monkeypatch):
-    job = _warmup._Job(["a", "b"], ["float32"], 2)
+    job = _warmup.Job(["a", "b"], ["float32"], 2)
     monkeypatch.setattr(_warmup, "compile_module", lambda *_: None)
     monkeypatch.setattr(subprocess, "Popen", None)
     job.run(lambda *_: None)

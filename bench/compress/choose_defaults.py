@@ -24,7 +24,7 @@ from time import process_time
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from bench.minibatch.problems import load, sources
+from bench.data import load, sources
 from fastbcd import compress
 from fastbcd.compression.coarse_start import MANY, MOST, TIMES
 from fastbcd.compression.lengths import MAX_EPOCHS, STEPS, batch_size

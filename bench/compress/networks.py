@@ -2,7 +2,7 @@
 
 scikit-learn's MLPClassifier with its defaults, a fixed seed and a fixed number of epochs, the last
 or the best of them; trained once and kept in a cache folder outside the tree: FASTBCD_BENCH_CACHE,
-else a folder of the user's cache. The data are those of :mod:`bench.minibatch.problems`.
+else a folder of the user's cache. The data are those of :mod:`bench.data`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from bench.minibatch.problems import Split, load
+from bench.data import Split, load
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.network.network import Layer, Network
 from fastbcd.solvers.reconstruct import remove_dead

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.compress.networks import Problem, base_of, dense_network
-from bench.minibatch.problems import score
+from bench.data import score
 from fastbcd.network.network import Network
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "compress"

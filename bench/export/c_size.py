@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.minibatch.problems import HIDDEN, load
+from bench.data import HIDDEN, load
 from fastbcd import BCDClassifier
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.export.c.header import to_c

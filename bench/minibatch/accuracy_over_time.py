@@ -21,8 +21,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import HIDDEN, Split, fit_fastbcd, load, score
+from bench.data import HIDDEN, Split, fit_fastbcd, load, score
+from bench.kept import Kept, Row, arguments
 
 Curve = list[Row]
 """(seconds, test accuracy) after each epoch."""

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.data import HIDDEN, Split, fit_fastbcd, load, score
+from bench.kept import Kept, Row, arguments
 from bench.minibatch.accuracy_over_time import spread
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import HIDDEN, Split, fit_fastbcd, load, score
 from fastbcd.schemes import LowRank, Prune, TensorTrain
 
 Shape = tuple[int, int]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import Split, fit_fastbcd
+from bench.data import Split, fit_fastbcd
+from bench.kept import Kept, Row, arguments
 
 FEATURES = 100
 CHUNK = 50_000

@@ -15,9 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from bench.minibatch.accuracy_over_time import spread
-from bench.minibatch.kept import Kept, Row, arguments
-from bench.minibatch.problems import (
+from bench.data import (
     HIDDEN,
     Split,
     fit_fastbcd,
@@ -26,6 +24,8 @@ from bench.minibatch.problems import (
     load,
     score,
 )
+from bench.kept import Kept, Row, arguments
+from bench.minibatch.accuracy_over_time import spread
 
 REGRESSIONS = ("diabetes", "friedman")
 EPOCHS = {"friedman": 20}

@@ -15,7 +15,7 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from bench.minibatch.problems import HIDDEN, fit_fastbcd, load
+from bench.data import HIDDEN, fit_fastbcd, load
 from fastbcd.linalg import batch_products as _products
 from fastbcd.solvers.minibatch import MiniBatchSolver
 from fastbcd.solvers.minibatch import step as _step

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.contestants import VALUES, Course, fastbcd_course, peer_course, size_ratio
 from bench.paper.data import Split, add_arguments, images
 from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle

@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import balanced_accuracy_score
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.data import Array, Split
 from fastbcd import BCDClassifier
 from fastbcd.schemes import Scheme, TensorTrain

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.contestants import VALUES as COURSE
 from bench.paper.contestants import published_course
 from bench.paper.data import Split, add_arguments, human_activity

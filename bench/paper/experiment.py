@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from bench.minibatch.kept import Kept, Row
-from bench.minibatch.kept import arguments as common_arguments
+from bench.kept import Kept, Row
+from bench.kept import arguments as common_arguments
 from bench.report import RESULTS, machine
 
 FOLDER = RESULTS / "paper"

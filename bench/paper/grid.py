@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.contestants import VALUES, fastbcd_course, published_course
 from bench.paper.data import Split, add_arguments, held_out, human_activity
 from bench.paper.experiment import Experiment, arguments

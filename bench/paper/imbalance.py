@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.contestants import (
     VALUES,
     adam_course,

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.minibatch.kept import Row
+from bench.kept import Row
 from bench.paper.contestants import VALUES, fastbcd_course, published_course
 from bench.paper.data import Split, add_arguments, human_activity
 from bench.paper.experiment import STYLES, Experiment, arguments

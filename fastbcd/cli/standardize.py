@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from fastbcd.compression.report import report
-from fastbcd.formats import DenseMatrix, Format, LowRankMatrix, SparseMatrix
+from fastbcd.formats import Format
+from fastbcd.formats.operations import scale_inputs
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float, Float64
 
@@ -76,15 +77,10 @@ class Standardization:
 
 def _rows_scaled(weight: Format, factor: Float64) -> Format:
     """Return the format of diag(factor) W."""
-    if isinstance(weight, SparseMatrix):
-        values = weight.values * np.repeat(factor, weight.row_lengths).astype(weight.dtype)
-        return SparseMatrix(values, weight.columns, weight.row_lengths, weight.shape[1])
-    if isinstance(weight, LowRankMatrix):
-        left = (weight.left * factor[:, None]).astype(weight.dtype)
-        return LowRankMatrix(left, weight.right)
-    if isinstance(weight, DenseMatrix):
-        return DenseMatrix((weight.to_dense() * factor[:, None]).astype(weight.dtype))
-    raise ValueError(
-        f"--standardize cannot be absorbed by a first layer of the format {weight.kind}. Fit "
-        "without a scheme, then use fastbcd compress."
-    )
+    scaled = scale_inputs(weight, factor.astype(weight.dtype))
+    if type(scaled) is not type(weight):
+        raise ValueError(
+            f"--standardize cannot be absorbed by a first layer of the format {weight.kind}. Fit "
+            "without a scheme, then use fastbcd compress."
+        )
+    return scaled

@@ -121,7 +121,7 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
         # With codes it never left ``found``: the course was too short.
         return few if coded == wanted and few.n_bytes <= bound else found.network
     try:
-        small = few if n_bytes is None else _trimmed(job, few, found.schemes, n_bytes)
+        small = few if n_bytes is None else trimmed(job, few, found.schemes, n_bytes)
         if wanted:
             small = _coded(job, small, found.schemes)
     except KeyboardInterrupt:
@@ -137,7 +137,7 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
 def _spending(way: Descent, schemes: Sequence[Scheme | None], n_bytes: int) -> Descent:
     """Return a descent to as many weights as ``n_bytes`` buy, in the proportions of ``way``."""
     start = remove_dead(narrowed(way.start))[0]
-    fixed, free = _bytes_of(start, schemes)
+    fixed, free = bytes_of(start, schemes)
     stored = [layer.weight.n_params for layer in start.layers if layer.weight.is_pruned]
     asked = sum(size * left / k for size, left, k in zip(free, way.left, stored, strict=True))
     times = SPENT * max(0, n_bytes - sum(fixed)) / asked
@@ -209,7 +209,7 @@ def _coded(job: Job, network: Network, schemes: Sequence[Scheme | None]) -> Netw
     return remove_dead(job.reconstruct("quantising", settled, network).network)[0]
 
 
-def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_bytes: int) -> Network:
+def trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_bytes: int) -> Network:
     """Return ``network`` with so few weights that it keeps the bound when it is quantised."""
     x, targets = job.targets((), network.n_inputs)
     rows = slice(min(TRIM_ROWS, len(x)))
@@ -221,7 +221,7 @@ def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byt
         smoothing=targets.spread,
     )
     for _ in range(TRIMS):
-        fixed, free = (sum(sizes) for sizes in _bytes_of(network, schemes))
+        fixed, free = (sum(sizes) for sizes in bytes_of(network, schemes))
         if fixed + free <= n_bytes:
             break
         share = max(0.0, n_bytes - fixed) / free
@@ -234,7 +234,7 @@ def _trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byt
     return network
 
 
-def _bytes_of(network: Network, schemes: Sequence[Scheme | None]) -> tuple[list[int], list[int]]:
+def bytes_of(network: Network, schemes: Sequence[Scheme | None]) -> tuple[list[int], list[int]]:
     """Return the bytes of each layer that do not depend on how many weights there are, and the
     others of each pruned layer.
     """

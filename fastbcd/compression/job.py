@@ -167,6 +167,14 @@ class Job:
         """Compress ``network``, the source in its own type or another."""
         self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
         self._dense_outputs = self._imitated = forward(network, self._x)
+        self._calibrate(network)
+
+    def narrow(self, network: Network) -> None:
+        """Compress ``network`` instead, of fewer neurons; what is imitated stays."""
+        self.network = network
+        self._calibrate(network)
+
+    def _calibrate(self, network: Network) -> None:
         rows = self._order[:CALIBRATION_ROWS]
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)
@@ -244,17 +252,19 @@ class Job:
 
         Of all rows, or where images are behind it, of as many as memory holds.
         """
-        # Neither margins nor the logits of several labels are indicators: such a network
-        # imitates its own outputs.
-        labels = None if self.task.loss in ("hinge", "logistic") else self._labels
+        # Margins are no indicators: such a network imitates its own outputs.
+        labels = None if self.task.loss == "hinge" else self._labels
+        several = self.task.loss == "logistic"
+        classify = self._classify or several
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
         targets = Targets(
             self._imitated[rows],
             None if labels is None else labels[rows],
-            self._classify,
-            **(IMITATING if self.sets_aside and self._classify else {}),
+            classify,
+            several=several,
+            **(IMITATING if self.sets_aside and classify else {}),
         )
         return features(front, self._x[rows]), targets
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from fastbcd.network.network import Network
 from fastbcd.solvers.reconstruct import count_dead
+
+
+def dense_bytes(network: Network) -> int:
+    """Return the bytes that ``network`` takes, or would take, with dense weights."""
+    return sum(
+        math.prod(layer.weight.shape) * layer.weight.dtype.itemsize + layer.intercept.nbytes
+        for layer in network.layers
+    )
+
 
 INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
@@ -56,6 +67,13 @@ def notes(
         )
     elif n_judging is not None:
         found.append(f"judged on {n_judging} rows")
+    before, dense = source.n_bytes, dense_bytes(source)
+    if before < dense and network.n_bytes >= before:
+        found.append(
+            f"the network was compressed before, to {before:,} bytes, and is now no smaller: ratio "
+            f"counts from its {dense:,} bytes as a dense network; ask for a ratio above "
+            f"{dense / before:.3g}"
+        )
     if interrupted:
         found.append("interrupted: the best network until then")
     elif not refined:

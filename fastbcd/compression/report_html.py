@@ -77,6 +77,9 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 </html>
 """
 
+LEAST = 0.006
+"""Least share of the width that is drawn: a pixel where bars are 170 pixels wide."""
+
 COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("layer", "text", lambda row: row.layer),
     ("shape", "", lambda row: row.shape.replace(" x ", "\u00a0×\u00a0")),  # unbroken
@@ -129,10 +132,14 @@ def _facts(report: Any) -> str:
 
 
 def _bar(name: str, about: str, fills: Sequence[tuple[str, float]], value: str) -> str:
-    """Return one bar: ``fills`` are (class, share of the width), drawn one over the other."""
+    """Return one bar: ``fills`` are (class, share of the width), drawn one over the other.
+
+    Nothing is drawn for a share of zero; any other can be seen, however small.
+    """
     rects = "".join(
-        f'<rect class="{kind}" width="{100 * min(max(share, 0.0), 1.0):.2f}" height="10"/>'
+        f'<rect class="{kind}" width="{100 * min(max(share, LEAST), 1.0):.2f}" height="10"/>'
         for kind, share in fills
+        if share > 0
     )
     return (
         f'<div class="bar"><span>{escape(name)} <small>{escape(about)}</small></span>'

@@ -45,9 +45,10 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
     limit = budget.amount if budget.kind == "max_bytes" else sizes.dense_bytes / budget.amount
     one = sizes.one_shot(int(limit))
     if one is None:
+        least = sizes.smallest if sizes.made is None else sizes.made
         raise BudgetError(
             f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
-            f"network can be made is {sizes.smallest} bytes. Ask for no less, "
+            f"network can be made is {least} bytes. Ask for no less, "
             "or name other schemes."
         )
     return job.finish(refined_within(job, one, int(limit)), one)

@@ -1,8 +1,9 @@
-"""Public data sets that the benchmarks use, each fetched once and checked against its digest.
+"""Public data sets used by the benchmarks, downloaded once and verified against a digest.
 
-Every ``fetch_`` function has the same first parameters: ``data_home``, the folder of the files
-(by default :func:`data_home`), ``download_if_missing``, ``verify`` and ``verbose``. A file that
-lies in the folder already is used, so a machine without a network needs only a copy of it.
+The ``fetch_`` functions share the parameters ``data_home``, the folder of the files (by default
+:func:`data_home`), ``download_if_missing``, ``verify`` and ``verbose``; :func:`fetch_watch_har` has
+only ``data_home``. A file that is already in the folder is not downloaded, so a machine without a
+network only needs a copy of it.
 """
 
 from fastbcd.datasets.mnist import fetch_mnist as fetch_mnist

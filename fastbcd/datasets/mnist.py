@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits of 28 x 28 grey values."""
+"""MNIST: 70,000 images of handwritten digits with 28 x 28 grey values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DIGESTS = {
     ),
 }
 MAX_BYTES = 1 << 28
-"""More than any of the files holds; a file that claims more is damaged."""
+"""Maximum number of bytes read from a decompressed file; it exceeds the size of every file."""
 
 
 def fetch_mnist(
@@ -50,27 +50,27 @@ def fetch_mnist(
     ----------
     data_home : path, optional
         Folder of the four published ``.gz`` files, or of one ``mnist.npz`` with their arrays
-        (``x_train``, ``y_train``, ``x_test``, ``y_test``, capital ``X`` allowed). The default is
-        that of :func:`fastbcd.datasets.data_home`.
+        (``x_train``, ``y_train``, ``x_test``, ``y_test``; case is ignored). The default is the
+        result of :func:`fastbcd.datasets.data_home`.
     download_if_missing : bool, default=True
-        Whether to fetch what is not there.
+        Whether to download missing files.
     verify : bool, default=True
-        Whether to compare the ``.gz`` files with their published SHA-256.
+        Whether to compare the SHA-256 digests of the ``.gz`` files with the published ones.
     verbose : int, default=0
-        1 shows the progress of downloads.
+        1 shows the progress of downloads on standard error.
 
     Returns
     -------
     Bunch
         ``X_train`` (60000, 784) and ``X_test`` (10000, 784), float32 between 0 and 1;
-        ``y_train`` and ``y_test``, integers.
+        ``y_train`` and ``y_test``, int64 digits 0 to 9; ``image_shape``, (28, 28, 1).
 
     Raises
     ------
     OSError
-        If a file is missing and cannot be fetched; the message says where to put it.
+        If a file is missing and cannot be downloaded. The message states where to put it.
     ValueError
-        If a file is damaged or not the published one.
+        If a file is damaged, or is not the published file.
     """
     packed = folder_of(data_home) / "mnist.npz"
     if packed.exists():
@@ -99,23 +99,25 @@ def fetch_mnist(
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read a gzipped IDX file of bytes.
+    """Return the array in a gzipped IDX file of bytes.
 
     Raises
     ------
     ValueError
-        If it is not one, or is cut off.
+        If the file is not a gzipped IDX file of bytes, or is truncated.
     """
     try:
         with gzip.open(path) as source:
             raw = source.read(MAX_BYTES)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}). Remove it and fetch it anew.") from None
+        raise ValueError(f"{path} is damaged ({error}). Delete it and download it again.") from None
     n_axes = raw[3] if len(raw) > 3 and raw[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(raw, ">u4", n_axes, offset=4).astype(int) if n_axes else np.zeros(0, int)
     first = 4 + 4 * n_axes
     if n_axes == 0 or len(raw) - first != shape.prod():
-        raise ValueError(f"{path} is not an IDX file of bytes, or it is cut off. Fetch it anew.")
+        raise ValueError(
+            f"{path} is not an IDX file of bytes, or it is cut off. Download it again."
+        )
     return np.frombuffer(raw, np.uint8, offset=first).reshape(shape)
 
 

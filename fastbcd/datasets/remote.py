@@ -1,4 +1,4 @@
-"""A file of a public archive: where it comes from, where it is kept, and how it is checked."""
+"""Download, storage and verification of files from public archives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0
-"""Seconds without a byte before a server is given up."""
+"""Timeout in seconds of each network operation."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class RemoteFile:
     Parameters
     ----------
     name : str
-        Its name in the data folder; may name a sub-folder.
+        Path of the file relative to the data folder.
     urls : sequence of str
-        Where it is published; tried in turn.
+        Addresses of the file, tried in turn.
     digest : str
-        ``"sha256:..."`` of its bytes, or ``"git:..."``, the name that a Git repository gives them.
+        ``"sha256:..."``, the SHA-256 of its bytes, or ``"git:..."``, their Git blob hash.
     """
 
     name: str
@@ -44,9 +44,8 @@ def data_home(path: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     path : path, optional
-        The folder, if it is not the usual one: that of the environment variable
-        ``FASTBCD_DATA``, else ``fastbcd`` in the user's cache folder (``$XDG_CACHE_HOME`` or
-        ``~/.cache``).
+        The folder. The default is the environment variable ``FASTBCD_DATA`` or, if it is not set,
+        ``fastbcd`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``).
     """
     if path is not None:
         return Path(path).expanduser()
@@ -64,22 +63,23 @@ def obtain(
     verify: bool,
     verbose: int,
 ) -> Path:
-    """Return the path of ``file``, downloaded if it is not in the folder.
+    """Return the path of ``file``; download the file if it is not in the folder.
 
     Raises
     ------
     OSError
-        If it is missing and cannot, or must not, be downloaded. The message says where to put it.
+        If the file is missing and cannot or must not be downloaded. The message states where to
+        put it.
     ValueError
-        If its bytes are not the published ones.
+        If the file differs from the published one and ``verify`` is True.
     """
     path = data_home(folder) / file.name
     if path.exists():
         if verify and _digest(path, file.digest) != file.digest:
             raise ValueError(
                 f"{path} is not the published file: its digest is {_digest(path, file.digest)} "
-                f"instead of {file.digest}. Remove it to fetch it anew, or pass verify=False "
-                "if it is meant to differ."
+                f"instead of {file.digest}. Delete it to download it again, or pass verify=False "
+                "if the difference is intended."
             )
         return path
     if not download_if_missing:
@@ -91,7 +91,7 @@ def obtain(
 
 
 def _download(file: RemoteFile, path: Path, *, verify: bool, verbose: int) -> Path:
-    """Fetch ``file`` beside ``path``, check it, and only then rename it."""
+    """Download ``file`` to a temporary file, verify it, and rename it to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in file.urls:
@@ -111,13 +111,13 @@ def _download(file: RemoteFile, path: Path, *, verify: bool, verbose: int) -> Pa
         finally:
             part.unlink(missing_ok=True)
     raise OSError(
-        f"Cannot download {path.name} ({'; '.join(failures)}). Without a network, fetch it "
-        f"elsewhere and put it at {path}, or pass data_home= the folder that holds it."
+        f"Cannot download {path.name} ({'; '.join(failures)}). Without a network, download it "
+        f"elsewhere and put it at {path}, or set data_home to the folder that contains it."
     )
 
 
 def _copy(url: str, sink: IO[bytes], label: str, verbose: int) -> None:
-    """Copy the bytes at ``url``, with a line of progress on standard error."""
+    """Copy the bytes at ``url``; if ``verbose``, write progress lines to standard error."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as source:
         total = int(source.headers.get("Content-Length") or 0)
         done, last = 0, monotonic()
@@ -133,7 +133,7 @@ def _copy(url: str, sink: IO[bytes], label: str, verbose: int) -> None:
 
 
 def _digest(path: Path, like: str) -> str:
-    """Return the digest of a file in the form of ``like``."""
+    """Return the digest of a file, of the same kind as ``like``: "sha256" or "git"."""
     form = like.split(":")[0]
     if form == "git":
         sha = hashlib.sha1(usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""Solar flares: will an active region of the sun flare within a day? 40 features, rare events."""
+"""Solar flares: predict from 40 features whether an active region flares within 24 hours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DIGESTS = {
     },
 }
 N_KEYS = 5
-"""Leading columns that are no features: label, flare class, time, region, patch."""
+"""Number of leading columns without features: label, flare class, time, region, patch."""
 
 
 def fetch_solar_flares(
@@ -46,35 +46,35 @@ def fetch_solar_flares(
     verify: bool = True,
     verbose: int = 0,
 ) -> Bunch:
-    """Load the tables of Liu, Liu, Wang and Wang: one row per active region and hour.
+    """Load the tables of Liu, Liu, Wang and Wang, with one row per active region and hour.
 
     Parameters
     ----------
     flare_class : {"C", "M", "M5"}, default="M"
-        Least class of the flares that count as positive.
+        Minimum class of the flares that count as positive.
     data_home : path, optional
-        Folder that holds ``solar_flares/M/normalized_training.csv`` and so on. The default is
-        that of :func:`fastbcd.datasets.data_home`.
+        Folder that contains ``solar_flares/M/normalized_training.csv`` and so on. The default is
+        the result of :func:`fastbcd.datasets.data_home`.
     download_if_missing : bool, default=True
-        Whether to fetch what is not there.
+        Whether to download missing files.
     verify : bool, default=True
-        Whether to compare the files with their published digests.
+        Whether to compare the digests of the files with the published ones.
     verbose : int, default=0
-        1 shows the progress of downloads.
+        1 shows the progress of downloads on standard error.
 
     Returns
     -------
     Bunch
-        ``X_train`` and ``X_test`` (n, 40), float64, normalised by the authors; training and
-        validation tables together make up the training rows. ``y_train`` and ``y_test``: 1 if a
-        flare followed within 24 hours. ``feature_names``.
+        ``X_train`` and ``X_test`` (n, 40), float64, normalised by the authors; ``y_train`` and
+        ``y_test``, 1 if a flare followed within 24 hours, otherwise 0; ``feature_names``;
+        ``target_names``. The training rows are the rows of the training and validation tables.
 
     Raises
     ------
     OSError
-        If a table is missing and cannot be fetched; the message says where to put it.
+        If a table is missing and cannot be downloaded. The message states where to put it.
     ValueError
-        If a table is damaged or not the published one.
+        If a table is damaged or is not the published table, or ``flare_class`` is unknown.
 
     References
     ----------
@@ -96,7 +96,7 @@ def fetch_solar_flares(
         tables[part] = read_table(path)
     features = {tuple(table[2]) for table in tables.values()}
     if len(features) > 1:
-        raise ValueError("The tables have different columns. Remove them and fetch them anew.")
+        raise ValueError("The tables have different columns. Delete them and download them again.")
     x, y, names = tables["training"]
     x_more, y_more, _ = tables["validation"]
     return Bunch(
@@ -110,12 +110,12 @@ def fetch_solar_flares(
 
 
 def read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], list[str]]:
-    """Return features (n, d), labels (n,) and the features' names of one table.
+    """Return the features (n, d), labels (n,) and feature names of one table.
 
     Raises
     ------
     ValueError
-        If it is not such a table; the message gives the line.
+        If the file is not such a table. The message states the line.
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)

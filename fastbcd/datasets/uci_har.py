@@ -1,4 +1,4 @@
-"""UCI-HAR: six human activities from 561 features of smartphone signals."""
+"""UCI-HAR: six human activities and 561 features of smartphone signals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CLASSES = (
     "LAYING",
 )
 MAX_BYTES = 1 << 30
-"""More than any member holds; one that claims more is hostile."""
+"""Maximum size in bytes of an archive member; it exceeds the size of every published member."""
 
 
 def fetch_uci_har(
@@ -44,32 +44,32 @@ def fetch_uci_har(
     verify: bool = True,
     verbose: int = 0,
 ) -> Bunch:
-    """Load Human Activity Recognition Using Smartphones in its published split, by subjects.
+    """Load Human Activity Recognition Using Smartphones in its published split by subject.
 
     Parameters
     ----------
     data_home : path, optional
-        Folder of the published archive, or of its unpacked folder ``UCI HAR Dataset``. The
-        default is that of :func:`fastbcd.datasets.data_home`.
+        Folder that contains the published archive or the unpacked folder ``UCI HAR Dataset``. The
+        default is the result of :func:`fastbcd.datasets.data_home`.
     download_if_missing : bool, default=True
-        Whether to fetch what is not there (61 MB).
+        Whether to download the archive (61 MB) if it is missing.
     verify : bool, default=True
-        Whether to compare the archive with its published SHA-256.
+        Whether to compare the SHA-256 digest of the archive with the published one.
     verbose : int, default=0
-        1 shows the progress of downloads.
+        1 shows the progress of downloads on standard error.
 
     Returns
     -------
     Bunch
-        ``X_train`` (7352, 561), ``X_test`` (2947, 561), float64 in [-1, 1]; ``y_train`` and
-        ``y_test`` from 0 to 5; ``subject_train`` and ``subject_test``; ``target_names``.
+        ``X_train`` (7352, 561) and ``X_test`` (2947, 561), float64 in [-1, 1]; ``y_train`` and
+        ``y_test``, int64 from 0 to 5; ``subject_train`` and ``subject_test``; ``target_names``.
 
     Raises
     ------
     OSError
-        If the archive is missing and cannot be fetched; the message says where to put it.
+        If the archive is missing and cannot be downloaded. The message states where to put it.
     ValueError
-        If it is damaged, lacks a member or is not the published one.
+        If the archive is damaged, lacks a member or is not the published one.
 
     References
     ----------
@@ -95,7 +95,9 @@ def fetch_uci_har(
     )
     for part in ("train", "test"):
         if len({len(found[f"{kind}_{part}"]) for kind in _KINDS}) > 1:
-            raise ValueError(f"The tables of {part}/ differ in their numbers of rows. Fetch anew.")
+            raise ValueError(
+                f"The tables of {part}/ have different numbers of rows. Download again."
+            )
         found[f"y_{part}"] = found[f"y_{part}"].ravel().astype(np.int64) - 1
         found[f"subject_{part}"] = found[f"subject_{part}"].ravel().astype(np.int64)
     return Bunch(target_names=np.array(CLASSES), **found)
@@ -112,7 +114,7 @@ def _read_folder(folder: Path, members: list[str]) -> list[bytes]:
 
 
 def _read_archive(path: Path, members: list[str]) -> list[bytes]:
-    """Read members of the archive, which holds another one."""
+    """Return the contents of ``members``; the archive usually contains a second archive."""
     try:
         with zipfile.ZipFile(path) as outer:
             names = outer.namelist()
@@ -120,20 +122,22 @@ def _read_archive(path: Path, members: list[str]) -> list[bytes]:
         with zipfile.ZipFile(inner) as archive:
             return [_member(archive, f"{ROOT}/{name}") for name in members]
     except KeyError as error:
-        raise ValueError(f"{path} lacks a member: {error.args[0]} Fetch it anew.") from None
+        raise ValueError(f"{path} lacks a member: {error.args[0]} Download it again.") from None
     except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Remove it and fetch it anew.") from None
+        raise ValueError(f"{path} is damaged ({error}). Delete it and download it again.") from None
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > MAX_BYTES:
-        raise zipfile.BadZipFile(f"{name} claims to be of more than {MAX_BYTES} bytes")
+        raise zipfile.BadZipFile(f"{name} declares a size of more than {MAX_BYTES} bytes")
     return archive.read(name)
 
 
 def _table(text: bytes, name: str) -> NDArray[np.float64]:
-    """Parse numbers between white space, as many in each line."""
+    """Parse a table of numbers separated by white space."""
     try:
         return np.loadtxt(io.BytesIO(text), ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{name} is not a table of numbers ({error}). Fetch it anew.") from None
+        raise ValueError(
+            f"{name} is not a table of numbers ({error}). Download it again."
+        ) from None

@@ -1,4 +1,4 @@
-"""Smartwatch signals of shoulder exercises, and the features of a window of any signal."""
+"""Smartwatch signals of shoulder exercises, and window features of multichannel signals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastbcd.utils import validation as check
 
 N_FREQUENCIES = 16
 FLOOR = 1e-9
-"""Added to deviations, so that a channel at rest divides by no zero."""
+"""Added to standard deviations, to avoid division by zero for constant channels."""
 
 
 def fetch_watch_har(
@@ -25,29 +25,32 @@ def fetch_watch_har(
 ) -> Bunch:
     """Load seven shoulder exercises of ten people, recorded by a smartwatch at 50 Hz.
 
-    The data are those of the Python package seglearn (BSD), read from ``watch_har.npz``; there is
-    no public archive of this one file to fetch it from. It holds ``signals`` (n, 6), the
-    recordings end to end, and per recording ``lengths``, ``y`` and ``subject``.
+    The data come from the Python package seglearn (BSD licence) and are read from
+    ``watch_har.npz``. They cannot be downloaded, because no public archive offers this file. It
+    contains ``signals`` (n, 6), all recordings concatenated, and ``lengths``, ``y`` and ``subject``
+    with one entry per recording.
 
     Parameters
     ----------
     data_home : path, optional
-        Folder of ``watch_har.npz``. The default is that of :func:`fastbcd.datasets.data_home`.
+        Folder of ``watch_har.npz``. The default is the result of
+        :func:`fastbcd.datasets.data_home`.
     window, hop : int, default=128 and 64
-        Samples of a window (2.56 s) and from one window to the next.
+        Length of a window (2.56 s by default) and distance between the starts of consecutive
+        windows, in samples.
 
     Returns
     -------
     Bunch
-        ``data`` (n_windows, 159), float32: :func:`window_features` of each window; ``target``,
-        the exercise; ``subject``, the person. Split by person, never by window.
+        ``data`` (n_windows, 159), float32, the :func:`window_features` of each window; ``target``,
+        the exercise; ``subject``, the person. Split train and test data by person, not by window.
 
     Raises
     ------
     OSError
-        If the file is missing.
+        If the file is missing. The message states how to create it.
     ValueError
-        If it lacks an array or has non-finite signals.
+        If the file lacks an array, its arrays contradict each other or a signal is not finite.
 
     References
     ----------
@@ -57,8 +60,8 @@ def fetch_watch_har(
     path = folder_of(data_home) / "watch_har.npz"
     if not path.exists():
         raise OSError(
-            f"{path} is missing. Save the recordings of seglearn.datasets.load_watch() there: "
-            "signals end to end, lengths, y and subject of each recording."
+            f"{path} is missing. Save the recordings of seglearn.datasets.load_watch() there: the "
+            "concatenated signals, and lengths, y and subject of each recording."
         )
     with np.load(path, allow_pickle=False) as file:
         names = ("signals", "lengths", "y", "subject")
@@ -67,7 +70,9 @@ def fetch_watch_har(
         signals, lengths, y, subject = (file[name] for name in names)
     ends = np.cumsum(lengths)
     if ends.size == 0 or ends[-1] != len(signals):
-        raise ValueError(f"{path}: lengths add up to {ends[-1:]}, signals has {len(signals)} rows.")
+        raise ValueError(
+            f"{path}: lengths add up to {ends[-1:]}, but signals has {len(signals)} rows."
+        )
     features, counts = [], []
     for recording in np.split(signals, ends[:-1]):
         found = window_features(recording, window=window, hop=hop)
@@ -81,35 +86,39 @@ def fetch_watch_har(
 
 
 def window_features(signal: ArrayLike, *, window: int = 128, hop: int = 64) -> NDArray[np.float64]:
-    """Cut a signal of several channels into windows and describe each by numbers.
+    """Cut a multichannel signal into windows and compute features of each window.
 
     Parameters
     ----------
     signal : (n_times, n_channels) array
-        Samples at equal distances in time.
+        Samples at equal time intervals.
     window, hop : int, default=128 and 64
-        Samples of a window, and from the start of one to that of the next.
+        Length of a window (at least 32) and distance between the starts of consecutive windows, in
+        samples.
 
     Returns
     -------
     (n_windows, n_features) float64 array
-        Of each channel: mean, standard deviation, least and greatest value, quartiles, mean
-        absolute difference of neighbours, skewness; correlations of all pairs of channels;
-        log(1 + magnitude) of the 16 lowest frequencies after the mean. A signal shorter than one
-        window gives no rows.
+        For each channel: mean, standard deviation, minimum, maximum, first and third quartile, mean
+        absolute difference of consecutive samples, and skewness. Then the correlations of all pairs
+        of channels, and log(1 + magnitude) of the 16 lowest non-zero frequencies of each channel.
+        A signal shorter than one window has no rows.
 
     Raises
     ------
     ValueError
-        If the signal is not two-dimensional or not finite, or a size is not positive.
+        If the signal is not two-dimensional or not finite, ``window`` is below 32 or ``hop`` is
+        below 1.
     """
     check.check_integer("window", window, 2 * N_FREQUENCIES)
     check.check_integer("hop", hop, 1)
     x = np.asarray(signal, dtype=np.float64)
     if x.ndim != 2:
-        raise ValueError(f"signal must be (n_times, n_channels); got {x.ndim} dimensions.")
+        raise ValueError(f"signal must have shape (n_times, n_channels); got {x.ndim} dimensions.")
     if not np.isfinite(x).all():
-        raise ValueError("signal holds NaN or infinity. Repair or cut the recording.")
+        raise ValueError(
+            "signal contains NaN or infinity. Replace these samples or cut the recording."
+        )
     n_channels = x.shape[1]
     if len(x) < window:
         return np.empty((0, _n_features(n_channels)))

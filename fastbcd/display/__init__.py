@@ -1,9 +1,8 @@
-"""Pictures of fits and of compressed networks, in scikit-learn's Display form.
+"""Plots of fits and compressed networks, in the style of scikit-learn's Display objects.
 
-Each display holds plain data, made by ``from_estimator`` or a sibling of it, and draws it with
-``plot``. Drawing needs matplotlib (``pip install fastbcd[plot]``), making a display does not.
-Colours are those of Okabe and Ito, which readers with any colour vision can tell apart, and
-lines differ by marker or dash as well.
+A display stores plain data. Create it with ``from_estimator`` or a similar class method, and draw
+it with ``plot``. Only drawing needs matplotlib (``pip install fastbcd[plot]``). The colours are the
+colour-blind safe palette of Okabe and Ito. Lines also differ in marker or dash.
 """
 
 from fastbcd.display.compression import CompressionDisplay as CompressionDisplay

@@ -1,4 +1,4 @@
-"""What compression did to each layer."""
+"""Plot of the size and error of each layer after compression."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fastbcd.display import style as _style
 
 
 class CompressionDisplay:
-    """Bytes and error of each layer, before and after.
+    """Size of each layer before and after compression, and its error.
 
-    Make one with :meth:`from_estimator` or :meth:`from_report`.
+    Create a display with :meth:`from_estimator` or :meth:`from_report`.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class CompressionDisplay:
     Attributes
     ----------
     axes_ : list of matplotlib Axes
-        The panels that were drawn: bytes, and the errors where there are any.
+        The panels: sizes in bytes and, if the report has errors, the errors.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure that contains the panels.
 
     Examples
     --------
@@ -53,13 +53,20 @@ class CompressionDisplay:
         Parameters
         ----------
         estimator : BCDClassifier, BCDRegressor or Pipeline
-            Anything that holds a ``compression_report_``.
+            A fitted estimator with a ``compression_report_``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the estimator has no ``compression_report_``.
         """
         if not hasattr(estimator, "compression_report_"):
             check_is_fitted(estimator)
             raise TypeError(
-                f"{type(estimator).__name__} holds no compression_report_. Give an estimator of "
-                "fastbcd, or the result of fastbcd.compress."
+                f"{type(estimator).__name__} has no compression_report_. Pass a fastbcd estimator "
+                "or the result of fastbcd.compress."
             )
         return cls(estimator.compression_report_)
 
@@ -70,7 +77,7 @@ class CompressionDisplay:
         Parameters
         ----------
         report : CompressionReport
-            As in ``compression_report_``.
+            A report, such as ``compression_report_``.
         """
         return cls(report)
 
@@ -80,12 +87,12 @@ class CompressionDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, optional
-            Where to draw; one Axes shows the bytes alone. A new figure by default.
+            Where to draw. A single Axes shows only the sizes. The default is a new figure.
 
         Returns
         -------
         CompressionDisplay
-            This display, with ``axes_`` and ``figure_``.
+            This display, with ``axes_`` and ``figure_`` set.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The course of a fit."""
+"""Plot of the training history of a fit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fastbcd.utils.types import Float64
 
 
 class ConvergenceDisplay:
-    """The objective over the sweeps, what each kind of block took off it, and the rate.
+    """The objective by sweep, its decrease by kind of block, and the convergence rate.
 
-    Make one with :meth:`from_estimator`.
+    Create a display with :meth:`from_estimator`.
 
     Parameters
     ----------
     record : ConvergenceRecord
-        The course, as in ``convergence_``.
+        The training history, as in ``convergence_``.
 
     Attributes
     ----------
     axes_ : list of matplotlib Axes
-        The panels that were drawn.
+        The panels.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure that contains the panels.
 
     Examples
     --------
@@ -53,27 +53,28 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : BCDClassifier or BCDRegressor
-            Fitted by ``fit``. With ``certificate=True`` there are three panels, else one.
+            An estimator trained by ``fit``. With ``certificate=True`` the plot has three
+            panels, otherwise one.
 
         Raises
         ------
         ValueError
-            If the estimator was not trained by ``fit`` and so has no course to show.
+            If the estimator has no training history because it was not trained by ``fit``.
         """
         check_is_fitted(estimator)
         record = getattr(estimator, "convergence_", None)
         if record is None or len(record.terms) < 2:
             raise ValueError(
-                f"This {type(estimator).__name__} holds no course of a fit. Only fit() records "
-                "one; partial_fit() does not, nor has a network from elsewhere any."
+                f"This {type(estimator).__name__} has no training history. Only fit() records one; "
+                "partial_fit() and imported networks do not."
             )
         return cls(record)
 
     @property
     def block_decreases(self) -> dict[str, tuple[Float64, Float64]]:
-        """For each kind of block the decrease of F in each sweep, and what theory guarantees.
+        """Decrease of F in each sweep by kind of block, and its guaranteed lower bound.
 
-        Empty without a certificate.
+        The dict is empty without ``certificate=True``.
         """
         kinds: dict[str, tuple[list[float], list[float]]] = {}
         for number, sweep in enumerate(self.record.block_steps):
@@ -92,12 +93,12 @@ class ConvergenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, optional
-            Where to draw; one Axes shows the objective alone. A new figure by default.
+            Where to draw. A single Axes shows only the objective. The default is a new figure.
 
         Returns
         -------
         ConvergenceDisplay
-            This display, with ``axes_`` and ``figure_``.
+            This display, with ``axes_`` and ``figure_`` set.
 
         Raises
         ------
@@ -134,7 +135,7 @@ class ConvergenceDisplay:
             color = _style.COLORS[index % len(_style.COLORS)]
             sweeps = np.arange(1, taken.size + 1)
             look = {"color": color, "marker": _style.MARKERS[index % len(_style.MARKERS)]}
-            every = (2 * index, max(1, taken.size // 6))  # markers of different lines apart
+            every = (2 * index, max(1, taken.size // 6))  # stagger the markers of different lines
             shown = np.where(taken > 0, taken, np.nan)
             ax.plot(sweeps, shown, **look, markersize=4, markevery=every, label=kind)
             if promised.any():

@@ -1,4 +1,4 @@
-"""Score over size, for several ways to compress."""
+"""Plot of score against size for several compression methods."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Path = Sequence[tuple[float, float]]
 
 
 class FrontierDisplay:
-    """What each size costs in score, one line for each way to compress.
+    """Score against size, with one line per compression method.
 
-    Make one with :meth:`from_estimator`, which compresses, or with :meth:`from_path`, which
-    measures networks that you have.
+    Create a display with :meth:`from_estimator`, which compresses an estimator, or with
+    :meth:`from_path`, which scores networks that are already compressed.
 
     Parameters
     ----------
     paths : dict of str to sequence of (float, float)
-        For each method its points (bytes, score).
+        Points (size in bytes, score) by name of the method.
     dense : (float, float), optional
-        Bytes and score of the dense network.
+        Size in bytes and score of the dense network.
     score_name : str, default="score"
-        What the score is called.
+        Label of the score axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        The axes of the plot.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure that contains the axes.
     """
 
     ax_: Any
@@ -68,30 +68,36 @@ class FrontierDisplay:
         scoring: Any = None,
         **options: Any,
     ) -> Self:
-        """Compress an estimator to several sizes in several ways, and score each result.
+        """Compress an estimator with several schemes to several sizes, and score each result.
 
         Parameters
         ----------
         estimator : estimator
-            Any that :func:`fastbcd.compress` takes, with a ``score`` method.
+            Any model that :func:`fastbcd.compress` accepts. It needs a ``score`` method unless
+            ``scoring`` is given.
         X, y : arrays
             Rows to compress with.
         X_test, y_test : arrays, optional
-            Rows to score on; by default ``X`` and ``y``, which flatters.
+            Rows to score on. The default is ``X`` and ``y``, which overestimates the score.
         schemes : dict of str to Scheme or None, optional
-            Name and kind of each line; the schemes are given without an amount, and None lets
-            every layer choose. By default pruning, quantising, low rank, and the choice.
-        ratios : sequence of float
-            How many times smaller. Sizes that cannot be reached are left out.
+            Scheme by name of the line. Pass schemes without an amount; None chooses the best scheme
+            for each layer. The default is pruning, quantisation, low rank, and None.
+        ratios : sequence of float, default=(2, 4, 8, 16, 32)
+            Compression ratios. Ratios that cannot be reached are omitted.
         scoring : str or callable, optional
-            As in scikit-learn. Default: the estimator's ``score``.
+            As in scikit-learn. The default is the ``score`` method of the estimator.
         **options
-            Passed on to :func:`fastbcd.compress`, for example ``epochs=0`` for a quick look.
+            Passed to :func:`fastbcd.compress`, for example ``epochs=0`` for a quick estimate.
 
         Returns
         -------
         FrontierDisplay
-            Nothing is drawn yet. The cost is that of ``len(schemes) * len(ratios)`` compressions.
+            Nothing is drawn yet. The cost is ``len(schemes) * len(ratios)`` compressions.
+
+        Raises
+        ------
+        ValueError
+            If only one of ``X_test`` and ``y_test`` is given.
         """
         if (X_test is None) != (y_test is None):
             missing = "X_test" if X_test is None else "y_test"
@@ -131,22 +137,27 @@ class FrontierDisplay:
         dense: Any = None,
         scoring: Any = None,
     ) -> Self:
-        """Score networks that you have.
+        """Score existing estimators.
 
         Parameters
         ----------
         networks : dict of str to sequence of estimators
-            For each method its fitted estimators, of any sizes.
+            Fitted fastbcd estimators of any size, by name of the method.
         X, y : arrays
             Rows to score on.
         dense : estimator, optional
-            A dense estimator of fastbcd, drawn as a level.
+            A dense fastbcd estimator, drawn as a horizontal line.
         scoring : str or callable, optional
-            As in scikit-learn. Default: the estimator's ``score``.
+            As in scikit-learn. The default is the ``score`` method of each estimator.
+
+        Raises
+        ------
+        TypeError
+            If ``networks`` is not a dict.
         """
         if not isinstance(networks, Mapping):
             raise TypeError(
-                "networks must be a dict of estimators by method, such as {'pruned': [small]}; got "
+                "networks must be a dict of lists of estimators, such as {'pruned': [small]}; got "
                 f"{type(networks).__name__}."
             )
 
@@ -165,12 +176,12 @@ class FrontierDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. A new figure by default.
+            Where to draw. The default is a new figure.
 
         Returns
         -------
         FrontierDisplay
-            This display, with ``ax_`` and ``figure_``.
+            This display, with ``ax_`` and ``figure_`` set.
 
         Raises
         ------

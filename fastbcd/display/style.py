@@ -1,4 +1,4 @@
-"""What the displays share: colours, units, and where to draw."""
+"""Colours, units and axes shared by the displays."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#666666"
 COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
-"""The palette of Okabe and Ito, less its yellow and black, which paper and text hide."""
+"""The palette of Okabe and Ito without yellow, invisible on paper, and black, used for text."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PANEL = (4.6, 3.4)
-"""Width and height of one panel, in inches."""
+"""Width and height of one panel in inches."""
 
 
 def pyplot() -> Any:
@@ -21,7 +21,7 @@ def pyplot() -> Any:
     Raises
     ------
     ImportError
-        If matplotlib is not installed; the message says how to get it.
+        If matplotlib is not installed. The message states how to install it.
     """
     try:
         import matplotlib.pyplot as plt
@@ -38,11 +38,16 @@ def panels(ax: Any, wanted: int, size: tuple[float, float] = PANEL) -> list[Any]
     Parameters
     ----------
     ax : Axes, sequence of Axes or None
-        What the caller gave. None makes a new figure; one Axes takes the first panel alone.
+        The ``ax`` argument of the caller. None creates a figure; one Axes gets the first panel.
     wanted : int
         Number of panels.
     size : (float, float)
-        Size of one panel in inches.
+        Width and height of one panel in inches.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has no axes or more than ``wanted``.
     """
     plt = pyplot()
     if ax is None:
@@ -56,13 +61,13 @@ def panels(ax: Any, wanted: int, size: tuple[float, float] = PANEL) -> list[Any]
         return [given]
     if not 1 <= len(given) <= wanted:
         raise ValueError(
-            f"ax holds {len(given)} axes; give one, or up to {wanted}, one for each panel."
+            f"ax holds {len(given)} axes; pass between 1 and {wanted}, one for each panel."
         )
     return list(given)
 
 
 def tidy(ax: Any, title: str, xlabel: str, ylabel: str, grid: str = "y") -> None:
-    """Label ``ax`` and leave only the lines that help."""
+    """Label ``ax``, hide its top and right border, and add grid lines."""
     ax.set_title(title, loc="left", fontsize="medium")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
@@ -72,7 +77,7 @@ def tidy(ax: Any, title: str, xlabel: str, ylabel: str, grid: str = "y") -> None
 
 
 def bytes_text(n_bytes: float) -> str:
-    """Return a number of bytes as a reader would say it: 812 B, 12.5 kB, 3.1 MB (powers of ten)."""
+    """Return a readable size in decimal units, such as 812 B, 12.5 kB or 3.1 MB."""
     size, unit = float(n_bytes), "B"
     for larger in ("kB", "MB", "GB"):
         if size < 999.5:
@@ -82,7 +87,7 @@ def bytes_text(n_bytes: float) -> str:
 
 
 def bytes_axis(ax: Any, log: bool) -> None:
-    """Write the ticks of a horizontal axis of bytes with their units; at 1, 2 and 5 if ``log``."""
+    """Format a horizontal axis of sizes in bytes; with ``log``, ticks are at 1, 2 and 5."""
     from matplotlib import ticker
 
     locator = (

@@ -1,4 +1,4 @@
-"""The weights that were kept."""
+"""Plot of the weights of a layer."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from fastbcd.utils.types import Float
 
 
 class WeightDisplay:
-    """The weights of one layer: which were kept, their sign and their size.
+    """The weights of one layer: position, sign and size.
 
-    Make one with :meth:`from_estimator`.
+    Create a display with :meth:`from_estimator`.
 
     Parameters
     ----------
     weight : (n_in, n_out) array
         The weights that ``predict`` uses.
     name : str, default=""
-        How the layer is called in the title.
+        Name of the layer in the title.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        The axes of the plot.
     figure_ : matplotlib Figure
-        Its figure.
+        The figure that contains the axes.
     """
 
     ax_: Any
@@ -45,9 +45,14 @@ class WeightDisplay:
         Parameters
         ----------
         estimator : BCDClassifier or BCDRegressor
-            A fitted one.
+            A fitted estimator.
         layer : int, default=0
-            Which layer, from 0 at the input; negative counts from the output.
+            Index of the layer, from 0 at the input. Negative indices count from the output.
+
+        Raises
+        ------
+        ValueError
+            If the network has no such layer.
         """
         check_is_fitted(estimator)
         formats = estimator.layers_
@@ -66,29 +71,32 @@ class WeightDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. A new figure by default.
+            Where to draw. The default is a new figure.
         kind : {"matrix", "inputs"}, default="matrix"
-            "matrix" shows every weight, blue below zero, red above, white where there is none.
-            "inputs" counts the weights that each input kept.
+            "matrix" shows every weight: negative in blue, positive in red, zero in white. "inputs"
+            shows the number of non-zero weights of each input.
         image_shape : (int, int), optional
-            With "inputs", the shape of the image whose pixels the inputs are.
+            Height and width of an image whose pixels are the inputs. With "inputs", the counts are
+            drawn as this image.
 
         Returns
         -------
         WeightDisplay
-            This display, with ``ax_`` and ``figure_``.
+            This display, with ``ax_`` and ``figure_`` set.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If ``kind`` is unknown, or ``image_shape`` does not match the number of inputs.
         """
         if kind not in ("matrix", "inputs"):
             raise ValueError(f'kind={kind!r} must be "matrix" or "inputs".')
         n_in = self.weight.shape[0]
         if image_shape is not None and int(np.prod(image_shape)) != n_in:
             raise ValueError(
-                f"image_shape={image_shape} has not {n_in} pixels, one for each input."
+                f"image_shape={image_shape} must have {n_in} pixels, one for each input."
             )
         (self.ax_,) = _style.panels(ax, 1, size=(5.0, 4.2))
         self.figure_ = self.ax_.figure
@@ -107,7 +115,7 @@ class WeightDisplay:
         from matplotlib.colors import LinearSegmentedColormap
 
         colors = (_style.BLUE, "white", _style.VERMILION)
-        # What is far from typical must not make all the rest pale.
+        # Outliers must not make all other weights pale.
         kept = np.abs(self.weight[self.weight != 0])
         limit = float(np.quantile(kept, 0.98)) if kept.size else 1.0
         image = self.ax_.imshow(

@@ -271,12 +271,13 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             )
 
         trained = train(x, targets, weight, settings, random_state, make_monitor, start, held_out)
-        names = unread(self, trained.solver)
+        # "auto" may choose another solver for other data: what one of them reads is not in vain.
+        names = unread(self, trained.solver) if self.solver != "auto" else []
         if names:
             given = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
             warn(
-                f'solver="{trained.solver}" does not read {given}. Leave out what is not read, or '
-                'set solver="full", which reads everything but random_shift.',
+                f'solver="{trained.solver}" does not read {given}. Leave out what is not read, '
+                'or set solver="full", which reads everything but random_shift.',
                 IgnoredParameterWarning,
             )
         return trained

@@ -72,14 +72,16 @@ def compress(
         takes any array, and the result ``X.reshape(len(X), -1)`` if it has not four axes.
     y : array, optional
         Their targets: labels (n_samples,), or indicators or numbers with one column for each
-        output. Without them the dense network's own outputs are imitated, as also with several
-        labels per row, where ``y`` only serves the scores.
+        output. Without them the dense network's own outputs are imitated, as also with
+        ``loss="hinge"``, where ``y`` only serves the scores.
     scheme : Scheme or dict, optional
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
     max_bytes : int, optional
         Bound of the bytes of all arrays. Numbers are stored as float32.
     ratio : float, optional
-        How many times smaller than the dense network, in bytes.
+        How many times smaller than the dense network, in bytes of all arrays. It counts from
+        ``model`` with dense weights, in the type of its numbers, also where they are compressed
+        already: its result may then be larger than ``model``, and the report says so.
     max_score_drop : float, optional
         The smallest network found is returned whose score is at most this much below that of
         the dense network, both on ``validation_data``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,14 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
 from fastbcd.estimators.classifier import BCDClassifier, BCDRegressor
+from fastbcd.io.export.onnx.columns import named_columns
 from fastbcd.io.export.onnx.model import OPSET, check_opset
-from fastbcd.io.export.onnx.pipeline import import_skl2onnx, number_type, register_class
+from fastbcd.io.export.onnx.pipeline import (
+    column_types,
+    import_skl2onnx,
+    number_type,
+    register_class,
+)
 from fastbcd.network.network import Network
 from fastbcd.network.tasks import Task
 from fastbcd.utils.files import write_atomic
@@ -56,7 +63,8 @@ def to_c(
         default.
     X : (n_samples, n_features) array, optional
         Rows like those that the network will see. "int8" takes from them the range of every
-        activation, of 4096 evenly spaced ones if there are more; values beyond it are clipped.
+        activation, of 4096 evenly spaced ones if there are more; values beyond it are clipped. On
+        all of them the predictions of the integers are compared with those of the estimator.
     allow_dense : bool, default=False
         Write a matrix that has no compressed form in C with all its entries rather than refuse
         it.
@@ -67,6 +75,14 @@ def to_c(
         If a parameter cannot be used, or a layer cannot be expressed. Nothing is written then.
     OSError
         If the file cannot be written.
+
+    Warns
+    -----
+    ExportWarning
+        If "int8" changes the class or a label of any row of ``X``, with the share of such rows; or
+        an output of a regression by more than a tenth of its standard deviation, in the root mean
+        square. Features of unlike size and outliers cause that: all inputs share one grid of 256
+        points.
     """
     if not isinstance(estimator, BCDClassifier | BCDRegressor):
         raise TypeError(
@@ -78,7 +94,11 @@ def to_c(
 
 
 def to_onnx(
-    estimator: Any, path: str | PathLike[str] | None = None, *, target_opset: int = OPSET
+    estimator: Any,
+    path: str | PathLike[str] | None = None,
+    *,
+    initial_types: Sequence[tuple[str, Any]] | None = None,
+    target_opset: int = OPSET,
 ) -> onnx.ModelProto:
     """Return ``estimator`` as an ONNX model of standard operators, and write it if asked to.
 
@@ -92,6 +112,12 @@ def to_onnx(
         Fitted. A Pipeline is converted by skl2onnx and must end in one of the former.
     path : str or path, optional
         File to write; an older one is replaced when the new one is complete.
+    initial_types : list of (str, type), optional
+        Names and types of the inputs of a Pipeline, as those of ``skl2onnx.convert_sklearn``:
+        ``[("age", FloatTensorType([None, 1])), ...]``. By default one input ``X``; where the
+        Pipeline begins with a ColumnTransformer that takes columns by name, one input for each
+        column that it reads: strings, integers or truth values where an encoder or imputer learned
+        such, numbers of the network's type otherwise, or floats where an imputer comes first.
     target_opset : int, default=17
         Version of the operators, at least 13. Old runtimes need an old one.
 
@@ -99,7 +125,7 @@ def to_onnx(
     -------
     onnx.ModelProto
         Its input is ``X``, (n, n_features), of the type of the network's numbers; images are rows
-        as in Python.
+        as in Python. A Pipeline of named columns has an input (n, 1) for each of them.
 
         A classifier's outputs are ``label``, (n,) or (n, n_labels), and ``probabilities``,
         (n, n_classes), as those of ``predict`` and ``predict_proba``. A regressor's output is
@@ -110,7 +136,8 @@ def to_onnx(
     ImportError
         Without onnx, or without skl2onnx for a Pipeline: ``pip install 'fastbcd[onnx]'``.
     TypeError, ValueError
-        For another estimator, or one with class labels that ONNX lacks.
+        For another estimator, one with class labels that ONNX lacks, or ``initial_types`` without
+        a Pipeline.
     OSError
         If the file cannot be written.
 
@@ -122,7 +149,9 @@ def to_onnx(
     >>> model = BCDClassifier((20,), random_state=0).fit(X, y).to_onnx()  # doctest: +SKIP
     """
     if isinstance(estimator, Pipeline):
-        model: onnx.ModelProto = _convert_pipeline(estimator, check_opset(target_opset))
+        model: onnx.ModelProto = _convert_pipeline(
+            estimator, check_opset(target_opset), initial_types
+        )
         if path is not None:
             write_atomic(path, model.SerializeToString())
         return model
@@ -130,6 +159,11 @@ def to_onnx(
         raise TypeError(
             "to_onnx takes a BCDClassifier, a BCDRegressor or a Pipeline that ends in one, not "
             f"{type(estimator).__name__}."
+        )
+    if initial_types is not None:
+        raise ValueError(
+            "initial_types name the inputs of a Pipeline; a network by itself has one input, X. "
+            "Leave them out."
         )
     return estimator.to_onnx(path, target_opset=target_opset)
 
@@ -153,7 +187,9 @@ def _network_and_task(estimator: Any) -> tuple[Network, Task]:
     return estimator.network_, estimator.task_
 
 
-def _convert_pipeline(pipeline: Any, opset: int) -> Any:
+def _convert_pipeline(
+    pipeline: Any, opset: int, initial_types: Sequence[tuple[str, Any]] | None
+) -> Any:
     """Return a fitted Pipeline that ends in one of our estimators as an ONNX model."""
     skl2onnx = import_skl2onnx()
     last = pipeline[-1]
@@ -163,13 +199,16 @@ def _convert_pipeline(pipeline: Any, opset: int) -> Any:
             "must end in a BCDClassifier or BCDRegressor."
         )
     register()
-    n_features = getattr(pipeline, "n_features_in_", last.n_features_in_)
+    if initial_types is None:
+        columns = named_columns(pipeline)
+        if columns is None:
+            n_features = getattr(pipeline, "n_features_in_", last.n_features_in_)
+            initial_types = [("X", number_type(last.network_, [None, n_features]))]
+        else:
+            initial_types = column_types(columns, last.network_)
     options = {id(last): {"zipmap": False}} if isinstance(last, BCDClassifier) else None
     return skl2onnx.convert_sklearn(
-        pipeline,
-        initial_types=[("X", number_type(last.network_, [None, n_features]))],
-        target_opset=opset,
-        options=options,
+        pipeline, initial_types=list(initial_types), target_opset=opset, options=options
     )
 
 

@@ -229,7 +229,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "warm_start",
         "bool",
         False,
-        "Start from the weights of the previous fit.",
+        'Start from the weights of the previous fit. solver="auto" then trains a single network, '
+        'from the first fit on, by "full" or "minibatch".',
         check.check_flag,
     ),
     Parameter(

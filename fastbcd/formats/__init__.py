@@ -1,7 +1,7 @@
-"""What a compressed weight matrix is: its numbers, its bits, and how to multiply by it.
+"""Storage formats for weight matrices: parameters, size in bits and matrix products.
 
-Every format has the members of :class:`Format`. A format knows bytes and products;
-how to choose its numbers is the business of :mod:`fastbcd.schemes`.
+Every format implements :class:`Format`. A format knows its size and its products;
+:mod:`fastbcd.schemes` chooses its values.
 """
 
 from fastbcd.formats.codebook import CodebookMatrix as CodebookMatrix

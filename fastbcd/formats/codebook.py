@@ -1,4 +1,4 @@
-"""Entries that take few different values: a code each, and a codebook."""
+"""Quantised matrices: one code per entry and a shared codebook."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fastbcd.utils.types import Float
 class CodebookMatrix(Format):
     """W_ij = scale_j * codebook[codes_ij].
 
-    Uniform grids, k-means, binary and ternary weights are all of this form. Stored codes take
+    Uniform grids, k-means, binary and ternary weights all have this form. A stored code has
     ceil(log2(levels)) bits.
 
     Parameters
     ----------
     codes : (n_in, n_out) integer array
-        Which value each entry takes. Kept as uint8, or uint16 for more than 256 levels.
+        Index into ``codebook`` for each entry. Kept as uint8, or uint16 for more than 256 levels.
     codebook : (levels,) float array
-        The values; at most 65536.
+        The distinct values; at most 65536.
     scale : (n_out,) float array, optional
         Factor of each column.
     """
@@ -40,7 +40,7 @@ class CodebookMatrix(Format):
 
     @property
     def bits(self) -> int:
-        """Bits of a stored code."""
+        """Bits per stored code."""
         return bits_for(self.codebook.size)
 
     @property
@@ -50,12 +50,12 @@ class CodebookMatrix(Format):
 
     @property
     def n_levels(self) -> int:
-        """Values of the codebook."""
+        """Number of values in the codebook."""
         return self.codebook.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the codebook."""
+        """Data type of the codebook."""
         return self.codebook.dtype
 
     def matmul(self, v: Float) -> Float:
@@ -71,16 +71,16 @@ class CodebookMatrix(Format):
 
     @property
     def n_params(self) -> int:
-        """Values of the codebook, and the scales. Codes are not counted."""
+        """Number of codebook values and scales. Codes are not counted."""
         return self.codebook.size + (0 if self.scale is None else self.scale.size)
 
     @property
     def flops(self) -> int:
-        """Two per entry, and one per scale."""
+        """Two operations per entry, plus one per scale."""
         return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return packed ``codes``, the ``codebook``, the ``shape`` and the ``scale``, if any."""
+        """Return the packed ``codes``, ``codebook``, ``shape`` and, if present, ``scale``."""
         state = {
             "codes": pack_bits(self.codes, self.bits),
             "codebook": self.codebook,
@@ -97,7 +97,7 @@ class CodebookMatrix(Format):
         ValueError
             If the arrays contradict each other.
         """
-        expect(state["shape"].shape == (2,), "shape holds two numbers")
+        expect(state["shape"].shape == (2,), "shape must hold two numbers")
         rows, columns = (int(size) for size in state["shape"])
         codebook = state["codebook"]
         codes = unpack_bits(state["codes"], bits_for(codebook.size), rows * columns)
@@ -106,7 +106,7 @@ class CodebookMatrix(Format):
         return cls(codes.reshape(rows, columns), codebook, scale)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``; a codebook with scales stays as it is."""
+        """Return ``factor * W``; if there are scales, they change and the codebook does not."""
         number = self.dtype.type(factor)
         if self.scale is None:
             return type(self)(self.codes, self.codebook * number)

@@ -1,4 +1,4 @@
-"""Few non-zeros that take few different values."""
+"""Sparse matrices with quantised non-zeros."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class CodebookSparseMatrix(SparseFormat):
     Parameters
     ----------
     codes : (nnz,) integer array
-        Which value each non-zero takes, in row-major order.
+        Index into ``codebook`` for each non-zero, in row-major order.
     codebook : (levels,) float array
-        The values; at most 65536.
+        The distinct values; at most 65536.
     columns, row_lengths, n_out
-        The places of the non-zeros, as in :class:`SparseMatrix`.
+        The positions of the non-zeros, as in :class:`SparseMatrix`.
     scale : (n_out,) float array, optional
         Factor of each column.
     """
@@ -62,12 +62,12 @@ class CodebookSparseMatrix(SparseFormat):
     ) -> Self:
         """Return the matrix with the given codes at the entries in ``mask``.
 
-        Entries that take a value of zero are not stored.
+        Entries whose codebook value is zero are not stored.
 
         Parameters
         ----------
         codes : (n_in, n_out) integer array
-            Which value each entry takes.
+            Index into ``codebook`` for each entry.
         codebook, scale
             As in the class.
         mask : (n_in, n_out) bool array
@@ -79,7 +79,7 @@ class CodebookSparseMatrix(SparseFormat):
 
     @property
     def bits(self) -> int:
-        """Bits of a stored code."""
+        """Bits per stored code."""
         return bits_for(self.codebook.size)
 
     @property
@@ -89,7 +89,7 @@ class CodebookSparseMatrix(SparseFormat):
         return values if self.scale is None else values * self.scale[self.columns]
 
     def to_sparse(self) -> SparseMatrix:
-        """Return the same matrix with its values written out."""
+        """Return the same matrix with explicit values."""
         return SparseMatrix(self.values, self.columns, self.row_lengths, self.shape[1])
 
     @property
@@ -99,12 +99,12 @@ class CodebookSparseMatrix(SparseFormat):
 
     @property
     def n_levels(self) -> int:
-        """Values of the codebook."""
+        """Number of values in the codebook."""
         return self.codebook.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the codebook."""
+        """Data type of the codebook."""
         return self.codebook.dtype
 
     def _stored(self) -> SparseArrays:
@@ -119,16 +119,16 @@ class CodebookSparseMatrix(SparseFormat):
 
     @property
     def n_params(self) -> int:
-        """Values of the codebook, and the scales. Codes and places are not counted."""
+        """Number of codebook values and scales. Codes and positions are not counted."""
         return self.codebook.size + (0 if self.scale is None else self.scale.size)
 
     @property
     def flops(self) -> int:
-        """Two per non-zero, and one per scale."""
+        """Two operations per non-zero, plus one per scale."""
         return 2 * self.codes.size + (0 if self.scale is None else self.scale.size)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return packed ``codes``, ``codebook``, the places, and the ``scale``, if any."""
+        """Return the packed ``codes``, ``codebook``, positions and, if present, ``scale``."""
         state = {
             "codes": pack_bits(self.codes, self.bits),
             "codebook": self.codebook,
@@ -156,7 +156,7 @@ class CodebookSparseMatrix(SparseFormat):
         return cls(codes, codebook, columns, row_lengths, n_out, scale)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``; a codebook with scales stays as it is."""
+        """Return ``factor * W``; if there are scales, they change and the codebook does not."""
         codebook, scale, number = self.codebook, self.scale, self.dtype.type(factor)
         if scale is None:
             codebook = codebook * number
@@ -167,7 +167,7 @@ class CodebookSparseMatrix(SparseFormat):
 
 
 def _marked(matrix: CodebookSparseMatrix) -> NDArray[np.int64]:
-    """Return the codes as a dense matrix, counted from 1; 0 where nothing is stored."""
+    """Return a dense matrix of codes plus 1, with 0 where no entry is stored."""
     marked = np.zeros(matrix.shape, np.int64)
     rows = np.repeat(np.arange(matrix.shape[0]), matrix.row_lengths)
     marked[rows, matrix.columns] = matrix.codes.astype(np.int64) + 1

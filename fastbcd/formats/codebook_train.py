@@ -1,4 +1,4 @@
-"""A tensor train, or a product of two thin matrices, whose entries take few different values."""
+"""Tensor trains and low-rank matrices with quantised factors."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from fastbcd.utils.types import Float
 
 
 class CodebookTrainMatrix(Format):
-    """``scale`` times the :class:`TensorTrainMatrix` whose cores, end to end, are codebook[codes].
+    """``scale`` times a :class:`TensorTrainMatrix` with concatenated cores ``codebook[codes]``.
 
-    A low-rank matrix is the train of modes ``(n_in, n_out)`` and ranks ``(1, rank, 1)``: its left
-    factor, then its right one, both row by row.
+    A low-rank matrix is stored as a tensor train with modes ``(n_in, n_out)`` and ranks
+    ``(1, rank, 1)``: the left factor, then the right factor, both in row-major order.
 
     Parameters
     ----------
     codes : (n,) integer array
-        Which value each entry of the cores takes.
+        Index into ``codebook`` for each entry of the cores.
     codebook : (levels,) float array
-        The values; at most 65536.
+        The distinct values; at most 65536.
     modes, ranks : sequences of int
-        Sizes of the cores: core k is (ranks[k], modes[k], ranks[k + 1]).
+        Sizes of the cores: core k has shape (ranks[k], modes[k], ranks[k + 1]).
     shape : (n_in, n_out)
         ``prod(modes) == n_in * n_out``.
     scale : float, default=1.0
@@ -60,7 +60,7 @@ class CodebookTrainMatrix(Format):
 
     @property
     def bits(self) -> int:
-        """Bits of a stored code."""
+        """Bits per stored code."""
         return bits_for(self.codebook.size)
 
     @property
@@ -70,12 +70,12 @@ class CodebookTrainMatrix(Format):
 
     @property
     def n_levels(self) -> int:
-        """Values of the codebook."""
+        """Number of values in the codebook."""
         return self.codebook.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the codebook."""
+        """Data type of the codebook."""
         return self.codebook.dtype
 
     @cached_property
@@ -83,25 +83,25 @@ class CodebookTrainMatrix(Format):
         return self.to_train()
 
     def to_train(self) -> TensorTrainMatrix:
-        """Return the same matrix with the entries of its cores written out."""
+        """Return the same matrix as a tensor train with explicit core entries."""
         cores = self.codebook[self.codes]
         train = TensorTrainMatrix.from_buffer(cores, self.modes, self.ranks, self.shape)
         return train.scaled(self.scale)
 
     def steps(self) -> list[Step] | None:
-        """Return the steps of the train."""
+        """Return the steps of the tensor train."""
         return self._train.steps()
 
     def matmul(self, v: Float) -> Float:
-        """Return ``v @ W``, multiplied as a train."""
+        """Return ``v @ W``, computed from the tensor train."""
         return self._train.matmul(v)
 
     def product(self, batch: bool) -> Product:
-        """Return the product with the train."""
+        """Return the product with the tensor train."""
         return self._train.product(batch)
 
     def cost(self, batch: bool) -> float:
-        """Return that of the train."""
+        """Return the relative cost of the tensor train."""
         return self._train.cost(batch)
 
     def to_dense(self) -> Float:
@@ -110,16 +110,16 @@ class CodebookTrainMatrix(Format):
 
     @property
     def n_params(self) -> int:
-        """Values of the codebook, and the scale. Codes are not counted."""
+        """Number of codebook values, plus one for the scale. Codes are not counted."""
         return self.codebook.size + 1
 
     @property
     def flops(self) -> int:
-        """Those of the train."""
+        """Floating-point operations of the tensor train for one row."""
         return self._train.flops
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return packed ``codes``, ``codebook``, ``scale``, ``modes``, ``ranks`` and ``shape``."""
+        """Return packed ``codes``, ``codebook``, ``scale``, ``modes``, ``ranks``, ``shape``."""
         return {
             "codes": pack_bits(self.codes, self.bits),
             "codebook": self.codebook,
@@ -146,7 +146,7 @@ class CodebookTrainMatrix(Format):
         return cls(codes, codebook, modes, ranks, shape, float(state["scale"]))
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         return type(self)(
             self.codes, self.codebook, self.modes, self.ranks, self.shape, self.scale * factor
         )

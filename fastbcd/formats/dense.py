@@ -1,4 +1,4 @@
-"""All entries, as they are."""
+"""Dense matrices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastbcd.utils.types import Float
 
 
 class DenseMatrix(Format):
-    """A plain matrix.
+    """A dense matrix.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class DenseMatrix(Format):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the entries."""
+        """Data type of the entries."""
         return self.weight.dtype
 
     def matmul(self, v: Float) -> Float:
@@ -39,7 +39,7 @@ class DenseMatrix(Format):
         return v @ self.weight
 
     def to_dense(self) -> Float:
-        """Return a copy of the entries."""
+        """Return a copy of the matrix."""
         return self.weight.copy()
 
     @property
@@ -49,7 +49,7 @@ class DenseMatrix(Format):
 
     @property
     def flops(self) -> int:
-        """Two per entry."""
+        """Two operations per entry."""
         return 2 * self.weight.size
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -63,13 +63,13 @@ class DenseMatrix(Format):
         Raises
         ------
         ValueError
-            If the weight is no matrix of floating-point numbers.
+            If the weight is not a float32 or float64 matrix.
         """
         check_float(state["weight"], "weights", 2)
         return cls(state["weight"])
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         return type(self)(self.weight * self.dtype.type(factor))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A product of two thin matrices."""
+"""Low-rank matrices: products of two thin factors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class LowRankMatrix(Format):
     Parameters
     ----------
     left : (n_in, rank) array
-        First factor.
+        Left factor.
     right : (rank, n_out) array
-        Second factor.
+        Right factor.
     """
 
     kind: ClassVar[str] = "low_rank"
@@ -45,12 +45,12 @@ class LowRankMatrix(Format):
 
     @property
     def rank(self) -> int:
-        """Inner dimension."""
+        """Rank: the inner dimension of the product."""
         return int(self.left.shape[1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the factors."""
+        """Data type of the factors."""
         return self.left.dtype
 
     def matmul(self, v: Float) -> Float:
@@ -62,11 +62,11 @@ class LowRankMatrix(Format):
         return self.left @ self.right
 
     def product(self, batch: bool) -> Product:
-        """Return the product with the factors where they are small enough, else with W."""
+        """Return the product with the factors if it is faster, otherwise with W."""
         return self._factor_product if self.cost(batch) < 1 else self._dense_product
 
     def cost(self, batch: bool) -> float:
-        """Return the time of two thin products relative to that of a dense one."""
+        """Return the time of the two thin products relative to the dense product."""
         return self.n_params / (self.shape[0] * self.shape[1]) / FACTORS[batch]
 
     @cached_property
@@ -75,7 +75,7 @@ class LowRankMatrix(Format):
 
     @property
     def is_thin(self) -> bool:
-        """Whether the factors hold fewer numbers than W."""
+        """Whether the factors have fewer entries than W."""
         return self.n_params < self.shape[0] * self.shape[1]
 
     def steps(self) -> list[Step]:
@@ -87,21 +87,21 @@ class LowRankMatrix(Format):
         return [self.left, self.right]
 
     def with_parameters(self, parameters: Sequence[Float]) -> Self:
-        """Return the product of other factors."""
+        """Return the low-rank matrix with the given factors."""
         return type(self)(*parameters)
 
     def pull_back(self, gradient: Float) -> list[Float]:
-        """Return the gradient in each factor."""
+        """Return the gradient with respect to each factor."""
         return [gradient @ self.right.T, self.left.T @ gradient]
 
     @property
     def n_params(self) -> int:
-        """Entries of both factors."""
+        """Number of entries in both factors."""
         return self.left.size + self.right.size
 
     @property
     def flops(self) -> int:
-        """Two per entry of the factors."""
+        """Two operations per entry of the factors."""
         return 2 * self.n_params
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -122,12 +122,12 @@ class LowRankMatrix(Format):
             check_float(factor, "factors", 2)
         expect(
             left.shape[1] == right.shape[0] and left.dtype == right.dtype,
-            "the factors can be multiplied",
+            "left and right must agree in inner dimension and dtype",
         )
         return cls(left, right)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         return type(self)(self.left, self.right * self.dtype.type(factor))
 
 

@@ -1,8 +1,8 @@
-"""What can be done to a stored matrix besides multiplying by it.
+"""Operations on stored matrices other than the matrix product.
 
-Each operation dispatches on the class of the matrix. The default goes through the dense matrix,
-which is right for every format; a format that can keep its form registers a version of its own,
-in its own file. A solver or an exporter asks for the operation and never for the class.
+Each operation dispatches on the class of the matrix. The default converts to a dense matrix, which
+is correct for every format. A format that can be preserved registers its own version in its own
+module. Solvers and exporters call the operation and never test the class.
 """
 
 from __future__ import annotations
@@ -46,20 +46,21 @@ def scale_outputs(matrix: Any, factor: Float) -> Format:
 
 @singledispatch
 def factors(matrix: Any) -> list[Float]:
-    """Return matrices whose product is W, one after another: thin ones if they are fewer numbers.
+    """Return matrices whose product, in order, is W.
 
-    A format that is no product is one factor, its dense matrix.
+    A factored format returns thin factors if they have fewer entries than W. Every other matrix
+    returns W itself, dense, as its only factor.
     """
     return [matrix.to_dense()]
 
 
 @singledispatch
 def cores_of(matrix: Any) -> tuple[Float, ...] | None:
-    """Return the cores of a tensor train, None for other formats."""
+    """Return the cores of a tensor train; None for every other format."""
     return None
 
 
 @singledispatch
 def summands(matrix: Any) -> list[Format]:
-    """Return the matrices whose sum is W; a format that is no sum is its only summand."""
+    """Return the matrices whose sum is W; a matrix that is not a sum is its only summand."""
     return [matrix]

@@ -1,4 +1,4 @@
-"""The protocol that every format follows."""
+"""The interface that every format implements."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ State: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 FORMATS: dict[str, type[Format]] = {}
-"""Every format by the name that a file gives it. Subclasses add themselves."""
+"""Every format by its name in saved files. Subclasses register themselves."""
 
 
 class Format(ABC):
-    """A matrix of shape (n_in, n_out) in some stored form.
+    """A matrix W of shape (n_in, n_out) in some stored form.
 
-    Instances are immutable: whoever changes a network makes new ones. What can be formed again is
-    kept in attributes that start with an underscore, which are neither copied nor pickled.
+    Instances are immutable: a changed network gets new instances. Cached values are kept in
+    attributes that start with an underscore; these are neither copied nor pickled.
     """
 
     kind: ClassVar[str]
-    """Name of the format, unique."""
+    """Unique name of the format."""
 
     shape: tuple[int, int]
-    """(n_in, n_out)."""
+    """Shape (n_in, n_out) of W."""
 
     on_support: ClassVar[bool] = False
-    """Whether only the entries on a support are stored."""
+    """Whether only the entries in a support are stored."""
 
     is_factored: bool = False
-    """Whether W is a product of smaller arrays."""
+    """Whether W is stored, fully or in part, as a product of smaller arrays."""
 
     @property
     def n_levels(self) -> int | None:
-        """How many different values the stored entries take; None if each has its own."""
+        """Number of distinct values of the stored entries; None if the values are not shared."""
         return None
 
     @property
@@ -52,7 +52,7 @@ class Format(ABC):
 
     @property
     def is_pruned(self) -> bool:
-        """Whether the entries on a support are stored, each with a value of its own."""
+        """Whether the format is sparse and its values are not quantised."""
         return self.on_support and self.n_levels is None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -63,51 +63,51 @@ class Format(ABC):
     @property
     @abstractmethod
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers it multiplies with."""
+        """Data type of the weights in products."""
 
     @abstractmethod
     def matmul(self, v: Float) -> Float:
-        """Return ``v @ W`` for ``v`` of shape (n, n_in), without forming W where that pays."""
+        """Return ``v @ W`` for ``v`` (n, n_in), without forming W where that is faster."""
 
     @abstractmethod
     def to_dense(self) -> Float:
         """Return W as an array of shape (n_in, n_out)."""
 
     def steps(self) -> list[Step] | None:
-        """Return the products that ``matmul`` consists of; None if W is multiplied as one matrix.
+        """Return the successive products that make up W; None if W is exported as one matrix.
 
-        What has steps is written in C by them, in its stored size.
+        The C exporter writes a format with steps as these products, at its stored size.
         """
         return None
 
     def parameters(self) -> list[Float]:
-        """Return the arrays that a refinement may change; none if W is to stay as it is.
+        """Return the arrays that fine-tuning may change; empty if W must not change.
 
-        W must be linear in each of them with the others fixed.
+        W must be linear in each array while the others are fixed.
         """
         return []
 
     def with_parameters(self, parameters: Sequence[Float]) -> Format:
-        """Return the matrix made of other ``parameters``, arrays of the same shapes."""
+        """Return the matrix with the given ``parameters``, arrays of the same shapes."""
         raise TypeError(f"{type(self).__name__} has no parameters to change.")
 
     def pull_back(self, gradient: Float) -> list[Float]:
-        """Return the gradient in each parameter, given that in W (n_in, n_out)."""
+        """Return the gradient in each parameter from the gradient in W, (n_in, n_out)."""
         raise TypeError(f"{type(self).__name__} has no parameters to change.")
 
     @property
     @abstractmethod
     def n_params(self) -> int:
-        """How many numbers are free: stored weights, without indices."""
+        """Number of free parameters: stored values without indices or codes."""
 
     @property
     @abstractmethod
     def flops(self) -> int:
-        """Floating-point operations of one product with one row."""
+        """Floating-point operations of the product with one row."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that define the matrix, each in the smallest type that holds it."""
+        """Return the arrays that define the matrix, indices and codes in compact types."""
 
     @classmethod
     @abstractmethod
@@ -116,25 +116,25 @@ class Format(ABC):
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
 
     @property
     def n_bits(self) -> int:
-        """Bits of the arrays of :meth:`state_dict`: numbers, indices and shape."""
+        """Bits of the arrays in :meth:`state_dict`: values, indices and shape."""
         return 8 * sum(array.nbytes for array in self.state_dict().values())
 
     def product(self, batch: bool) -> Product:
-        """Return the fastest way to multiply one row, or a batch of rows, by W.
+        """Return the fastest product with W for one row, or for many rows if ``batch``.
 
-        What it needs besides the stored numbers is formed on the first call and kept.
+        Arrays that it needs besides the stored ones are created on the first call and kept.
         """
         return self._dense_product
 
     def cost(self, batch: bool) -> float:
-        """Return the time of the product in the stored form relative to that of a dense matrix.
+        """Return the estimated time of the product in stored form relative to the dense product.
 
-        A rule of thumb from sizes; :meth:`product` multiplies by the stored form below 1. ``batch``
-        asks for many rows at once rather than for one.
+        The estimate is a rule of thumb based on sizes. Below 1, :meth:`product` uses the stored
+        form. ``batch`` selects many rows at once rather than one.
         """
         return 1.0
 

@@ -1,4 +1,4 @@
-"""Non-zero entries and their places (compressed sparse rows)."""
+"""Sparse matrices: non-zero entries and their positions (compressed sparse rows)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from fastbcd.utils.types import Float
 class SparseMatrix(SparseFormat):
     """A matrix with few non-zeros, stored row by row.
 
-    Column indices take one, two or four bytes, the fewest that the width allows.
+    Column indices have the smallest unsigned type that holds ``n_out - 1``.
 
     Parameters
     ----------
     values : (nnz,) array
         Non-zero entries in row-major order.
     columns : (nnz,) integer array
-        Their columns, increasing within each row.
+        Column of each non-zero, increasing within each row.
     row_lengths : (n_in,) integer array
-        Non-zeros of each row.
+        Number of non-zeros in each row.
     n_out : int
         Number of columns.
     """
@@ -53,7 +53,7 @@ class SparseMatrix(SparseFormat):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
+        """Data type of the values."""
         return self.values.dtype
 
     def _stored(self) -> SparseArrays:
@@ -75,11 +75,11 @@ class SparseMatrix(SparseFormat):
 
     @property
     def flops(self) -> int:
-        """Two per non-zero."""
+        """Two operations per non-zero."""
         return 2 * self.values.size
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return ``values``, ``columns``, ``row_lengths`` and the width ``n_out``."""
+        """Return ``values``, ``columns``, ``row_lengths`` and the number of columns ``n_out``."""
         return {
             "values": self.values,
             "columns": self.columns,
@@ -103,7 +103,7 @@ class SparseMatrix(SparseFormat):
         return cls(values, columns, row_lengths, n_out)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         scaled = self.values * self.dtype.type(factor)
         return type(self)(scaled, self.columns, self.row_lengths, self.shape[1])
 

@@ -1,4 +1,4 @@
-"""What formats that store non-zeros have in common: their products."""
+"""Products shared by the sparse formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastbcd.formats.protocol import Format
 from fastbcd.utils.types import Float
 
 FEW = 8
-"""Fewer rows than this are multiplied one by one."""
+"""Minimum number of rows that are multiplied together; fewer are multiplied one by one."""
 
 
 class SparseFormat(Format):
@@ -29,31 +29,31 @@ class SparseFormat(Format):
     on_support = True
 
     columns: NDArray[Any]
-    """Columns of the non-zeros, (nnz,)."""
+    """Column of each non-zero, (nnz,)."""
 
     @abstractmethod
     def _stored(self) -> SparseArrays:
-        """Return the non-zeros as the kernels take them."""
+        """Return the non-zeros in the form that the kernels read."""
 
     @cached_property
     def _sparse_product(self) -> Product:
         return SparseProduct(self._stored(), self.shape[1], lambda: self._dense_product.factors[0])
 
     def product(self, batch: bool) -> Product:
-        """Return the product with the non-zeros where they are few enough, else with W."""
+        """Return the sparse product if it is estimated to be faster, otherwise the dense one."""
         return self._sparse_product if self.cost(batch) < 1 else self._dense_product
 
     def cost(self, batch: bool) -> float:
-        """Return the time of the product with the non-zeros relative to that with W."""
+        """Return the estimated time of the sparse product relative to the dense product."""
         if not self.columns.size:
             return 0.0
-        # Half of the inputs of one row, as after ReLU, are taken to be zero; the product looks.
+        # Half of the inputs of one row are assumed to be zero, as after ReLU; the product counts.
         share = 1.0 if batch else 0.5
         bound = (SPARSE_BATCH if batch else SPARSE_ROW)[self.dtype.itemsize]
         return share * self.columns.size / (self.shape[0] * self.shape[1]) / bound
 
     def matmul(self, v: Float) -> Float:
-        """Return ``v @ W`` from the non-zeros alone."""
+        """Return ``v @ W``, computed from the non-zeros."""
         v = np.ascontiguousarray(v)
         out = np.empty((len(v), self.shape[1]), self.dtype)
         bias, space = np.zeros(self.shape[1], self.dtype), Workspace()

@@ -1,4 +1,4 @@
-"""A matrix as products one after another, each of which acts on a batch of short vectors."""
+"""A matrix as successive products, each applied to a batch of short vectors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fastbcd.utils.types import Float
 
 @dataclass(frozen=True)
 class Step:
-    """One matrix, by which a batch of vectors is multiplied.
+    """A product of one matrix with a batch of vectors.
 
-    The numbers of a row are cut into ``batch`` vectors of length k, and each of them is multiplied
-    by ``weight`` (k, m). Writers of C take a format by its steps.
+    A row is cut into ``batch`` vectors of length k, and each vector is multiplied by ``weight``
+    (k, m). The C exporter writes factored formats step by step.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ class Step:
     batch : int
         Number of vectors in a row.
     interleaved : bool
-        Whether the entries of one vector lie ``batch`` apart, in the input and in the output,
-        rather than next to each other.
+        Whether consecutive entries of one vector are ``batch`` positions apart, in the input and in
+        the output. By default they are adjacent.
     """
 
     weight: Float
@@ -31,16 +31,16 @@ class Step:
 
     @property
     def n_in(self) -> int:
-        """Numbers that are read, over the whole batch."""
+        """Length of an input row, all ``batch`` vectors together."""
         return self.batch * int(self.weight.shape[0])
 
     @property
     def n_out(self) -> int:
-        """Numbers that are written, over the whole batch."""
+        """Length of an output row, all ``batch`` vectors together."""
         return self.batch * int(self.weight.shape[1])
 
     def apply(self, v: Float) -> Float:
-        """Return the products with rows ``v`` (n, n_in), as (n, n_out)."""
+        """Return the products (n, n_out) for rows ``v`` (n, n_in)."""
         rows, _ = self.weight.shape
         if self.interleaved:
             product = self.weight.T @ v.reshape(-1, rows, self.batch)

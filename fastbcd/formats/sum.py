@@ -1,4 +1,4 @@
-"""A sum of matrices, each in its own form."""
+"""Sums of matrices, each in its own format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SumMatrix(Format):
     Parameters
     ----------
     parts : sequence of Format
-        At least one, all of one shape and one type.
+        At least one matrix; all must have the same shape and dtype.
     """
 
     kind: ClassVar[str] = "sum"
@@ -41,7 +41,7 @@ class SumMatrix(Format):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the parts."""
+        """Data type of the parts."""
         return self.parts[0].dtype
 
     def matmul(self, v: Float) -> Float:
@@ -52,7 +52,7 @@ class SumMatrix(Format):
         return total
 
     def product(self, batch: bool) -> Product:
-        """Return the product with the parts where they are small enough, else with W."""
+        """Return the product with the parts if it is estimated to be faster, otherwise with W."""
         if self.cost(batch) >= 1:
             return self._dense_product
         if batch not in self._products:
@@ -61,7 +61,7 @@ class SumMatrix(Format):
         return self._products[batch]
 
     def cost(self, batch: bool) -> float:
-        """Return the sum of the parts'."""
+        """Return the sum of the relative costs of the parts."""
         return sum(part.cost(batch) for part in self.parts)
 
     @cached_property
@@ -82,12 +82,12 @@ class SumMatrix(Format):
 
     @property
     def n_params(self) -> int:
-        """Those of all parts."""
+        """Number of parameters of all parts."""
         return sum(part.n_params for part in self.parts)
 
     @property
     def flops(self) -> int:
-        """Those of all parts."""
+        """Floating-point operations of all parts for one row."""
         return sum(part.flops for part in self.parts)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -111,19 +111,24 @@ class SumMatrix(Format):
         for key, array in state.items():
             number, _, rest = key.partition(".")
             kind, _, name = rest.partition(".")
-            expect(number.isdecimal() and kind in FORMATS, f"{key!r} names a part and its form")
+            expect(
+                number.isdecimal() and kind in FORMATS, f"{key!r} must name a part and its format"
+            )
             states.setdefault((int(number), kind), {})[name] = array
-        expect([number for number, _ in sorted(states)] == list(range(len(states))), "parts count")
-        expect(len(states) > 0, "there is a part")
+        expect(
+            [number for number, _ in sorted(states)] == list(range(len(states))),
+            "parts must be numbered from 0 without gaps",
+        )
+        expect(len(states) > 0, "a sum must have at least one part")
         parts = [FORMATS[kind].from_state(states[number, kind]) for number, kind in sorted(states)]
         expect(
             len({(part.shape, part.dtype) for part in parts}) == 1,
-            "all parts are of one shape and one type",
+            "all parts must have the same shape and dtype",
         )
         return cls(parts)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         return type(self)([part.scaled(factor) for part in self.parts])
 
 

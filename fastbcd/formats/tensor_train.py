@@ -1,4 +1,4 @@
-"""A train of small cores whose product is the matrix, reshaped."""
+"""Tensor trains: small cores whose product, reshaped, is the matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastbcd.utils.types import Float
 
 
 def chain(cores: Sequence[Float]) -> Float:
-    """Multiply neighbouring cores: (r_0, m_1 .. m_k, r_k) as (r_0 m_1 .. m_k, r_k)."""
+    """Return the product of consecutive cores, with shape (r_0 m_1 .. m_k, r_k)."""
     product = cores[0].reshape(-1, cores[0].shape[2])
     for core in cores[1:]:
         product = (product @ core.reshape(core.shape[0], -1)).reshape(-1, core.shape[2])
@@ -27,36 +27,39 @@ def chain(cores: Sequence[Float]) -> Float:
 
 
 def check_train(state: State) -> tuple[list[int], list[int], tuple[int, int], int]:
-    """Return the modes, ranks and shape of a stored train, and the entries of its cores.
+    """Return the modes, ranks and shape of a stored tensor train, and its number of core entries.
 
     Raises
     ------
     ValueError
-        If they contradict each other.
+        If the modes, ranks and shape contradict each other.
     """
     modes, ranks = ([int(size) for size in state[name].ravel()] for name in ("modes", "ranks"))
-    expect(state["shape"].shape == (2,), "shape holds two numbers")
+    expect(state["shape"].shape == (2,), "shape must hold two numbers")
     shape = (int(state["shape"][0]), int(state["shape"][1]))
-    expect(len(modes) > 0 and len(ranks) == len(modes) + 1, "ranks are one more than modes")
-    expect(ranks[0] == ranks[-1] == 1, "the first and the last rank are 1")
-    expect(prod(modes) == shape[0] * shape[1], "the modes multiply to the number of entries")
+    expect(
+        len(modes) > 0 and len(ranks) == len(modes) + 1, "there must be one more rank than modes"
+    )
+    expect(ranks[0] == ranks[-1] == 1, "the first and last rank must be 1")
+    expect(prod(modes) == shape[0] * shape[1], "the product of the modes must be n_in * n_out")
     return modes, ranks, shape, sum(ranks[k] * m * ranks[k + 1] for k, m in enumerate(modes))
 
 
 class TensorTrainMatrix(Format):
-    """A matrix whose row-major entries, seen as a tensor, form a tensor train.
+    """A matrix whose row-major entries, reshaped to a tensor, form a tensor train.
 
     Parameters
     ----------
     cores : sequence of (r_{k-1}, m_k, r_k) arrays
-        The train; r_0 = r_d = 1.
+        The cores; r_0 = r_d = 1.
     shape : (n_in, n_out)
         ``prod(m_k) == n_in * n_out``.
 
     Notes
     -----
-    Where the modes can be cut so that the first ones make up ``n_in``, the train is a product
-    of two thin matrices, and :meth:`matmul` multiplies by them. Otherwise it forms W.
+    If the product of some leading modes is ``n_in``, the tensor train is a product of two
+    matrices. :meth:`matmul` multiplies by these two if they have fewer entries than W.
+    Otherwise it forms W.
     """
 
     kind: ClassVar[str] = "tensor_train"
@@ -70,19 +73,19 @@ class TensorTrainMatrix(Format):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the cores."""
+        """Data type of the cores."""
         return self.cores[0].dtype
 
     @cached_property
     def _cut(self) -> int | None:
-        """How many leading modes make up n_in; None if no cut does."""
+        """Number of leading modes whose product is n_in; None if there is no such number."""
         sizes = np.cumprod(self.modes)
         hits = np.flatnonzero(sizes == self.shape[0])
         return None if hits.size == 0 else int(hits[0]) + 1
 
     @property
     def thin(self) -> tuple[Float, Float] | None:
-        """The two thin matrices on both sides of the cut, where that saves work."""
+        """The matrices on either side of the cut; None unless they have fewer entries than W."""
         return self._factors
 
     @cached_property
@@ -100,18 +103,18 @@ class TensorTrainMatrix(Format):
         return chain(self.cores).reshape(self.shape)
 
     def matmul(self, v: Float) -> Float:
-        """Return ``v @ W`` by two thin products where the modes allow it, else by one dense one."""
+        """Return ``v @ W`` by two thin products if they save work, otherwise by a dense product."""
         if self._factors is None:
             return v @ self._dense
         left, right = self._factors
         return (v @ left) @ right
 
     def product(self, batch: bool) -> Product:
-        """Return the product with two thin matrices where they are small enough, else with W."""
+        """Return the product with two thin matrices if it is faster, otherwise with W."""
         return self._factor_product if self.cost(batch) < 1 else self._dense_product
 
     def cost(self, batch: bool) -> float:
-        """Return the time of two thin products relative to that of a dense one."""
+        """Return the estimated time of two thin products relative to the dense product."""
         if self._factors is None:
             return 1.0
         return sum(f.size for f in self._factors) / (self.shape[0] * self.shape[1]) / FACTORS[batch]
@@ -127,16 +130,16 @@ class TensorTrainMatrix(Format):
 
     @property
     def cut(self) -> int | None:
-        """How many leading modes make up the inputs; None if one mode mixes them with outputs."""
+        """Number of leading modes of the inputs; None if one mode mixes inputs and outputs."""
         sizes = [1, *np.cumprod(self.modes).tolist()]
         return sizes.index(self.shape[0]) if self.shape[0] in sizes else None
 
     def steps(self) -> list[Step] | None:
-        """Return one product for each core; None if a mode mixes inputs with outputs.
+        """Return one product for each core; None if a mode mixes inputs and outputs.
 
-        The cores of the inputs are applied to a row seen as a tensor: (r, m, rest) becomes
-        (r', rest), a batch of ``rest`` interleaved vectors of length r m. Those of the outputs turn
-        (done, r) into (done, m, r'), a batch of ``done`` vectors of length r.
+        An input core acts on a row reshaped to a tensor: it maps (r, m, rest) to (r', rest), a
+        batch of ``rest`` interleaved vectors of length r m. An output core maps (done, r) to
+        (done, m, r'), a batch of ``done`` vectors of length r.
         """
         cut = self.cut
         if cut is None:
@@ -157,11 +160,11 @@ class TensorTrainMatrix(Format):
         return list(self.cores)
 
     def with_parameters(self, parameters: Sequence[Float]) -> Self:
-        """Return the train of other cores."""
+        """Return the tensor train with the given cores."""
         return type(self)(parameters, self.shape)
 
     def pull_back(self, gradient: Float) -> list[Float]:
-        """Return the gradient in each core."""
+        """Return the gradient with respect to each core."""
         return [self._core_gradient(k, gradient) for k in range(len(self.cores))]
 
     def _core_gradient(self, k: int, gradient: Float) -> Float:
@@ -178,18 +181,18 @@ class TensorTrainMatrix(Format):
 
     @property
     def n_params(self) -> int:
-        """Entries of all cores."""
+        """Number of entries in all cores."""
         return sum(core.size for core in self.cores)
 
     @property
     def flops(self) -> int:
-        """Two per entry of the matrices that :meth:`matmul` multiplies by."""
+        """Two operations per entry of the matrices that :meth:`matmul` multiplies by."""
         if self._factors is None:
             return 2 * self.shape[0] * self.shape[1]
         return 2 * sum(factor.size for factor in self._factors)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Return the ``cores`` end to end, the ``modes``, the ``ranks`` and the ``shape``."""
+        """Return the concatenated ``cores``, the ``modes``, the ``ranks`` and the ``shape``."""
         return {
             "cores": np.concatenate([core.ravel() for core in self.cores]),
             "modes": np.asarray(self.modes, np.uint32),
@@ -201,12 +204,12 @@ class TensorTrainMatrix(Format):
     def from_buffer(
         cls, buffer: Float, modes: Sequence[int], ranks: Sequence[int], shape: tuple[int, int]
     ) -> Self:
-        """Cut a buffer, in which the cores lie end to end, into the train.
+        """Return the tensor train whose concatenated cores are ``buffer``.
 
         Parameters
         ----------
         buffer : array
-            Entries of all cores.
+            Entries of all cores, core after core.
         modes, ranks : sequences of int
             Sizes of the cores: core k has shape (ranks[k], modes[k], ranks[k + 1]).
         shape : (n_in, n_out)
@@ -232,11 +235,11 @@ class TensorTrainMatrix(Format):
         """
         modes, ranks, shape, size = check_train(state)
         check_float(state["cores"], "cores")
-        expect(state["cores"].size == size, f"the cores have {size} entries")
+        expect(state["cores"].size == size, f"the cores must have {size} entries")
         return cls.from_buffer(state["cores"], modes, ranks, shape)
 
     def scaled(self, factor: float) -> Self:
-        """Return the format of ``factor * W``."""
+        """Return ``factor * W`` in the same format."""
         last = self.cores[-1] * self.dtype.type(factor)
         return type(self)((*self.cores[:-1], last), self.shape)
 

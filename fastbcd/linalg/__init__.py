@@ -1,1 +1,1 @@
-"""Products and solves: the only package, beside the kernels, that calls BLAS and LAPACK."""
+"""Matrix products and linear solves through BLAS and LAPACK."""

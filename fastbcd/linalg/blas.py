@@ -1,13 +1,14 @@
-"""Four routines of BLAS for C-ordered matrices; among threads that share rows, without the lock.
+"""Four BLAS routines for C-ordered matrices, which release the GIL among row threads.
 
-SciPy's own calls hold Python's lock, so that threads with a share of the rows each would wait for
-one another. Among them the same routines are called through ctypes, which lets go of the lock, at
-the addresses that SciPy publishes for Cython (``scipy.linalg.cython_blas``). Such a call takes
-10 us to begin instead of 1 us: elsewhere SciPy's own are used.
+SciPy's BLAS functions hold the GIL, so threads that each process some of the rows would wait for
+one another. Within :func:`fastbcd.parallel.row_threads.row_threads` the same routines are therefore
+called through ctypes, which releases the GIL, at the addresses that SciPy exports for Cython
+(``scipy.linalg.cython_blas``). Such a call has an overhead of 10 us instead of 1 us, so SciPy's
+functions are used elsewhere.
 
-Among threads a matrix may be part of a larger one, some of its rows and some of its columns. BLAS
-takes Fortran order, in which a C-ordered matrix is its own transpose: each routine is asked for the
-transpose of what it is to compute, and nothing is copied.
+Among row threads a matrix may be a block of rows and columns of a larger one. BLAS expects Fortran
+order, where a C-ordered matrix appears as its transpose. Each routine therefore computes the
+transpose of the result, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from fastbcd.parallel.row_threads import among_threads
 from fastbcd.utils.types import Float
 
 _ARGUMENTS = {"gemm": (2, 11), "symm": (2, 10), "syrk": (2, 8), "trsm": (4, 7)}
-"""Letters, and pointers after them, that each routine takes."""
+"""Number of character arguments, then of pointer arguments, of each routine."""
 
 
 def routine(name: str, dtype: np.dtype[Any]) -> Any:
-    """Return SciPy's own BLAS routine ``name`` for float32 or float64."""
+    """Return SciPy's BLAS function ``name`` for float32 or float64."""
     return getattr(blas, _letter_of(dtype) + name)
 
 
@@ -39,18 +40,19 @@ def gemm(
     Parameters
     ----------
     out : (n, m) array
-        Overwritten; not read where ``keep`` is zero.
+        Overwritten; not read if ``keep`` is zero.
     a, b : (n, k) and (k, m) arrays
-        Factors, of the type of ``out``.
+        Factors, with the dtype of ``out``.
     factor, keep : float
-        Scales of the product and of what was there.
+        Scales of the product and of the old ``out``.
     ta, tb : bool, default=False
-        Whether ``a`` or ``b`` is given as its transpose.
+        Whether ``a`` or ``b`` is passed as its transpose.
 
     Raises
     ------
     ValueError
-        If ``out`` has gaps; among threads only if its rows have, and if shapes or types differ.
+        If ``out`` is not C-contiguous. Among row threads: if a row of a matrix has gaps, or if
+        shapes or dtypes do not match.
     """
     if out.size == 0:
         return
@@ -66,14 +68,14 @@ def gemm(
 
 
 def symm(out: Float, a: Float, matrix: Float) -> None:
-    """Write ``a @ matrix`` into ``out``; of the symmetric ``matrix`` only the lower half is read.
+    """Write ``a @ matrix`` into ``out``; only the lower triangle of ``matrix`` is read.
 
     Parameters
     ----------
     out, a : (n, m) arrays
-        The first is overwritten.
+        ``out`` is overwritten.
     matrix : (m, m) array
-        Of the same type.
+        Symmetric, with the dtype of ``out``.
 
     Raises
     ------
@@ -93,14 +95,14 @@ def symm(out: Float, a: Float, matrix: Float) -> None:
 
 
 def syrk(out: Float, a: Float, outer: bool = False) -> None:
-    """Add ``a.T @ a``, or ``a @ a.T`` if ``outer``, to the lower half of ``out``.
+    """Add ``a.T @ a``, or ``a @ a.T`` if ``outer``, to the lower triangle of ``out``.
 
     Parameters
     ----------
     out : (d, d) array
-        Overwritten; what its upper half holds afterwards means nothing.
+        Overwritten; the upper triangle is undefined afterwards.
     a : (n, d) array, or (d, n) if ``outer``
-        Of the same type.
+        Has the dtype of ``out``.
 
     Raises
     ------
@@ -108,7 +110,7 @@ def syrk(out: Float, a: Float, outer: bool = False) -> None:
         As for :func:`gemm`.
     """
     if not among_threads():
-        # The upper triangle of the Fortran-ordered result is the lower of its transpose.
+        # The upper triangle in Fortran order is the lower triangle in C order.
         out += routine("syrk", out.dtype)(1.0, a.T, trans=outer).T
         return
     n, d = a.shape[::-1] if outer else a.shape
@@ -124,14 +126,14 @@ def trsm(x: Float, lower: Float, transposed: bool = False) -> None:
     x : (n, m) array
         Right-hand sides, overwritten by the solution.
     lower : (n, n) array
-        Only its lower triangle is read; of the same type.
+        Has the dtype of ``x``; only its lower triangle is read.
 
     Raises
     ------
     ValueError
         As for :func:`gemm`.
     """
-    # From the right of x', with the upper factor that `lower` is in Fortran order.
+    # BLAS solves from the right for x', where `lower` in Fortran order is an upper triangle.
     if not among_threads():
         _check_whole(x)
         routine("trsm", x.dtype)(1.0, lower.T, x.T, side=1, trans_a=transposed, overwrite_b=True)
@@ -152,7 +154,7 @@ def _letter_of(dtype: np.dtype[Any]) -> str:
 
 def _match(expected: tuple[int, int], shape: tuple[int, ...]) -> None:
     if shape != expected:
-        raise ValueError(f"A matrix of shape {shape} stands where {expected} is needed.")
+        raise ValueError(f"A matrix of shape {shape} was passed where shape {expected} is needed.")
 
 
 def _call(
@@ -164,7 +166,7 @@ def _call(
     keep: float | None,
     out: Float,
 ) -> None:
-    """Call a routine with its letters, sizes, a scale, inputs, another scale if any, and result."""
+    """Call a routine; ``keep`` is the scale of the old ``out``, or None if it has none."""
     scalar = ctypes.c_float if out.dtype == np.float32 else ctypes.c_double
     passed: list[Any] = [*letters, *map(_integer, sizes), ctypes.byref(scalar(factor))]
     for matrix in inputs:
@@ -175,20 +177,20 @@ def _call(
 
 
 def _integer(value: int) -> Any:
-    """Return the address of an integer that lives as long as it."""
+    """Return a reference to a C integer, which the reference keeps alive."""
     return ctypes.byref(ctypes.c_int(value))
 
 
 def _check_whole(out: Float) -> None:
-    """Refuse what SciPy would write into a copy of."""
+    """Raise ValueError unless ``out`` is C-contiguous: SciPy would write into a copy."""
     if not out.flags.c_contiguous:
-        raise ValueError(f"The result, with strides {out.strides}, is not C-contiguous.")
+        raise ValueError(f"The output array, with strides {out.strides}, is not C-contiguous.")
 
 
 def _row_length(matrix: Float, dtype: np.dtype[Any]) -> int:
-    """Return how many numbers lie between the starts of two rows."""
+    """Return the distance between the starts of two rows, in numbers."""
     if matrix.dtype != dtype:
-        raise ValueError(f"A matrix of {matrix.dtype} was handed to a product of {dtype}.")
+        raise ValueError(f"A matrix of {matrix.dtype} was passed to a product of {dtype}.")
     n: int = matrix.shape[0]
     columns: int = matrix.shape[1]
     step: int = matrix.strides[0] // dtype.itemsize
@@ -198,15 +200,15 @@ def _row_length(matrix: Float, dtype: np.dtype[Any]) -> int:
     gaps = columns > 1 and matrix.strides[1] != dtype.itemsize
     if gaps or (n > 1 and (odd or step < columns)):
         raise ValueError(
-            f"A matrix of shape {matrix.shape} with strides {matrix.strides} was handed to a "
-            "product, which takes rows without gaps, one after another."
+            f"A matrix of shape {matrix.shape} with strides {matrix.strides} was passed to a "
+            "product. Its rows must be contiguous and must not overlap."
         )
     return step if n > 1 else columns
 
 
 @cache
 def _routine(name: str, dtype: np.dtype[Any]) -> Any:
-    """Return a routine of BLAS for float32 or float64 as a function of ctypes."""
+    """Return a BLAS routine for float32 or float64 as a ctypes function."""
     published: dict[str, Any] = vars(cython_blas)["__pyx_capi__"]
     capsule, api = published[_letter_of(dtype) + name], ctypes.pythonapi
     name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))

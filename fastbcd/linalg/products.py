@@ -1,12 +1,12 @@
-"""The dense products of the block updates, in place and without hidden copies.
+"""Dense products of the block updates, in place and without hidden copies.
 
-Every product goes through SciPy's BLAS. NumPy carries a second BLAS with threads of its
-own; products that alternate between the two keep each other's threads waiting. What has many
-rows is shared among the threads of :mod:`fastbcd.parallel.row_threads` where there are any.
+Every product of two matrices uses SciPy's BLAS. NumPy ships a second BLAS with its own threads, and
+the threads of the two compete for cores when calls alternate. Products with many rows are divided
+among the threads of :mod:`fastbcd.parallel.row_threads`, if there are any.
 
-C-ordered arrays are handed over as the transposes of Fortran-ordered ones, so nothing
-is copied. Gram matrices are formed as symmetric products (half the work), chunk by chunk,
-and chunks are added in float64: a float32 fit loses nothing to long sums.
+A C-ordered array is passed to BLAS as its Fortran-ordered transpose, so nothing is copied. Gram
+matrices are computed as symmetric products (half the work), chunk by chunk. Chunks are added in
+float64, so long sums lose no accuracy in a float32 fit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels.residual import column_sums, weighted_squared_distance
 
 CHUNK = 8192
-"""Rows that are summed in the type of the data before float64 takes over."""
+"""Number of rows summed in the dtype of the data before the sum is added in float64."""
 
 
 def _column_sums(a: Float, weight: Float64) -> Float64:
@@ -60,34 +60,34 @@ def add_product(
     out : (n, m) C-contiguous array
         Overwritten and returned.
     a, b : (n, k) and (k, m) C-contiguous arrays
-        Factors of the same type as ``out``.
+        Factors, with the dtype of ``out``.
     factor : float, default=1.0
         Scale of the product.
     transposed : bool, default=False
-        Whether ``b`` is given as its transpose, (m, k).
+        Whether ``b`` is passed as its transpose, (m, k).
     """
     share(lambda rows: _blas.gemm(out[rows], a[rows], b, factor, 1.0, tb=transposed), len(out))
     return out
 
 
 def symmetric_product(a: Float, matrix: Float, out: Float) -> Float:
-    """Write ``a @ matrix`` into ``out``; of the symmetric ``matrix`` only the lower half is read.
+    """Write ``a @ matrix`` into ``out``; ``matrix`` is symmetric.
 
-    All are C-contiguous arrays of one type.
+    Only the lower triangle of ``matrix`` is read. All arrays are C-contiguous and of one dtype.
     """
     share(lambda rows: _blas.symm(out[rows], a[rows], matrix), len(out))
     return out
 
 
 def product(a: Float, b: Float, transposed: bool = False) -> Float:
-    """Return ``a @ b``, or ``a @ b.T``, for C-contiguous arrays of one type."""
+    """Return ``a @ b``, or ``a @ b.T`` if ``transposed``, for C-contiguous arrays of one dtype."""
     gemm = _blas.routine("gemm", a.dtype)
     result: Float = gemm(1.0, b.T, a.T, trans_a=transposed).T
     return result
 
 
 def inner_product(a: Float, b: Float) -> Float:
-    """Return ``a.T @ b`` for C-contiguous arrays of one type."""
+    """Return ``a.T @ b`` for C-contiguous arrays of one dtype."""
     gemm = _blas.routine("gemm", a.dtype)
     result: Float = gemm(1.0, b.T, a.T, trans_b=True).T
     return result
@@ -100,7 +100,7 @@ def linear(x: Float, weight: Float, bias: Float, out: Float) -> Float:
 
 
 def square(a: Float) -> Float:
-    """Return ``a.T @ a``, or ``a @ a.T`` if that is smaller; only the lower half is meaningful."""
+    """Return ``a.T @ a``, or ``a @ a.T`` if that is smaller; lower triangle only."""
     size, length = sorted(a.shape)
     outer = a.shape[0] < a.shape[1]
 
@@ -113,7 +113,7 @@ def square(a: Float) -> Float:
 
 
 def _total(parts: list[Float]) -> Float:
-    """Add all to the first, and return it."""
+    """Add all arrays to the first, in place, and return it."""
     for part in parts[1:]:
         parts[0] += part
     return parts[0]
@@ -122,7 +122,7 @@ def _total(parts: list[Float]) -> Float:
 def _sum_chunks(
     add: Callable[[Float, slice], None], n: int, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> Float:
-    """Return the sum of what ``add(total, rows)`` adds for each chunk of ``n`` rows."""
+    """Return a total, built by calling ``add(total, rows)`` for each chunk of ``n`` rows."""
 
     def part(share_of_rows: slice) -> Float:
         total = np.zeros(shape, dtype)
@@ -134,7 +134,7 @@ def _sum_chunks(
 
 
 def _add(total: Float, dtype: np.dtype[Any], product: Callable[[Float], None]) -> None:
-    """Add what ``product(out)`` adds in ``dtype``: directly if that is the type of ``total``."""
+    """Add a product to ``total``; ``product(out)`` adds it to an array of ``dtype``."""
     if total.dtype == dtype:
         product(total)
     else:
@@ -157,12 +157,13 @@ def gram(v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
     sample_weight : (n,) array or None
         Diagonal of S; None for ones.
     wide : bool, default=True
-        Return float64 in any case; otherwise the type of ``v`` where one chunk holds all rows.
+        Whether to return float64 always. Otherwise the result has the dtype of ``v`` if one chunk
+        holds all rows, that is, up to 8192 rows.
 
     Returns
     -------
     (d + 1, d + 1) array
-        Only the lower triangle is meaningful. Cost: n d^2 flops.
+        Only the lower triangle is set. Cost: n d^2 flops.
     """
     n, d = v.shape
     every = np.ones(n) if sample_weight is None else sample_weight
@@ -187,7 +188,7 @@ def cross(
 @overload
 def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool) -> Float: ...
 def cross(v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
-    """Return [V 1]' S U, shape (d + 1, m); arguments as for :func:`gram`. Cost: 2 n d m flops."""
+    """Return [V 1]' S U, (d + 1, m); parameters as for :func:`gram`. Cost: 2 n d m flops."""
     n, d = v.shape
     every = np.ones(n) if sample_weight is None else sample_weight
 

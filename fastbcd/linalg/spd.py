@@ -1,4 +1,4 @@
-"""The linear solves of the block updates: symmetric, positive definite, with a ridge."""
+"""Symmetric positive definite linear systems of the block updates, with a ridge."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import spd_solve
 
 SINGLE_BELOW = 1e6
-"""Bound of the condition up to which a float32 problem's systems are solved in float32."""
+"""Maximum condition number, estimated, of a system that is solved in float32."""
 
 SMALL = 16
-"""Up to this many unknowns the compiled kernel solves; beyond it LAPACK, which overtakes it."""
+"""Maximum number of unknowns solved by the compiled kernel; LAPACK is faster beyond."""
 
 
 class SPDSystem:
@@ -25,16 +25,17 @@ class SPDSystem:
     Parameters
     ----------
     matrix : (n, n) C-contiguous array
-        Only the lower triangle is read; overwritten. Its type is the one that the system is
-        solved in (see :func:`solving_type`), but for small systems, which are solved in float64.
+        Only the lower triangle is read; overwritten. The system is solved in the dtype of
+        ``matrix`` (see :func:`solving_type`), except that systems with at most ``SMALL`` unknowns
+        are solved in float64.
     ridge : (n,) array
-        Added to the diagonal. A vector, because the intercept is not pulled towards the
-        compressed weights that the other rows are pulled towards.
+        Added to the diagonal. A vector, because the weights have a penalty towards their compressed
+        copy and the intercept does not.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the sum is not numerically positive definite.
+        If the matrix plus the ridge is not numerically positive definite.
     """
 
     def __init__(self, matrix: Float, ridge: Float64) -> None:
@@ -44,22 +45,22 @@ class SPDSystem:
         matrix[np.diag_indices_from(matrix)] += ridge
         self._matrix: Any = matrix
         if self._size > SMALL:
-            # Upper in Fortran order is lower in C order.
+            # The upper triangle in Fortran order is the lower triangle in C order.
             single = matrix.dtype == np.float32
             potrf: Any = lapack.spotrf if single else lapack.dpotrf
             self._matrix, info = potrf(matrix.T, lower=False, clean=False, overwrite_a=True)
             self._check(info)
 
     def solve(self, rhs: Float) -> Float:
-        """Return the solution for ``rhs`` (n, m), in the type of the system.
+        """Return the solution for ``rhs`` (n, m), in the dtype of the system.
 
-        Cost: 2 n^2 m flops (plus n^3/3 if small).
+        Cost: 2 n^2 m flops, plus n^3 / 3 for at most ``SMALL`` unknowns.
         """
         solution = np.array(rhs, dtype=self._matrix.dtype, order="C")
         if self._size <= SMALL:
             self._check(spd_solve.spd_solve(self._matrix.copy(), solution))
             return solution
-        lower = self._matrix.T  # two triangular solves in place run faster than potrs
+        lower = self._matrix.T  # two in-place triangular solves are faster than potrs
 
         def solve(columns: slice) -> None:
             for transposed in (False, True):
@@ -69,7 +70,7 @@ class SPDSystem:
         return solution
 
     def inverse(self) -> Float:
-        """Return the inverse, in the type of the system; only its lower half is meaningful.
+        """Return the inverse, in the dtype of the system; only its lower triangle is set.
 
         Cost: 2 n^3 / 3 flops.
         """
@@ -85,25 +86,26 @@ class SPDSystem:
         if info:
             raise np.linalg.LinAlgError(
                 f"A block system of {self._size} unknowns is not positive definite (pivot {info}). "
-                "Larger penalties (alpha, or gamma relative to rho) or scaled features mend it."
+                "Increase the penalties (alpha, or gamma relative to rho) or scale the features."
             )
 
 
 def solving_type(trace: float, ridge: Float64, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type to solve a system in: float64, or float32 where that loses nothing.
+    """Return the dtype to solve a system in: float64, or float32 if that is accurate enough.
 
-    The eigenvalues of a positive semidefinite matrix and a ridge lie between the least ridge
-    and the matrix' trace plus the largest. Where these are within ``SINGLE_BELOW``, a float32
-    factor is the exact one of a system that differs by a small share of the ridge.
+    The eigenvalues of a positive semidefinite matrix plus a ridge are at least the smallest ridge
+    and at most the trace of the matrix plus the largest ridge. If trace / smallest ridge is at most
+    ``SINGLE_BELOW``, a float32 factor is exact for a system that differs from this one by a small
+    share of the ridge.
 
     Parameters
     ----------
     trace : float
         Trace of the matrix without its ridge.
     ridge : (n,) array
-        What is added to its diagonal.
+        Added to the diagonal.
     dtype : dtype
-        Type of the data; float64 data are solved for in float64.
+        Data type of the data. Systems of float64 data are solved in float64.
     """
     single = dtype == np.float32 and trace <= SINGLE_BELOW * float(ridge.min())
     return np.dtype(np.float32 if single else np.float64)

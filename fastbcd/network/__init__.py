@@ -1,1 +1,1 @@
-"""A feed-forward network as plain data: layers in a row, and what can be done to them exactly."""
+"""Feed-forward networks as plain data, and transformations that preserve their outputs."""

@@ -1,4 +1,4 @@
-"""Neurons with tiny incoming and huge outgoing weights, or the other way round, rescaled."""
+"""Rescaling of neurons whose incoming and outgoing weights differ widely in size."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ HOMOGENEOUS = ("relu", "leaky_relu", "identity")
 """Activations with act(c u) = c act(u) for c > 0."""
 
 TOLERATED = 4.0
-"""Factor by which a neuron may be off without being touched."""
+"""Neurons with a rescaling factor between 1 / TOLERATED and TOLERATED are not rescaled."""
 
 
 def balanced(network: Network) -> Network:
-    """Return a network with the same outputs whose neurons are scaled alike.
+    """Return a network with the same outputs and balanced neuron scales.
 
-    A least-squares fit on few inputs may use a neuron that hardly varies with a weight of
-    hundreds. What is pulled back through that weight then is hundreds of times too long for
-    the weights before it. With an activation that commutes with positive factors, neuron i may
-    be multiplied by c_i and its outgoing weights divided by it; c_i is chosen so that the ratio
-    of the norms of both becomes the layer's median, rounded to a power of two, so that no bit of
-    the outputs changes.
+    A least-squares fit on few inputs may give an almost constant neuron an outgoing weight of
+    several hundred. A gradient propagated back through this weight is then hundreds of times too
+    large for the weights before it. If the activation commutes with positive factors, the incoming
+    weights of neuron i can be multiplied by c_i and its outgoing weights divided by c_i. The factor
+    c_i brings the ratio of the two norms to the median ratio of the layer. It is rounded to a power
+    of two, so that no bit of the outputs changes.
 
     Parameters
     ----------
     network : Network
-        Left as it is. Only neurons between plain or sparse weights are rescaled.
+        Not changed. Only neurons between unquantised dense or sparse weights are rescaled.
     """
     layers = list(network.layers)
     for index in range(len(layers) - 1):
@@ -46,14 +46,14 @@ def balanced(network: Network) -> Network:
             continue
         scaled = scale_outputs(before.weight, factor), scale_inputs(after.weight, 1 / factor)
         if (type(scaled[0]), type(scaled[1])) != (type(before.weight), type(after.weight)):
-            continue  # a format that cannot be scaled keeps its form
+            continue  # a format that cannot be scaled by row or column is kept
         layers[index] = replace(before, weight=scaled[0], intercept=before.intercept * factor)
         layers[index + 1] = replace(after, weight=scaled[1])
     return Network(layers)
 
 
 def _factors(w_in: Float, w_out: Float) -> Float:
-    """Return c (m,): powers of two, one where nothing is to be done."""
+    """Return the factors c (m,): powers of two, 1 for neurons that are not rescaled."""
     factor = np.ones(w_in.shape[1], w_in.dtype)
     reach = np.linalg.norm(w_in, axis=0)
     weight = np.linalg.norm(w_out, axis=1)
@@ -67,5 +67,5 @@ def _factors(w_in: Float, w_out: Float) -> Float:
 
 
 def _is_plain(weight: Format) -> bool:
-    """Return whether every stored entry is a free number of its own."""
+    """Return whether the weights are neither quantised nor factored."""
     return weight.n_levels is None and not weight.is_factored

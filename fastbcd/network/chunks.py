@@ -1,4 +1,4 @@
-"""Rows in the form in which a network takes them, and its outputs for many of them."""
+"""Conversion of input rows, and the forward pass in chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastbcd.network.network import Network
 from fastbcd.utils.types import Float
 
 PREDICT_CHUNK = 4096
-"""Rows that are predicted at once, so that memory does not grow with the data."""
+"""Maximum number of rows predicted at once; it bounds the memory for activations."""
 
 
 def as_dense(x: Any) -> Float:
@@ -20,13 +20,13 @@ def as_dense(x: Any) -> Float:
 
 
 def as_network_type(x: Any, network: Network) -> Float:
-    """Return ``x`` as a C-contiguous array of the type of the network's weights."""
+    """Return ``x`` as a C-contiguous array with the dtype of the first layer's weights."""
     dense = x.toarray() if hasattr(x, "toarray") else x
     return np.ascontiguousarray(dense, dtype=network.layers[0].weight.dtype)
 
 
 def forward(network: Network, x: Any) -> Float:
-    """Return the outputs (n, k), chunk by chunk: a sparse ``x`` is never dense as a whole."""
+    """Return the outputs (n, k), computed in chunks; a sparse ``x`` is made dense by chunk."""
     last = network.layers[-1].weight
     out = np.empty((x.shape[0], last.shape[1]), last.dtype)
     for lo in range(0, len(out), PREDICT_CHUNK):

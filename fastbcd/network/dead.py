@@ -1,8 +1,8 @@
-"""Neurons that no longer matter: remove them, and change nothing that is computed.
+"""Removal of dead neurons, which does not change the outputs.
 
-A neuron without inputs is the constant sigma(b); it moves into the intercepts of the next
-layer. A neuron without outputs is not needed. Removing one can empty others, so this is repeated
-until nothing changes. What is counted afterwards is what is stored.
+A neuron without incoming weights is the constant sigma(b); the constant is added to the intercepts
+of the next layer. A neuron without outgoing weights has no effect. Removing a neuron can make
+others dead, so the removal is repeated until nothing changes.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from fastbcd.utils.types import Float
 
 
 def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network, list[int]]:
-    """Return an equal network without dead neurons.
+    """Return an equivalent network without dead neurons.
 
-    Layers that would be larger without them, such as tensor trains, stay as they are. A hidden
-    layer keeps at least one neuron.
+    A pair of layers is left unchanged if removal would make it larger, as with tensor trains. Every
+    hidden layer keeps at least one neuron.
 
     Parameters
     ----------
     network : Network
         Not changed.
     whole : collection of int, optional
-        Hidden layers that keep all neurons, dead or not.
+        Indices of hidden layers that keep all neurons.
 
     Returns
     -------
     network : Network
-        Computes the same outputs, up to rounding.
+        Its outputs are the same, up to rounding.
     removed : list of int
-        Neurons removed from each hidden layer.
+        Number of neurons removed from each hidden layer.
     """
     layers = list(network.layers)
     widths = [layer.weight.shape[1] for layer in layers[:-1]]
@@ -55,7 +55,7 @@ def remove_dead(network: Network, whole: Collection[int] = ()) -> tuple[Network,
 
 
 def count_dead(network: Network) -> list[int]:
-    """Return how many neurons of each hidden layer have no input or no output."""
+    """Return the number of neurons without inputs or without outputs in each hidden layer."""
     counts = []
     for layer, following in pairwise(network.layers):
         alive = layer.weight.to_dense().any(axis=0)
@@ -66,7 +66,7 @@ def count_dead(network: Network) -> list[int]:
 
 
 def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
-    """Remove what is dead between two layers; None if nothing is, or one sees images."""
+    """Remove dead neurons between two layers; return None if nothing changes."""
     if not (layer.is_plain and following.is_plain):
         return None
     incoming, outgoing = layer.weight.to_dense(), following.weight.to_dense()
@@ -79,7 +79,7 @@ def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
         if has_input.size == 1:
             return None
     before, after = take_outputs(layer.weight, kept), take_inputs(following.weight, kept)
-    # A format that cannot lose them becomes a dense matrix, which may be the larger one.
+    # A format that cannot drop rows or columns becomes dense, which may be larger.
     if before.n_bits > layer.weight.n_bits or after.n_bits > following.weight.n_bits:
         return None
     constant: Float = ALL_ACTIVATIONS[layer.activation].value(layer.intercept).astype(np.float64)

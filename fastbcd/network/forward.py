@@ -1,4 +1,4 @@
-"""The forward pass of a fitted network: nothing is checked, nothing is allocated twice."""
+"""The forward pass of a fitted network, without checks and with reused work arrays."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from fastbcd.utils.types import Float
 from fastbcd_kernels.sparse_product import transpose_block
 
 FEW = 8
-"""Fewer rows than this are predicted one by one by networks with sparse layers."""
+"""Minimum number of rows that a network with sparse layers predicts in blocks."""
 
 IMAGE_BLOCK = 1 << 18
-"""Numbers in the patches or activations that images are predicted with at once, about."""
-
+"""Approximate maximum number of entries in the patches or activations of a batch of images."""
 
 MERGED = 1 << 16
-"""Dense matrices of at most so many entries are copied, to be one call with what is beside them."""
+"""Maximum number of stored entries of a matrix that is copied to merge layers into one call."""
 
 
 class _Step(NamedTuple):
     product: Product
     bias: Float
     slope: float
-    curve: Activation | None  # what a slope cannot express
+    curve: Activation | None  # an activation that is not given by a slope
     width: int
 
     def row(self, x: Float, out: Float, space: Workspace) -> None:
-        """Take one row through the layer, but for the curve."""
+        """Apply the layer to one row, except for ``curve``."""
         self.product.row(x, self.bias, self.slope, out, space)
 
 
 class _Stage(NamedTuple):
-    """What one row goes through in one call: some layers, the last of which may have a curve."""
+    """Consecutive layers applied to one row in one call; only the last may have a curve."""
 
     run: Callable[[Float, Float, Workspace], None]
     curve: Activation | None
@@ -66,7 +65,7 @@ def _steps(layers: Sequence[Layer], batch: bool) -> list[_Step]:
 
 
 def _stages(steps: Sequence[_Step]) -> list[_Stage]:
-    """Merge neighbouring layers, where they are chains of matrices and small enough to copy."""
+    """Merge consecutive layers that are chains of matrices and small enough to copy."""
     stages: list[_Stage] = []
     run: list[_Step] = []
     for step in steps:
@@ -98,12 +97,12 @@ def _merged(steps: Sequence[_Step]) -> _Stage:
 
 
 class _Prepared(ABC):
-    """The function that a network computes, with memory of its own for every thread.
+    """The function of a network, with separate work arrays for each thread.
 
     Parameters
     ----------
     layers : sequence of Layer
-        From the input to the output, all of one type of numbers.
+        Layers from the input to the output, all of one dtype.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -125,20 +124,25 @@ class _Prepared(ABC):
 
     @abstractmethod
     def _run(self, x: Float, out: Float, space: Workspace) -> None:
-        """Write the outputs for ``x``, C-contiguous and of the type of the network."""
+        """Write the outputs for ``x``, which is C-contiguous and has the dtype of the network."""
 
 
 class Forward(_Prepared):
     """The function of a network of dense layers.
 
-    One row goes through the layers as a vector, in one call if it can. Many rows go through them
-    at once if all layers multiply by dense matrices, else in transposed blocks, in which sparse
-    matrices are fastest.
+    One row is processed as a vector, in a single kernel call if possible. Many rows are processed
+    at once if all layers use dense products. Otherwise they are processed in transposed blocks,
+    which are fastest for sparse products.
+
+    Attributes
+    ----------
+    single : list
+        The calls for one row, each with the layers that it covers.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
-        self._single = _stages(_steps(layers, batch=False))
+        self.single = _stages(_steps(layers, batch=False))
         self._batch: list[_Step] | None = None
 
     def _run(self, x: Float, out: Float, space: Workspace) -> None:
@@ -159,8 +163,8 @@ class Forward(_Prepared):
             self._blocks(x, out, space)
 
     def _row(self, x: Float, out: Float, space: Workspace) -> None:
-        last = len(self._single) - 1
-        for k, (run, curve, width) in enumerate(self._single):
+        last = len(self.single) - 1
+        for k, (run, curve, width) in enumerate(self.single):
             to = out if k == last else space.get(k, (width,), self.dtype)
             run(x, to, space)
             if curve is not None:
@@ -194,7 +198,7 @@ class Forward(_Prepared):
 
 
 class ImageForward(_Prepared):
-    """The function of a network with patches or poolings, some images at a time."""
+    """The function of a network with patches or pooling, applied to batches of images."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)

@@ -1,4 +1,4 @@
-"""The layers of a network that see images, and what they give to the dense ones after them."""
+"""The convolutional front of a network, and its features for the dense layers after it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
 
 MOST_FEATURES = 1 << 26
-"""Numbers in what convolutions give to the refinement of the layers after them, about."""
+"""Approximate maximum number of feature entries for fine-tuning the dense layers."""
 
 FEATURE_ROWS = 256
-"""Rows whose features are formed at once."""
+"""Number of rows whose features are computed at once."""
 
 
 def split(network: Network) -> tuple[list[Layer], Network]:
-    """Return the layers up to the last that sees or pools images, and the dense ones after it."""
+    """Return the layers up to the last with patches or pooling, and the dense layers after it."""
     plain = [layer.is_plain for layer in network.layers]
     start = len(plain) - plain[::-1].index(False) if False in plain else 0
     return list(network.layers[:start]), Network(network.layers[start:])
 
 
 def features(front: Sequence[Layer], x: Float) -> Float:
-    """Return what ``front`` gives to the next layer, some rows at a time."""
+    """Return the outputs of the layers ``front`` for ``x``, computed in chunks of rows."""
     if not front:
         return x
     parts = []

@@ -1,4 +1,4 @@
-"""One layer of a network: plain data."""
+"""One layer of a network, as plain data."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Layer:
     activation : str
         A key of :data:`fastbcd.network.layers.activations.ALL_ACTIVATIONS`.
     view : View
-        How the layer sees its input: whole rows, or patches of images.
+        The form in which the layer reads its input: whole rows or patches of images.
     pool : MaxPool, optional
-        The maximum over windows of the activations.
+        Max pooling of the activations.
     """
 
     weight: Format
@@ -40,18 +40,18 @@ class Layer:
 
     @property
     def n_inputs(self) -> int:
-        """Numbers in a row of inputs."""
+        """Number of inputs per row."""
         if isinstance(self.view, Patches):
             return math.prod(self.view.shape)
         return self.weight.shape[0]
 
     @property
     def is_plain(self) -> bool:
-        """Whether the layer is a dense one: no patches, no pooling."""
+        """Whether the layer is a dense layer, without patches and pooling."""
         return self.view == WHOLE_ROW and self.pool is None
 
     def linear(self, v: Float) -> Float:
-        """Return the pre-activations (n * p, n_out) for inputs (n, d), p for each row."""
+        """Return the pre-activations (n * p, n_out) for inputs (n, d) with p patches per row."""
         z = np.ascontiguousarray(self.weight.matmul(self.view.rows(v)))
         z += self.intercept
         return z
@@ -62,15 +62,15 @@ class Layer:
         return v if self.pool is None else self.pool.forward(v)
 
     def forward(self, v: Float) -> Float:
-        """Return the activations for inputs (n, d)."""
+        """Return the activations for inputs (n, d), after pooling."""
         return self.activate(self.linear(v))
 
     @property
     def n_params(self) -> int:
-        """Stored weights and intercepts."""
+        """Number of parameters: stored weights and intercepts."""
         return self.weight.n_params + self.intercept.size
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all arrays of the layer: numbers, indices and intercepts."""
+        """Size in bytes of all arrays: weights, indices and intercepts."""
         return self.weight.n_bits // 8 + self.intercept.nbytes

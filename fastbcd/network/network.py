@@ -1,4 +1,4 @@
-"""A fitted network: plain data and a forward pass."""
+"""A network as plain data, and its forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        From the input to the output.
+        Layers from the input to the output.
     """
 
     layers: Sequence[Layer]
@@ -28,15 +28,15 @@ class Network:
     def forward(self, x: Float, out: Float | None = None) -> Float:
         """Return the outputs (n, n_out) for inputs (n, n_in), without any check.
 
-        Safe to call from several threads. What a shape needs is allocated on its first call in a
-        thread and kept; with ``out``, later calls of that shape allocate nothing of its size.
+        The method is thread-safe. Work arrays are allocated on the first call with a given shape in
+        each thread, and kept. With ``out``, later calls with this shape allocate no large arrays.
 
         Parameters
         ----------
         x : (n, n_in) array
-            Inputs, finite. C-contiguous and of the network's type it is used as it is.
-        out : (n, n_out) C-contiguous array of the network's type, optional
-            Where to write the outputs; other memory than ``x``.
+            Finite inputs. A C-contiguous array with the dtype of the network is not copied.
+        out : (n, n_out) C-contiguous array with the dtype of the network, optional
+            Where to write the outputs; must not overlap ``x``.
         """
         if not self.layers:
             return x
@@ -44,12 +44,12 @@ class Network:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all layers are dense ones: no patches, no pooling."""
+        """Whether all layers are dense layers, without patches and pooling."""
         return all(layer.is_plain for layer in self.layers)
 
     @property
     def architecture(self) -> Architecture:
-        """What each layer sees, and how large it is."""
+        """Shape, view and pooling of each layer."""
         layers = self.layers
         return Architecture(
             tuple(layer.weight.shape for layer in layers),
@@ -59,7 +59,7 @@ class Network:
 
     @property
     def n_inputs(self) -> int:
-        """Numbers in a row of inputs."""
+        """Number of inputs per row."""
         return self.layers[0].n_inputs
 
     @cached_property
@@ -71,17 +71,17 @@ class Network:
 
     @property
     def n_params(self) -> int:
-        """Stored weights and intercepts of all layers."""
+        """Number of parameters of all layers: stored weights and intercepts."""
         return sum(layer.n_params for layer in self.layers)
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all arrays."""
+        """Size in bytes of all arrays of all layers."""
         return sum(layer.n_bytes for layer in self.layers)
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one prediction, activations left out."""
+        """Floating-point operations to predict one row, without activations and pooling."""
         return sum(
             layer.view.positions * (layer.weight.flops + layer.intercept.size)
             for layer in self.layers

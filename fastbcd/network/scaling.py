@@ -1,9 +1,9 @@
-"""Shift and scale of the data, and how a network absorbs them.
+"""Shift and scale of the data, and their absorption into a network.
 
-The penalties of the objective compare weights, activations and residuals, so their effect
-depends on the units of the data. A fit therefore runs on inputs that are centred and divided
-by one number, and on targets likewise. One number, not one per feature: every format can be
-multiplied by a number and keep its form, and the result on the raw data is the same function.
+The penalties of the objective compare weights, activations and residuals, so their effect depends
+on the units of the data. A fit therefore centres the inputs and divides them by a single number; it
+does the same with the targets. A single number is used, rather than one per feature, because every
+format can be multiplied by a number. The first and the last layer can thus absorb the scaling.
 Only the targets of an output layer that stays dense are scaled column by column.
 """
 
@@ -19,7 +19,7 @@ from fastbcd.network.network import Network
 from fastbcd.utils.types import Float, Float64
 
 EXACT = 1e-3
-"""Steps between neighbouring float32 targets, relative to their spread, that are small enough."""
+"""Maximum spacing of float32 targets, relative to their standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scaling:
     shift : (d,) float64 array
         Weighted means.
     factor : float or (d,) float64 array
-        Root mean square of the centred data: over all entries, or of each column.
+        Root mean square of the centred data, over all entries or for each column.
     """
 
     shift: Float64
@@ -39,23 +39,23 @@ class Scaling:
 
     @classmethod
     def of_images(cls, x: Float) -> Scaling:
-        """Measure images whose patches may reach beyond their border, into zeros: no shift."""
+        """Return a scaling of images without a shift: padding with zeros must stay zero."""
         square = float(np.mean(np.square(x), dtype=np.float64))
         return cls(np.zeros(x.shape[1]), np.sqrt(square) or 1.0)
 
     @classmethod
     def of(cls, x: Float, sample_weight: Float64, by_column: bool = False) -> Scaling:
-        """Measure ``x`` (n, d) with row weights; the factor of constant data is one."""
+        """Return the scaling of ``x`` (n, d) with row weights; constant data have factor 1."""
         total = sample_weight.sum()
         shift = sample_weight @ x / total
-        # Centring first: the difference of two large numbers would lose the digits.
+        # Centre first: the difference of two large numbers would lose digits.
         variance = sample_weight @ np.square(x - shift) / total
         return cls.from_moments(shift, variance, by_column)
 
     @classmethod
     def from_moments(cls, shift: Float64, variance: Float64, by_column: bool) -> Scaling:
-        """Return the scaling of data of these means and variances."""
-        # What is left of a constant column after centring is rounding.
+        """Return the scaling of data with the given means and variances."""
+        # After centring, a constant column contains only rounding errors.
         noise = np.square(1e-10 * np.abs(shift))
         variance = np.where(variance <= noise, 0.0, variance)
         if by_column:
@@ -63,21 +63,21 @@ class Scaling:
         return cls(shift, float(np.sqrt(variance.mean())) or 1.0)
 
     def in_units(self, unit: Float64) -> Scaling:
-        """Return the scaling of data that are divided by ``unit`` (d,) first."""
+        """Return the scaling with ``factor`` multiplied by ``unit``, (d,)."""
         if np.all(unit == 1):
             return self
         return Scaling(self.shift, self.factor * unit)
 
     def apply(self, x: Float, dtype: np.dtype[Any] | None = None) -> Float:
-        """Return the scaled data, C-contiguous, in the type of ``x`` or another."""
+        """Return the scaled data, C-contiguous, with dtype ``dtype``, or the dtype of ``x``."""
         return np.ascontiguousarray((x - self.shift) / self.factor, dtype=dtype or x.dtype)
 
 
 def float32_tells(largest: Float64, spread: Float64) -> bool:
-    """Whether float32 tells numbers of these largest sizes and standard deviations (k,) apart.
+    """Whether float32 resolves numbers with these maximum sizes and standard deviations, (k,).
 
-    Seconds since 1970 are 128 apart in float32. Where such steps are more than ``EXACT`` of the
-    standard deviation, float32 predictions could not be right.
+    For example, present times in seconds since 1970 are 128 apart in float32. If the spacing is
+    more than ``EXACT`` of the standard deviation, float32 predictions cannot be accurate.
     """
     limits = np.finfo(np.float32)
     coarse = (limits.eps * largest > EXACT * spread) & (spread > 1e-12 * largest)
@@ -93,7 +93,7 @@ def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Networ
     network : Network
         Fitted on scaled inputs and, with ``outputs``, scaled targets.
     inputs, outputs : Scaling
-        How the data were scaled.
+        Scalings of the data in the fit.
     """
     layers = list(network.layers)
     first = layers[0]
@@ -114,7 +114,7 @@ def absorb(network: Network, inputs: Scaling, outputs: Scaling | None) -> Networ
 
 
 def _by_row(factor: float | Float64) -> float | Float64:
-    """Return the factors of inputs as a column: they belong to the rows of the weights."""
+    """Return the input factors as a column, which scales the rows of a weight matrix."""
     return factor if isinstance(factor, float) else factor[:, None]
 
 

@@ -1,4 +1,4 @@
-"""Outputs of unlike size, measured in units of their own."""
+"""Units for outputs whose standard deviations differ."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastbcd.network.network import Network
 from fastbcd.utils.types import Float, Float64
 
 ALIKE = 2.0
-"""Outputs whose standard deviations differ by no more than this factor share one unit. The units
-are powers of two, so that a smaller factor has no meaning."""
+"""Maximum factor between the standard deviations of outputs that share one unit.
+
+Units are powers of two, so a smaller factor would have no effect."""
 
 
 def output_units(outputs: Float) -> Float64 | None:
-    """Return a unit for each column of outputs (n, k), or None if one serves all.
+    """Return a unit for each column of outputs (n, k), or None if one unit fits all.
 
-    The units are powers of two near the standard deviations, relative to the largest, so that
-    dividing and multiplying by them changes no digit. A constant output has the unit of the
-    largest.
+    Each unit is the standard deviation relative to the largest one, rounded to a power of two, so
+    that dividing and multiplying by it is exact. A constant output has the largest unit.
     """
     spread = np.std(outputs, axis=0, dtype=np.float64)
     varying = spread > 0

@@ -1,1 +1,1 @@
-"""The objective F, its parts and its subgradient."""
+"""The objective F, its terms and its subgradient."""

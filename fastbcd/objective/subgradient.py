@@ -1,4 +1,4 @@
-"""The subgradient of the objective of NN-BCD; see :mod:`fastbcd.objective.terms`."""
+"""Subgradient of the NN-BCD objective; see :mod:`fastbcd.objective.terms`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from fastbcd.utils.types import Float
 
 
 def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, int, Float]]:
-    """Yield the subgradient of least norm of F, block by block, as (name, layer, array).
+    """Yield the minimum-norm subgradient of F, block by block, as (name, layer, array).
 
-    Everywhere but at the kinks of the activation this is the gradient. At a kink that is
-    convex in u the interval of slopes is searched, at a concave one its two ends.
+    Away from the kinks of the activations and the loss it is the gradient. At a kink where F is
+    convex in the entry, the slope nearest to zero between the one-sided slopes is chosen. At a
+    concave kink, the one-sided slope nearest to zero is chosen.
 
-    Cost: three products per layer. The compressed copies are not included: they minimise
-    over a set, not a space.
+    The compressed copies are not included, because they are minimised over a set that is not a
+    vector space. Cost: three products per layer.
     """
     p = problem.penalties
     weight = problem.sample_weight[:, None]
@@ -48,10 +49,10 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
 
 
 def least_slope(left: Float, right: Float) -> Float:
-    """Return the subgradient nearest to zero of a function with these one-sided slopes.
+    """Return the subgradient nearest to zero of a function with the given one-sided slopes.
 
-    Where ``left <= right`` the function is convex there and every slope between is one;
-    where ``left > right`` only the two themselves are (limiting subgradients).
+    Where ``left <= right`` the function is locally convex, and every slope in between is a
+    subgradient. Where ``left > right`` only the two slopes are (limiting) subgradients.
     """
     between = np.clip(0, np.minimum(left, right), np.maximum(left, right))
     nearest_end = np.where(np.abs(left) <= np.abs(right), left, right)
@@ -59,7 +60,7 @@ def least_slope(left: Float, right: Float) -> Float:
 
 
 def subgradient_norm(problem: Problem, blocks: list[Blocks]) -> float:
-    """Return the norm of the least subgradient over all blocks."""
+    """Return the Euclidean norm of the minimum-norm subgradient over all blocks."""
     squares = [
         np.sum(np.square(array), dtype=np.float64) for _, _, array in subgradient(problem, blocks)
     ]

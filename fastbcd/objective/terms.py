@@ -1,14 +1,14 @@
-r"""The objective of NN-BCD and its parts.
+r"""The objective of NN-BCD and its terms.
 
 .. math:: F = \sum_i s_i \Big[ R(v_{L,i}; y_i)
     + \sum_l \frac{\rho}{2} \|u_{l,i} - v_{l-1,i} W_l - b_l\|^2
     + \frac{\gamma}{2} \|v_{l,i} - \sigma_l(u_{l,i})\|^2 \Big]
     + \sum_{l \in C} \frac{\tau}{2} \|W_l - T(G_l)\|^2
 
-(arXiv 2303.06815, with sample weights s and intercepts b.) Samples are rows.
+The objective is that of arXiv 2303.06815 with sample weights s and intercepts b. Samples are rows.
 
-Everything here is computed from the blocks alone, term by term, so it checks what the
-solver keeps up to date on its way.
+Every term is computed from the blocks alone, so it verifies the quantities that the solver updates
+incrementally.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fastbcd.utils.types import Float, Float64
 
 @dataclass(frozen=True)
 class Penalties:
-    r"""The weights of the terms of F, and of the proximal terms of its minimisation.
+    r"""Weights of the terms of F, and of the proximal terms in the block steps.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class Penalties:
         Weight of ``||W_l - T(G_l)||^2 / 2``.
     alpha : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
-        pre-activations, the weights and the output. It is what makes each step gain at
-        least ``alpha/2`` times its squared length, also where F is not convex.
+        pre-activations, the weights and the output. With it, each step decreases F by at least
+        ``alpha/2`` times the squared length of the step, even where F is not convex.
     """
 
     rho: float
@@ -52,37 +52,37 @@ class Penalties:
     alpha: float
 
     def tau_of(self, index: int) -> float:
-        """Return tau of one layer."""
+        """Return tau of layer ``index``."""
         return self.tau[index] if isinstance(self.tau, tuple) else self.tau
 
 
 class Projection(Protocol):
-    """What the objective needs of a scheme: the compressed matrix nearest to a weight matrix."""
+    """The part of a scheme that the objective needs: projection of a weight matrix."""
 
     def project(self, weight: Float, warm: Format | None = None) -> Format:
-        """Return the compressed matrix nearest to ``weight`` (n_in, n_out), or nearly so."""
+        """Return the compressed matrix nearest, or nearly nearest, to ``weight`` (n_in, n_out)."""
         ...
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What stays fixed during a fit.
+    """Data and settings that are fixed during a fit.
 
     Parameters
     ----------
     x : (n, n_in) array
         Inputs.
     y : (n, n_out) array
-        Targets: values, or class indicators.
+        Targets: values or class indicators.
     sample_weight : (n,) float64 array
         Sample weights s.
     loss : Loss
-        R.
+        The loss R.
     activations : list of ExactActivation
-        One per layer; the output layer's is the identity.
-    views : list of View
-        How each layer sees its input.
-    schemes : list of Projection or None
+        One per layer; the identity for the output layer.
+    views : sequence of View
+        View of its input for each layer: whole rows or patches.
+    schemes : sequence of Projection or None
         One per layer; None leaves a layer dense.
     penalties : Penalties
         Weights of the terms.
@@ -99,7 +99,7 @@ class Problem:
 
     @property
     def unit_weights(self) -> bool:
-        """Whether all samples count once."""
+        """Whether all sample weights are 1."""
         return bool(np.all(self.sample_weight == 1))
 
 
@@ -114,16 +114,16 @@ class Blocks:
     intercept : (n_out,) array
         b.
     residual : (n, n_out) array
-        U - V_prev W - b, kept up to date by the solver but for the step of W and b. Of a
-        convolution W (k, m) multiplies the patches of V_prev, and a row holds m numbers for each.
+        U - V_prev W - b. The solver keeps it up to date except during the step of W and b. In a
+        convolution, W (k, m) multiplies the patches of V_prev, and a row has m entries per patch.
     pre : (n, n_out) array
         U.
     act : (n, n_out) array
-        V; with fewer columns if the activation includes a pooling.
+        V; it has fewer columns if the activation includes pooling.
     compressed : Format or None
-        G, the compressed copy.
+        G, the compressed copy of W.
     target : (n_in, n_out) array or None
-        T(G), the compressed copy as a dense array.
+        T(G), the compressed copy of W as a dense array.
     """
 
     weight: Float
@@ -137,14 +137,14 @@ class Blocks:
 
 @dataclass
 class Terms:
-    """The parts of F, each already multiplied by its weight.
+    """The terms of F, each multiplied by its weight.
 
     Parameters
     ----------
     loss : float
-        R.
+        Weighted loss R over all samples.
     linear : list of float
-        rho/2 ||U_l - Z_l||^2 by layer.
+        rho/2 ||U_l - V_{l-1} W_l - b_l||^2 by layer.
     activation : list of float
         gamma/2 ||V_l - sigma(U_l)||^2 by layer.
     compression : list of float
@@ -162,7 +162,7 @@ class Terms:
         return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
 
     def total_under(self, new: Penalties, old: Penalties) -> float:
-        """F at the same point under other penalties than those it was computed with."""
+        """F at the same point with penalties ``new``; the terms were computed with ``old``."""
         linear = sum(self.linear) * _ratio(new.rho, old.rho)
         activation = sum(self.activation) * _ratio(new.gamma, old.gamma)
         compression = sum(
@@ -177,18 +177,18 @@ def _ratio(new: float, old: float) -> float:
 
 
 def layer_input(problem: Problem, blocks: list[Blocks], index: int) -> Float:
-    """Return V of the layer before ``index``: the inputs of the network for the first."""
+    """Return V of the layer before ``index``; the inputs of the network for the first layer."""
     return problem.x if index == 0 else blocks[index - 1].act
 
 
 def input_scale(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Return the mean diagonal entry of V'SV, V the inputs of a layer: what data weigh a weight."""
+    """Return the mean diagonal entry of V'SV for the inputs V of layer ``index``."""
     v = layer_input(problem, blocks, index)
     return problem.views[index].square_sum(v, problem.sample_weight) / len(blocks[index].weight)
 
 
 def without_intercept(block: Blocks, out: Float) -> Float:
-    """Write U - b of one layer into ``out`` and return it."""
+    """Write U - b of a layer into ``out`` and return it."""
     units = block.intercept.size
     pre, miss = block.pre.reshape(-1, units), out.reshape(-1, units)
     share(lambda rows: np.subtract(pre[rows], block.intercept, out=miss[rows]), len(pre))
@@ -196,7 +196,7 @@ def without_intercept(block: Blocks, out: Float) -> Float:
 
 
 def residual(problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None) -> Float:
-    """Form U - V_prev W - b of one layer, in ``out`` if given."""
+    """Return U - V_prev W - b of layer ``index``, written into ``out`` if given."""
     block = blocks[index]
     out = without_intercept(block, np.empty_like(block.pre) if out is None else out)
     v = layer_input(problem, blocks, index)
@@ -206,13 +206,13 @@ def residual(problem: Problem, blocks: list[Blocks], index: int, out: Float | No
 def linear_term(
     problem: Problem, blocks: list[Blocks], index: int, out: Float | None = None
 ) -> float:
-    """Compute rho/2 ||U - V_prev W - b||^2 of one layer from scratch; the residual in ``out``."""
+    """Compute rho/2 ||U - V_prev W - b||^2 from the blocks; ``out`` receives the residual."""
     miss = residual(problem, blocks, index, out)
     return 0.5 * problem.penalties.rho * la.squared_norm(miss, problem.sample_weight)
 
 
 def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Compute gamma/2 ||V - sigma(U)||^2 of one layer from scratch."""
+    """Compute gamma/2 ||V - sigma(U)||^2 of layer ``index`` from the blocks."""
     block = blocks[index]
     value = problem.activations[index].value(block.pre)
     return float(
@@ -221,7 +221,7 @@ def activation_term(problem: Problem, blocks: list[Blocks], index: int) -> float
 
 
 def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
-    """Compute tau/2 ||W - T(G)||^2 of one layer; zero where nothing is compressed."""
+    """Compute tau/2 ||W - T(G)||^2 of layer ``index``; zero if it is not compressed."""
     block = blocks[index]
     if block.target is None:
         return 0.0
@@ -230,17 +230,17 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
 
 
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
-    """Compute the weighted loss of the output block."""
+    """Compute the weighted loss R of the output block."""
     return problem.loss.value(blocks[-1].act, problem.y, problem.sample_weight)
 
 
 def objective(
     problem: Problem, blocks: list[Blocks], residuals: Sequence[Float] | None = None
 ) -> Terms:
-    """Compute F and its parts from the blocks alone.
+    """Compute the terms of F from the blocks alone.
 
-    The residuals are left in ``residuals``, one array per layer, if given. Cost: one product per
-    layer, 2 n d_in d_out flops.
+    The residuals are written into ``residuals``, one array per layer, if given. Cost: one product
+    per layer, 2 n d_in d_out flops.
     """
     layers = range(len(blocks))
     outs = [None] * len(blocks) if residuals is None else residuals

@@ -1,1 +1,1 @@
-"""Who does which part of the rows: threads of one process. Only this package starts threads."""
+"""Threads of one process that share work on rows, columns or ranges."""

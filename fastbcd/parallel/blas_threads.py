@@ -1,4 +1,4 @@
-"""How many threads BLAS may use, and which BLAS, where several are loaded."""
+"""Limits on the number of BLAS threads when one or several BLAS libraries are loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ that, most of all where other programs use their cores."""
 
 
 @cache
-def _libraries() -> list[Any]:
+def libraries() -> list[Any]:
+    """Return threadpoolctl's handle of every BLAS that is loaded."""
     # scikit-learn depends on threadpoolctl, so it is there; to look for libraries is slow.
     import scipy.linalg  # noqa: F401  # only libraries that are loaded are found: this is SciPy's
     from threadpoolctl import ThreadpoolController
@@ -25,18 +26,18 @@ def _libraries() -> list[Any]:
 
 
 @cache
-def _idle_libraries() -> frozenset[str]:
-    """Return the file of NumPy's own BLAS, if SciPy brings another one."""
-    files = {library.filepath for library in _libraries()}
+def idle_libraries() -> frozenset[str]:
+    """Return the file of NumPy's BLAS if SciPy has a BLAS of its own, otherwise nothing."""
+    files = {library.filepath for library in libraries()}
     numpys = frozenset(file for file in files if "numpy" in file)
     return numpys if numpys < files else frozenset()
 
 
-class _Limits:
-    """The limits that hold now, of all threads together, or of one.
+class Limits:
+    """The limits now in force, either of the whole process or of one thread.
 
-    Two threads that each kept the number they found, and restored it, would restore each other's
-    limit when they overlap.
+    Holders of a limit are counted. If overlapping threads each saved and restored the number of
+    threads, they would restore each other's limits.
     """
 
     def __init__(self, of_threads: bool) -> None:
@@ -46,36 +47,36 @@ class _Limits:
         self._before: dict[str, int] = {}
 
     def change(self, which: str, by: int) -> None:
-        """Take or give back a limit of one thread for all libraries, or for the idle ones."""
+        """Add (+1) or remove (-1) a holder of the limit for "all" libraries or the "idle" ones."""
         with self._lock:
             if not any(self._holders.values()):
                 self._before = {lib.filepath: lib.num_threads for lib in self._concerned()}
             self._holders[which] += by
             try:
                 self._apply()
-            except BaseException:  # an interruption: nothing is taken, but what was given is given
+            except BaseException:  # interrupted: undo the addition of a holder, keep a removal
                 self._holders[which] -= max(by, 0)
                 self._apply()
                 raise
 
     def forget(self) -> None:
-        """Drop all limits: a forked process has none of the threads that would give them back."""
+        """Drop all limits: a forked process lacks the threads that would release them."""
         self._lock = Lock()
         if any(self._holders.values()):
             self._holders = dict.fromkeys(self._holders, 0)
             self._apply()
 
     def _concerned(self) -> list[Any]:
-        # With OpenMP each thread has a number of its own.
+        # OpenMP keeps a separate setting for each thread.
         return [
             library
-            for library in _libraries()
+            for library in libraries()
             if (getattr(library, "threading_layer", "") == "openmp") == self._of_threads
         ]
 
     def _apply(self) -> None:
         for library in self._concerned():
-            idle = self._holders["idle"] and library.filepath in _idle_libraries()
+            idle = self._holders["idle"] and library.filepath in idle_libraries()
             wanted = 1 if idle or self._holders["all"] else self._before[library.filepath]
             if library.num_threads != wanted:
                 _let_anybody_set(library)
@@ -84,13 +85,13 @@ class _Limits:
 
 
 def _let_anybody_set(library: Any) -> None:
-    """Make threadpoolctl forget who has set OpenBLAS's number: it ignores all other threads."""
+    """Let any thread change the limit: threadpoolctl otherwise accepts only the first one."""
     forget = getattr(library, "clear_controlling_thread", None)
     if forget is not None:
         forget(force=True)
 
 
-_of_process = _Limits(of_threads=False)
+_of_process = Limits(of_threads=False)
 _of_thread = local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_of_process.forget)
@@ -99,7 +100,7 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def _limited(which: str) -> Iterator[None]:
     if not hasattr(_of_thread, "limits"):
-        _of_thread.limits = _Limits(of_threads=True)
+        _of_thread.limits = Limits(of_threads=True)
     _of_process.change(which, +1)
     try:
         _of_thread.limits.change(which, +1)
@@ -114,17 +115,17 @@ def _limited(which: str) -> Iterator[None]:
 def one_blas_thread() -> AbstractContextManager[None]:
     """Return a context in which BLAS and LAPACK use one thread.
 
-    For many small calls in a row: waking and joining threads costs more than the arithmetic.
+    Use it for many small calls in a row: waking and joining threads costs more than the arithmetic.
     """
     return _limited("all")
 
 
 def one_blas_pool() -> AbstractContextManager[None]:
-    """Return a context in which only SciPy's BLAS, which does the products here, has threads.
+    """Return a context in which only SciPy's BLAS is multithreaded.
 
-    NumPy and SciPy each bring a BLAS in their wheels, and the threads of each spin for a while
-    after a call. Where calls of both alternate, they take the cores from each other and all
-    takes twice as long.
+    The wheels of NumPy and SciPy each contain a BLAS. The threads of each keep spinning for a while
+    after a call. When calls alternate between the two, their threads compete for the cores, and the
+    work takes twice as long.
     """
     return _limited("idle")
 
@@ -145,5 +146,5 @@ def blas_for(flops: float, below: float = ONE_THREAD_BELOW) -> AbstractContextMa
 
 
 def n_blas_threads() -> int:
-    """Return how many threads BLAS would use now."""
-    return max((library.num_threads for library in _libraries()), default=1)
+    """Return the number of threads that BLAS would use now."""
+    return max((library.num_threads for library in libraries()), default=1)

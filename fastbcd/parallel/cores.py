@@ -1,4 +1,4 @@
-"""How many cores and threads there are to use."""
+"""Numbers of available cores and threads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def n_threads() -> int:
-    """Return how many threads to use: OMP_NUM_THREADS where it is set, else the cores allowed."""
+    """Return OMP_NUM_THREADS if it is a positive integer, otherwise the number of usable cores."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)

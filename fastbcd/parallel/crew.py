@@ -1,4 +1,4 @@
-"""Threads that share short work on ranges, and are kept from one piece of work to the next."""
+"""A team of threads for short tasks on ranges, kept alive between tasks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from fastbcd.parallel.cores import n_threads
 
 MOST = 4
-"""Threads beyond which work of a fraction of a millisecond gets no faster."""
+"""Maximum number of threads; tasks under a millisecond do not get faster with more."""
 
 WORTH = 2e5
-"""Multiplications that take longer than waking another thread."""
+"""Minimum number of multiplications per thread; fewer cost less than waking a thread."""
 
 
 class Crew:
-    """The calling thread and its helpers.
+    """A team of threads: the calling thread and ``size - 1`` helpers.
 
     Parameters
     ----------
     size : int
-        How many they are.
+        Number of threads, including the calling thread.
     """
 
     def __init__(self, size: int = 1) -> None:
@@ -34,7 +34,7 @@ class Crew:
 
     @classmethod
     def of_all(cls) -> Crew:
-        """Return as many threads as may be used, and are of use."""
+        """Return a team of all usable threads, at most ``MOST``."""
         return cls(min(n_threads(), MOST))
 
     def __enter__(self) -> Self:
@@ -45,12 +45,12 @@ class Crew:
             self._helpers.shutdown()
 
     def parts(self, cost: NDArray[np.integer]) -> list[tuple[int, int]]:
-        """Divide ``range(cost.size)`` into ranges of about equal cost, one for each thread.
+        """Divide ``range(cost.size)`` into ranges of about equal cost, at most one per thread.
 
         Parameters
         ----------
         cost : (m,) array
-            Multiplications that each element takes. Few are not worth another thread.
+            Number of multiplications for each element. Cheap work gets fewer ranges.
         """
         done = np.cumsum(cost, dtype=np.float64)
         total = float(done[-1]) if done.size else 0.0
@@ -60,7 +60,7 @@ class Crew:
         return list(pairwise(edges))
 
     def share(self, work: Callable[[int, int], object], parts: list[tuple[int, int]]) -> None:
-        """Run ``work(first, last)`` on all ``parts``; it should release the interpreter."""
+        """Run ``work(first, last)`` on all ``parts``; it should release the GIL."""
         if self._helpers is None or len(parts) < 2:
             for first, last in parts:
                 work(first, last)
@@ -72,4 +72,4 @@ class Crew:
 
 
 ALONE = Crew()
-"""The calling thread only."""
+"""A team with the calling thread only."""

@@ -1,4 +1,4 @@
-"""Work on all columns of a matrix, divided among threads by its cost."""
+"""Work on the columns of a matrix, divided among threads by cost."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from fastbcd.parallel.cores import n_threads
 
 
 def in_threads(work: Callable[[int, int], object], start: NDArray[np.int64]) -> None:
-    """Run ``work(first, last)`` over all outputs in several threads, of equal cubed support.
+    """Run ``work(first, last)`` over all columns, in several threads if the cost is high.
 
-    The kernels release the interpreter. Small jobs stay in this thread.
+    The cost of a column is the cube of its support size, the difference of successive entries of
+    ``start``. Ranges have about equal cost. Work of a total cost below 1e7 runs in the calling
+    thread. ``work`` should release the GIL.
     """
     cost = np.cumsum(np.diff(start).astype(np.float64) ** 3)
     n = n_threads()

@@ -1,11 +1,11 @@
-"""Threads that share the rows of large arrays, each with a BLAS of its own single thread.
+"""Threads that share the rows of large arrays, each calling single-threaded BLAS.
 
-After each product BLAS's own threads look for the next one, for up to a tenth of a second, and take
-cores from whatever is done between two products: passes over the arrays by one thread then, and
-in two threads no sooner. Where instead every thread has its rows of all arrays, and takes them
-through products and passes alike, nobody looks for work, and the passes are shared as well.
+After each product, BLAS's own threads spin for up to a tenth of a second, waiting for the next one.
+They take cores from the elementwise passes between two products, so that two threads make these
+passes no faster. Here, instead, every thread owns some rows of all arrays and performs both the
+products and the passes on them. No thread spins, and the passes run in parallel too.
 
-The parts of a sum depend on the number of threads, and so does its rounding.
+The partial sums depend on the number of threads, and so does the rounding of a sum.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 LEAST_SHARE = 64
-"""Rows below which a share is not worth a thread."""
+"""Minimum number of rows per thread."""
 
 ALIGNED = 16
-"""Shares begin at multiples of this, so that two threads rarely write to one line of the cache."""
+"""Slices start at multiples of this row number, so threads rarely write to one cache line."""
 
 
 class _Team(NamedTuple):
@@ -38,22 +38,22 @@ _team: ContextVar[_Team | None] = ContextVar("row_threads", default=None)
 
 
 def among_threads() -> bool:
-    """Whether the caller is within :func:`row_threads`, or one of its threads."""
+    """Whether the caller is inside :func:`row_threads` or in one of its threads."""
     return _team.get() is not None
 
 
 @contextmanager
 def row_threads(size: int | None = None) -> Iterator[None]:
-    """Within it BLAS has one thread, and :func:`share` has ``size``.
+    """Enter a context in which BLAS has one thread and :func:`share` uses ``size`` threads.
 
-    By default as many as BLAS had before; one, where several fits run in threads and another has
-    limited BLAS already. Within another such context nothing changes.
+    By default ``size`` is the number of BLAS threads before. It is 1 if fits run in several threads
+    and another fit has already limited BLAS. A nested context changes nothing.
     """
     if among_threads():
         yield
         return
     size = blas_threads.n_blas_threads() if size is None else size
-    # A member of a team shares with nobody: its team is one without others.
+    # A member of a team does not share its work: it has a team of size 1.
     member = _Team(None, 1)
     with blas_threads.one_blas_thread(), ExitStack() as stack:
         team = member
@@ -71,7 +71,7 @@ def row_threads(size: int | None = None) -> Iterator[None]:
 def share(task: Callable[[slice], T], n: int) -> list[T]:
     """Call ``task`` with consecutive slices of range(n), and return the results in order.
 
-    Outside of :func:`row_threads`, in a thread of it, and where ``n`` is small, with one slice.
+    There is a single slice outside :func:`row_threads`, in its threads, and for few rows.
     """
     team = _team.get()
     size = 1 if team is None else max(1, min(team.size, n // LEAST_SHARE))
@@ -84,12 +84,12 @@ def share(task: Callable[[slice], T], n: int) -> list[T]:
         others.extend(team.pool.submit(task, part) for part in slices[1:])
         first = task(slices[0])
     finally:
-        wait(others)  # nobody may still be writing when an exception is dealt with
+        wait(others)  # no thread may still be writing while an exception is handled
     return [first, *(other.result() for other in others)]
 
 
 def each(task: Callable[[S], T], items: Iterable[S]) -> list[T]:
-    """Call ``task`` with each item, several at a time within :func:`row_threads`."""
+    """Call ``task`` with each item, in parallel within :func:`row_threads`."""
     team = _team.get()
     if team is None or team.pool is None:
         return [task(item) for item in items]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,43 +14,24 @@ import numpy as np
 from fastbcd.network.chunks import as_dense
 from fastbcd.network.layers.activations import ACTIVATIONS, ExactActivation
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.patches import WHOLE_ROW, Shape3
+from fastbcd.network.layers.patches import WHOLE_ROW
 from fastbcd.network.layers.pooled import MaxPooled
-from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.losses.losses import LOSSES
 from fastbcd.network.network import Network
 from fastbcd.network.scaling import Scaling, absorb, float32_tells, release
 from fastbcd.objective.terms import Penalties, Problem
-from fastbcd.schemes.by_layer import SchemeChoice, schemes_by_layer
+from fastbcd.schemes.by_layer import schemes_by_layer
 from fastbcd.solvers import ConvergenceRecord, FullSolver, Monitor, run
 from fastbcd.solvers.batch import train_batch
 from fastbcd.solvers.batch.fit import HeldOut
+from fastbcd.solvers.choice import Settings as Settings
+from fastbcd.solvers.choice import choose_solver
 from fastbcd.solvers.full.schedule import Growth, TauRamp
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
 from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
-
-FULL_BELOW = 1000
-"""Rows, and inputs of each layer, below which solver="auto" takes exact sweeps."""
-
-BATCH_FROM = 100
-"""Total weight of the rows from which solver="auto" lets networks race: folds of fewer rows
-hardly tell them apart."""
-
-BATCH_UP_TO = 20_000
-"""Rows up to which they race. With more rows, one fit by mini-batches is as good."""
-
-BATCH_SIZE = 2048
-"""Inputs up to which they race if there are as many rows (the smaller of both counts): the
-eigenvectors of their covariance would cost too much."""
-
-BATCH_WIDTH = 512
-"""Width of the hidden layers up to which they race: each network inverts matrices of that size."""
-
-BATCH_BYTES = 200_000_000
-"""Bytes of the rows as float64 up to which they race."""
 
 RAMP_SWEEPS = 200
 """Sweeps over which an automatic tau grows; fewer where max_iter is short."""
@@ -64,55 +44,6 @@ RAMP_START = 0.3
 
 RAMP_MOST = 0.03
 """Most that an automatic tau starts with, relative to its end."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a fit needs to know besides the data. See the estimators for the meaning."""
-
-    solver: str
-    hidden_layer_sizes: tuple[LayerSize, ...]
-    input_shape: Shape3 | None
-    random_shift: int
-    activation: str
-    loss: str
-    scale_targets: bool
-    scheme: SchemeChoice
-    rho: float
-    gamma: float
-    tau: float | str
-    alpha: float
-    init: str
-    accelerate: bool
-    certificate: bool
-
-    def __post_init__(self) -> None:
-        shift = self.random_shift
-        if shift and self.input_shape is None:
-            raise ValueError(
-                f"random_shift={shift} moves images: give input_shape, their height, width and "
-                "channels, or set random_shift=0."
-            )
-        if shift and (self.certificate or self.solver == "full"):
-            raise ValueError(
-                f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
-                'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
-            )
-        if self.solver == "batch" and not self.is_plain:
-            raise ValueError(
-                'solver="batch" trains plain dense networks: leave out scheme, certificate, '
-                'input_shape, convolutions and poolings, or set solver="auto".'
-            )
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing but a chain of dense layers is asked for."""
-        return (
-            self.scheme is None
-            and self.input_shape is None
-            and not self.certificate
-            and all(isinstance(size, Integral) for size in self.hidden_layer_sizes)
-        )
 
 
 @dataclass(frozen=True)
@@ -135,46 +66,6 @@ class Trained:
     record: ConvergenceRecord
     outcome: Outcome
     solver: str
-
-
-def choose_solver(
-    settings: Settings, n_rows: int, n_features: int, total_weight: float | None = None
-) -> str:
-    """Return "full", "minibatch" or "batch".
-
-    "auto" lets plain dense networks race ("batch") where the rows are enough to choose by and few
-    enough for several networks, see ``BATCH_FROM`` and the constants after it. ``total_weight``
-    counts as the number of rows for the lower bound; None is for fits that cannot race, because
-    they go on from a network.
-
-    "auto" takes exact sweeps where they are cheap, and where a certificate is asked for, which
-    only they can give; not for images that move. A sweep makes products of all rows, and solves
-    systems as large as the inputs of a layer: it is cheap if both are below ``FULL_BELOW``.
-    """
-    if settings.solver != "auto":
-        return settings.solver
-    if settings.random_shift:
-        return "minibatch"
-    if settings.certificate:
-        return "full"
-    if total_weight is not None and _can_race(settings, n_rows, n_features, total_weight):
-        return "batch"
-    layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
-    largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))
-    return "full" if largest < FULL_BELOW else "minibatch"
-
-
-def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:
-    """Return whether solver="auto" lets networks race."""
-    sizes = settings.hidden_layer_sizes
-    return (
-        settings.is_plain
-        and max(sizes, default=BATCH_WIDTH + 1) <= BATCH_WIDTH
-        and total_weight >= BATCH_FROM
-        and n_rows <= BATCH_UP_TO
-        and min(n_rows, n_features) <= BATCH_SIZE
-        and 8 * n_rows * n_features <= BATCH_BYTES
-    )
 
 
 def relative(sample_weight: Float64) -> Float64:
@@ -234,7 +125,8 @@ def train(
     """
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
-    chosen = choose_solver(settings, *x.shape, None if start else float(sample_weight.sum()))
+    n, d = x.shape
+    chosen = choose_solver(settings, n, d, None if start else float(sample_weight.sum()))
     if chosen == "batch":
         if start is not None:
             raise ValueError(
@@ -245,7 +137,7 @@ def train(
                 as_dense(x),
                 y,
                 sample_weight,
-                hidden_layer_sizes=settings.hidden_layer_sizes,
+                hidden_layer_sizes=settings.widths,
                 random_state=random_state,
                 make_monitor=make_monitor,
                 activation=settings.activation,

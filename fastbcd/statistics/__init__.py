@@ -1,1 +1,1 @@
-"""What rows of data say of a layer: moments, metrics, redundancy."""
+"""Statistics of the data at a layer: moments, metrics and redundancy."""

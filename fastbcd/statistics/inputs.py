@@ -1,13 +1,13 @@
-r"""The input block: statistics of the inputs, and the coordinates in which steps are plain.
+r"""Input statistics, and the whitened coordinates of the first layer.
 
-The first layer's ridge problem has the same Gram matrix in every batch, so it is solved once
-and for all. With the covariance :math:`S = E\,\mathrm{diag}(s) E^T` of the inputs and
+The ridge problem of the first layer has the same Gram matrix in every batch, so it is solved only
+once. With the covariance :math:`S = E\,\mathrm{diag}(s) E^T` of the inputs and
 
 .. math:: C = E\,\mathrm{diag}(s + \lambda)^{-1/2}, \qquad z = C^T (x - m),
 
-the ridge step :math:`(S + \lambda I)^{-1} g` in the weights of x is the plain step
-:math:`C^T g` in those of z. Directions that hardly vary can then be left out, which makes the
-products of the first layer cheaper: weights W of z mean weights C W of x.
+the ridge step :math:`(S + \lambda I)^{-1} g` in the weights of x is the gradient step
+:math:`C^T g` in the weights of z. Weights W of z correspond to weights C W of x. Directions with
+almost no variance can be dropped, which makes the products of the first layer cheaper.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from fastbcd.linalg import products as la
 from fastbcd.linalg.batch_products import product
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.statistics.units import ROBUST_ROWS, UNLIKE, units
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import minibatch_step as kernel
 
 DAMPING = 0.35
-"""lambda, relative to tr(S^2) / tr(S): the variance of a typical strong direction."""
+"""lambda relative to tr(S^2) / tr(S), the variance of a typical strong direction."""
 
 NEGLIGIBLE = 0.02
-"""A direction with s / (s + lambda) below this is left out, if there are many inputs."""
+"""Minimum s / (s + lambda) of the directions that are kept if there are more than 64 inputs."""
 
 FEW = 64
-"""Up to this many inputs no direction is left out."""
+"""Maximum number of inputs for which NEGLIGIBLE is not applied."""
 
 MANY = 2048
-"""Beyond this many inputs only variances are used: the eigenvectors would cost too much."""
+"""Maximum number of inputs for a full covariance; beyond, only variances are used."""
 
 OUTLYING = 10.0
-"""A row longer than this many times the 95 % quantile of row lengths is drawn in."""
+"""Maximum row length, relative to the 95 % quantile of row lengths; longer rows are shortened."""
 
 
 @dataclass(frozen=True)
 class InputMap:
-    """What is known of the inputs.
+    """Centring, clipping and whitening of the inputs.
 
     Parameters
     ----------
     center : (d,) array
-        m.
+        The mean m.
     unit : (d,) array
-        Unit in which each feature is measured; one unless scales differ wildly.
+        Unit of each feature; one unless the ranges differ widely.
     bound : float
-        Largest root mean square of a centred row in these units; longer rows are drawn in.
+        Maximum root mean square of a centred row in these units; longer rows are shortened to it.
     whiten : (d, k) array, or (d,) array if diagonal
-        C.
-    color : (k, d) array, or (d,)
-        The left inverse of C: weights W of x mean weights ``color @ W`` of z.
+        The matrix C.
+    color : (k, d) array, or (d,) if diagonal
+        The left inverse of C: weights W of x correspond to weights ``color @ W`` of z.
     spread : float
-        tr(S) in those units: total variance.
+        Total variance tr(S), in units of ``unit``.
     damped : (d, d) or (d,) array
-        S + lambda I as a metric for weights of x.
+        S + lambda I, as a metric for weights of x.
     floor : (d,) array
-        Root of lambda, in the units of x.
+        Square root of lambda, in the units of x.
     """
 
     center: Float
@@ -84,7 +84,7 @@ class InputMap:
         return self.whiten.ndim == 1
 
     def centered(self, x: Float) -> Float:
-        """Return x - m with outlying rows drawn in; overwrites ``x``."""
+        """Return x - m with long rows shortened to ``bound``; overwrites ``x``."""
         kernel.center_rows(x, self.center, self.unit, self.bound)
         return x
 
@@ -96,14 +96,14 @@ class InputMap:
         return product(centered, self.whiten, out)
 
     def to_inputs(self, weight: Float) -> Float:
-        """Return the weights of x that mean ``weight`` of z: C W."""
+        """Return C W, the weights of x for ``weight`` of z."""
         if self.diagonal:
             return self.whiten[:, None] * weight
         out = np.empty((self.whiten.shape[0], weight.shape[1]), weight.dtype)
         return product(self.whiten, np.ascontiguousarray(weight), out)
 
     def from_inputs(self, weight: Float) -> Float:
-        """Return the weights of z that mean ``weight`` of x."""
+        """Return the weights of z for ``weight`` of x."""
         if self.diagonal:
             return self.color[:, None] * weight
         out = np.empty((self.color.shape[0], weight.shape[1]), weight.dtype)
@@ -111,7 +111,7 @@ class InputMap:
 
     @property
     def step_diagonal(self) -> Float:
-        """Diagonal of C C': the step length of each weight of x by itself, (d,)."""
+        """Diagonal of C C', (d,): the step length for each input when inputs are not coupled."""
         if self.diagonal:
             squares: Float = np.square(self.whiten)
             return squares
@@ -121,7 +121,7 @@ class InputMap:
 
     @property
     def sizes(self) -> Float:
-        """Root of the diagonal of the metric S + lambda I, (d, 1): what an input may add."""
+        """Square root of the diagonal of the metric S + lambda I, (d, 1)."""
         diagonal = self.damped if self.diagonal else np.diag(self.damped)
         return np.sqrt(diagonal)[:, None]
 
@@ -135,22 +135,22 @@ class InputMap:
 
 @dataclass(frozen=True)
 class Moments:
-    """Running statistics of the inputs, from which an :class:`InputMap` is made.
+    """Running statistics of the inputs, from which an :class:`InputMap` is computed.
 
     Parameters
     ----------
     origin : (d,) array
-        Near the mean: what the second moments are taken about, so that no digits are lost.
+        Centre of the moments. It is near the mean, so that subtraction loses no digits.
     unit : (d,) array
         See :class:`InputMap`.
     bound : float
         See :class:`InputMap`.
     total : float
-        Sum of the weights.
+        Sum of the sample weights.
     first : (d,) float64 array
-        Weighted sum of x - origin.
+        Weighted sum of (x - origin) / unit.
     second : (d, d) or (d,) float64 array
-        Weighted sum of its outer products, or squares.
+        Weighted sum of the outer products, or of the squares, of (x - origin) / unit.
     """
 
     origin: Float
@@ -162,12 +162,12 @@ class Moments:
 
     @classmethod
     def of_sample(cls, x: Float, sample_weight: Float, before: Moments | None = None) -> Moments:
-        """Choose origin, units and bound from a sample, and count its rows in.
+        """Choose origin, units and bound from a sample, and add its rows.
 
-        Inputs that do not vary in it have the units of ``before``, if given.
+        Inputs that are constant in the sample get the units of ``before``, if given.
         """
         d = x.shape[1]
-        some = x[:: max(1, len(x) // ROBUST_ROWS)]  # order statistics are slow
+        some = x[:: max(1, len(x) // ROBUST_ROWS)]  # order statistics are slow to compute
         origin = np.median(some, axis=0).astype(x.dtype)
         inside = np.abs(some - origin)
         unit = units(inside, origin, None if before is None else before.unit)
@@ -180,7 +180,7 @@ class Moments:
         return empty.add(x, sample_weight)
 
     def add(self, x: Float, sample_weight: Float) -> Moments:
-        """Return the moments with more rows counted in; ``x`` is left as it is."""
+        """Return the moments with the rows of ``x`` added; ``x`` is not changed."""
         shifted = x.copy()
         kernel.center_rows(shifted, self.origin, self.unit, self.bound)
         shifted /= self.unit
@@ -203,21 +203,21 @@ class Moments:
 
     @property
     def varied(self) -> NDArray[np.bool_]:
-        """Which inputs were ever seen to differ from the origin, (d,)."""
+        """Whether each input has differed from the origin, (d,)."""
         squares = np.diag(self.second) if self.second.ndim == 2 else self.second
         found: NDArray[np.bool_] = squares > 0
         return found
 
     def unlike(self, other: Moments) -> bool:
-        """Whether ``other`` measures in other units, or draws in rows much shorter or longer."""
-        most = 2 * UNLIKE  # a unit changes by UNLIKE at once when a range crosses that bound
+        """Whether a unit or the bound of ``other`` differs by more than a factor 2 * UNLIKE."""
+        most = 2 * UNLIKE  # a unit jumps by UNLIKE when a range crosses that bound
         ratio = other.unit.astype(np.float64) / self.unit
         change = other.bound / self.bound if np.isfinite(self.bound) else 0.0
         ratios = np.append(ratio, change)
         return bool(np.any((ratios > most) | (ratios < 1 / most)))
 
     def in_units_of(self, other: Moments) -> Moments:
-        """Return the same moments about the origin, and in the units, of ``other``."""
+        """Return the same moments about the origin of ``other``, in its units."""
         old, new = self.unit.astype(np.float64), other.unit.astype(np.float64)
         moved = self.origin.astype(np.float64) - other.origin
         first = self.first * old
@@ -237,9 +237,9 @@ class Moments:
         Parameters
         ----------
         truncate : bool, default=True
-            Leave out directions that hardly vary.
+            Whether to drop directions with almost no variance.
         prior : float, default=0.0
-            Rows of evenly spread variation to assume besides those seen, for short streams.
+            Weight, in rows, of an isotropic prior covariance; for short streams.
         """
         dtype = self.origin.dtype
         unit = self.unit.astype(np.float64)
@@ -257,12 +257,12 @@ class Moments:
             else:
                 covariance = covariance + share * level
         if full:
-            s, vectors = eigh(covariance, driver="evd", check_finite=False, overwrite_a=True)
+            s, vectors = all_eigenpairs(covariance, overwrite=True)
             s, vectors = np.maximum(s[::-1], 0.0), vectors[:, ::-1]
         else:
             s, vectors = np.maximum(covariance, 0.0), None
         damping = DAMPING * float(s @ s) / max(float(s.sum()), 1e-300)
-        # Inputs that never vary leave nothing to scale; any positive number will do.
+        # If no input varies, there is nothing to scale: any positive damping will do.
         damping = max(damping, 1e-12 * float(np.square(mean).max(initial=0.0)), 1e-30)
         root = np.sqrt(s + damping)
         center = (self.origin + mean * unit).astype(dtype)

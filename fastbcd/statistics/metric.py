@@ -1,12 +1,12 @@
-r"""The metric in which a layer's error is measured: what the data say about its weights.
+r"""The metric for the error of a layer's weights, derived from the data.
 
-Changing the weights of a layer by E changes its outputs on the data by V E. The squared
-change, each output weighted by how much the network's result depends on it, is
+If the weights of a layer change by E, its outputs on the data change by V E. The squared change,
+with each output weighted by the sensitivity of the network's result to it, is
 
 .. math:: \|E\|^2 = \sum_i h_i \, e_i^T G e_i, \qquad G = V^T V / n + \text{ridge},
 
-so that the Gram matrix G of the inputs and the sensitivities h are all that a scheme needs to
-know of the data.
+where e_i is column i of E. A scheme needs no other statistics of the data than the Gram matrix G of
+the inputs and the sensitivities h.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cholesky, eigh
+from scipy.linalg import cholesky
 
 from fastbcd.linalg import products as la
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.utils.types import Float, Float64
 
 FLOOR = 1e-7
-"""An input whose variance is below this share of the largest says nothing; it counts as this."""
+"""Lower bound of the variances used for the ridge, relative to the largest variance."""
 
 REACH = 5.0
-"""Weights beyond this multiple of their root mean square, as the data see it, are huge."""
+"""Weights above this multiple of the weighted root mean square are treated as outliers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Metric:
     gram : (n_in, n_in) float64 array
         Symmetric positive definite: covariance of the inputs plus a ridge.
     sensitivity : (n_out,) float64 array
-        Positive weights of the outputs.
+        Positive weight of each output.
     """
 
     gram: Float64
@@ -46,17 +47,17 @@ class Metric:
     def of(
         cls, covariance: Float64, damping: float, sensitivity: Float64 | None, n_out: int
     ) -> Metric:
-        """Damp ``covariance``, relative to each input's own variance.
+        """Return the metric of ``covariance`` plus a ridge relative to the variances.
 
         Parameters
         ----------
         covariance : (n_in, n_in) float64 array
             Symmetric positive semidefinite.
         damping : float
-            Share of each input's variance that is added to it.
+            Ridge, as a share of each input's variance.
         sensitivity : (n_out,) float64 array or None
-            Non-negative; None for ones. An output that nothing depends on gets a small weight,
-            so that its weights remain determined.
+            Non-negative; None for ones. Values below 1e-4 of the maximum are raised to it, so that
+            the weights of unused outputs remain determined.
         n_out : int
             Number of outputs.
         """
@@ -69,7 +70,7 @@ class Metric:
 
     @staticmethod
     def ridge(covariance: Float64, damping: float) -> Float64:
-        """Return what is added to the diagonal, (n_in,)."""
+        """Return the ridge that is added to the diagonal, (n_in,)."""
         variance = np.diag(covariance)
         largest = float(variance.max(initial=0.0))
         if not largest > 0:
@@ -78,20 +79,21 @@ class Metric:
 
     @cached_property
     def searched(self) -> dict[tuple[int, ...], tuple[Float64, list[Float64]]]:
-        """What was searched for in this metric, kept for the other schemes of the layer.
+        """Cache of search results in this metric, shared by the schemes of the layer.
 
-        By the identity of the target, which is held so that it remains one, and the amounts.
+        The keys are the id of the target and the amounts. The values hold the target, so that its
+        id is not reused.
         """
         return {}
 
     @cached_property
     def input_scale(self) -> Float64:
-        """Root of the diagonal of the Gram matrix, (n_in,)."""
+        """Square root of the diagonal of the Gram matrix, (n_in,)."""
         return np.sqrt(np.diag(self.gram))
 
     @cached_property
     def output_scale(self) -> Float64:
-        """Root of the sensitivities, (n_out,)."""
+        """Square root of the sensitivities, (n_out,)."""
         return np.sqrt(self.sensitivity)
 
     @cached_property
@@ -102,12 +104,12 @@ class Metric:
 
     @cached_property
     def scaled_eigen(self) -> tuple[Float, Float]:
-        """Eigenvalues and vectors, in float32, of the Gram matrix scaled to a unit diagonal.
+        """Eigenvalues and eigenvectors, in float32, of the Gram matrix scaled to a unit diagonal.
 
-        They only steer the search for a support, which is judged in float64 afterwards.
+        They only guide the search for a support; the support is evaluated in float64.
         """
         scaled = self.gram / np.outer(self.input_scale, self.input_scale)
-        values, vectors = eigh(scaled.astype(np.float32), driver="evd", check_finite=False)
+        values, vectors = all_eigenpairs(scaled.astype(np.float32))
         floor = np.finfo(np.float32).eps * values[-1]
         return np.maximum(values, floor), np.ascontiguousarray(vectors)
 
@@ -117,13 +119,14 @@ class Metric:
         return float(np.einsum("ij,ij,j->", e, la.product(self.gram, e), self.sensitivity))
 
     def seen(self, weight: Float64) -> Float64:
-        """Return ``weight`` (n_in, n_out) with huge entries that the data hardly see made usual.
+        """Return ``weight`` (n_in, n_out) with large entries of low-variance inputs clipped.
 
-        Least squares may give an input that hardly varies a weight a hundred times as large as all
-        others. A codebook or scale that is fitted to it would miss those. Entries beyond ``REACH``
-        times the root mean square of the non-zeros, each weighted with the variance of its input
-        and the sensitivity of its output, become that in size, unless their inputs vary so much
-        that they count as such an entry of a usual input does.
+        Least squares may give an almost constant input a weight a hundred times as large as all
+        others. A codebook or scale fitted to this weight would not fit the others. Let r be the
+        root mean square of the non-zeros, weighted by input variance and output sensitivity.
+        Entries above ``REACH * r`` in size are clipped to r. They are kept if their size times the
+        standard deviation of their input, relative to the root mean variance of all inputs, is also
+        above ``REACH * r``.
         """
         variance = np.diag(self.gram)
         present = (weight != 0).astype(np.float64)
@@ -135,6 +138,6 @@ class Metric:
         return np.where(hidden, np.copysign(usual, weight), weight)
 
     def whiten(self, weight: Float) -> Float64:
-        """Return R W H^{1/2}, whose plain squared norm is that of W in this metric."""
+        """Return R W H^{1/2}; its squared Frobenius norm is the squared norm of W here."""
         whitened: Float64 = (self.factor @ np.asarray(weight, np.float64)) * self.output_scale
         return whitened

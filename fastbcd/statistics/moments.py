@@ -1,4 +1,4 @@
-r"""What the data say about a layer: covariances, the best weights, and what errors cost."""
+r"""Covariances at a layer, least-squares weights, and the sensitivity of the outputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float, Float64
 
 CHUNK = 4096
-"""Rows that are centred at once."""
+"""Number of rows that are centred at once."""
 
 SENSITIVITY_ROWS = 2000
-"""Rows from which the sensitivities are estimated, fewer where there are many outputs."""
+"""Number of rows that sensitivities are estimated from; fewer if there are many outputs."""
 
 SENSITIVITY_SIZE = 1 << 25
-"""Numbers in the derivatives of a layer that are kept at once, about."""
+"""Approximate maximum number of derivatives of a layer that are held in memory."""
 
 DAMPING = 1e-3
 """Ridge towards the old weights, relative to the variance of each input."""
@@ -32,9 +32,9 @@ class Moments:
     Parameters
     ----------
     n_rows : int
-        Rows with a positive weight.
+        Number of rows with a positive weight.
     mean_in, mean_out : (d,) and (m,) float64 arrays
-        Weighted means.
+        Weighted means of V and U.
     covariance : (d, d) float64 array
         cov(V), symmetric.
     cross : (d, m) float64 array
@@ -54,7 +54,7 @@ class Moments:
     def seen(
         cls, layer: Layer, v: Float, u: Float, sample_weight: Float64 | None = None
     ) -> Moments:
-        """Measure what ``layer`` sees of ``v`` (n, d), against ``u`` (n * p, m); as :meth:`of`."""
+        """Compute the moments of ``layer`` for inputs ``v`` (n, d) and targets ``u`` (n * p, m)."""
         positions = layer.view.positions
         weight = sample_weight
         if sample_weight is not None and positions > 1:
@@ -63,16 +63,16 @@ class Moments:
 
     @classmethod
     def of(cls, v: Float, u: Float, sample_weight: Float64 | None = None) -> Moments:
-        """Measure inputs ``v`` (n, d) and targets ``u`` (n, m).
+        """Compute the moments of inputs ``v`` (n, d) and targets ``u`` (n, m).
 
-        Rows are centred before they are multiplied: the difference of two large sums would lose
-        the digits. Products of chunks are formed in the type of the data and summed in
-        float64. Cost: n d^2 + 2 n d m flops.
+        Rows are centred before they are multiplied, because the difference of two large sums would
+        lose digits. Products of chunks are computed in the dtype of the data and summed in float64.
+        Cost: n d^2 + 2 n d m flops.
 
         Raises
         ------
         ValueError
-            If the products do not fit in the type of the data.
+            If the products overflow the dtype of the data.
         """
         n, d = v.shape
         weight = np.ones(n) if sample_weight is None else sample_weight
@@ -92,8 +92,8 @@ class Moments:
         if not (finite and np.isfinite(variance_out).all()):
             largest = max(np.abs(v).max(initial=0), np.abs(u).max(initial=0))
             raise ValueError(
-                f"The inputs or outputs of a layer reach {largest:.2g}, and their products do not "
-                f"fit in {v.dtype}. Divide the features (or targets) by a constant before "
+                f"The inputs or outputs of a layer reach {largest:.2g}, and their products "
+                f"overflow {v.dtype}. Divide the features (or targets) by a constant before "
                 "training."
             )
         covariance = np.tril(covariance)
@@ -109,15 +109,15 @@ class Moments:
 
     @property
     def damping(self) -> float:
-        """How strongly the old weights are trusted; more where rows are few.
+        """Relative ridge towards the old weights; it is larger if rows are few.
 
-        A covariance of d inputs from n rows is wrong by about d / n relative to its size, and
-        its small eigenvalues are the wrong ones.
+        A covariance of d inputs estimated from n rows has a relative error of about d / n, and the
+        error is largest in its small eigenvalues.
         """
         return DAMPING * max(1.0, 40.0 * self.mean_in.size / max(self.n_rows, 1))
 
     def best_weight(self, old: Float, ridge: Float64) -> Float64:
-        r"""Return the least-squares weights, with a ridge towards the old ones, (d, m).
+        r"""Return the least-squares weights (d, m) with a ridge towards the old weights.
 
         .. math:: W = W_0 + (\mathrm{cov}(V) + \mathrm{diag}(r))^{-1}
                       (\mathrm{cov}(V, U) - \mathrm{cov}(V) W_0)
@@ -141,7 +141,7 @@ class Moments:
 
 
 def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
-    r"""Return how much the outputs depend on each pre-activation of each layer.
+    r"""Return the sensitivity of the outputs to each pre-activation of each layer.
 
     .. math:: h_{l,i} = E \sum_k (\partial z_k / \partial u_{l,i})^2
 
@@ -150,16 +150,16 @@ def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
     network : Network
         The dense network.
     x : (n, d) array
-        Inputs; the first rows are used.
+        Inputs; only the first rows are used.
     centre : bool
-        Measure the outputs from their mean over k: adding a constant to all outputs of a
-        classifier changes nothing.
+        Whether to subtract the mean over k from the outputs. Adding a constant to all outputs of a
+        softmax classifier does not change its predictions.
 
     Returns
     -------
     list of (n_out,) float64 arrays
-        One per layer; of a convolution the mean over its positions. Cost: 2 n k d m flops per
-        layer for k outputs.
+        One array per layer; for a convolution, the mean over its positions. Cost: 2 n k d m flops
+        per layer for k outputs.
     """
     n_outputs = network.layers[-1].weight.shape[1]
     n = max(100, SENSITIVITY_ROWS * 10 // max(n_outputs, 10))
@@ -191,12 +191,12 @@ def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
 
 
 def explained_share(x: Float) -> float:
-    """Return which share of the inputs' variance the other inputs explain, 0 to 1.
+    """Return the share of each input's variance explained by the other inputs, averaged, 0 to 1.
 
-    1 - 1 / (G_jj [G^-1]_jj) is the squared multiple correlation of input j with all others;
-    these are averaged with the variances as weights. Few rows are explained by chance, too: what
-    is not explained counts (n - 1) / (n - d) times (Ezekiel's correction). Zero where there are
-    no more rows than inputs.
+    The squared multiple correlation of input j with all others is 1 - 1 / (G_jj [G^-1]_jj). The
+    average is weighted by the variances. With few rows, inputs are partly explained by chance, so
+    the unexplained share is multiplied by (n - 1) / (n - d) (Ezekiel's correction). The result is
+    zero if there are no more rows than inputs that vary.
     """
     covariance = Moments.of(x, x[:, :0]).covariance
     variance = np.diag(covariance).copy()

@@ -1,4 +1,4 @@
-"""Units of features whose ranges differ wildly."""
+"""Units for features whose ranges differ widely."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import numpy as np
 from fastbcd.utils.types import Float, Float64
 
 ROBUST_ROWS = 2048
-"""Rows from which medians and ranges are taken, about."""
+"""Approximate number of rows used to estimate medians and ranges."""
 
 UNLIKE = 10.0
-"""Features whose range differs from the typical one by more than this factor are brought to it."""
+"""Maximum factor between the range of a feature and the median range; others are rescaled."""
 
 
 def units(inside: Float, origin: Float, before: Float | None = None) -> Float64:
-    """Return the unit of each feature: one, unless ranges differ wildly.
+    """Return the unit of each feature, (d,): one unless the ranges differ widely.
 
     Parameters
     ----------
     inside : (n, d) array
-        Distances of some rows from ``origin``.
+        Absolute differences of some rows from ``origin``.
     origin : (d,) array
-        Medians.
+        Median of each feature.
     before : (d,) array, optional
-        Units of features that do not vary; one by default.
+        Units to keep for features that do not vary; one by default.
     """
     d = len(origin)
-    # How far a feature goes when it leaves its median: rare features, such as a pixel in the
-    # corner, are not small ones, and a few outliers make no range.
+    # The range is the 90 % quantile of the non-zero distances from the median. Rarely active
+    # features, such as a corner pixel, thus do not count as small, and outliers have no effect.
     reach = np.zeros(d)
     for j in range(d):
         moved = inside[inside[:, j] > 0, j]
@@ -42,7 +42,7 @@ def units(inside: Float, origin: Float, before: Float | None = None) -> Float64:
 
 
 def units_of(x: Float) -> Float64:
-    """Return the unit of each feature of ``x`` (n, d), measured on some of its rows."""
+    """Return the unit of each feature of ``x`` (n, d), estimated from some of its rows."""
     some = x[:: max(1, len(x) // ROBUST_ROWS)]
     origin = np.median(some, axis=0)
     return units(np.abs(some - origin), origin)

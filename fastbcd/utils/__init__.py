@@ -1,1 +1,1 @@
-"""Checks of parameters and rows, files, progress and warm-up. Nothing here knows a network."""
+"""Parameter and row checks, files, progress and warm-up; independent of networks."""

@@ -1,7 +1,7 @@
-"""Small integers in as few bits as they need.
+"""Packing of small integers at a fixed number of bits per code.
 
-Code number i takes the bits ``i * bits`` to ``(i + 1) * bits - 1`` of the stream, its lowest bit
-first; a byte is filled from its lowest bit. Any decoder can therefore find the i-th code by itself.
+Code i occupies bits ``i * bits`` to ``(i + 1) * bits - 1`` of the stream, lowest bit first. Each
+byte is filled from its lowest bit. A decoder can therefore read the i-th code without the others.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 1 << 19
-"""Codes spread out to single bits at once; a multiple of 8, so that chunks end on bytes."""
+"""Number of codes unpacked to bits at once; a multiple of 8, so chunks end on whole bytes."""
 
 MAX_BITS = 16
+"""Maximum number of bits per code."""
 
 
 def bits_for(levels: int) -> int:
-    """Return the bits that tell ``levels`` values apart: ceil(log2(levels)), 0 for one value."""
+    """Return ceil(log2(levels)), the bits per code for ``levels`` values; 0 for one value."""
     return max(levels - 1, 0).bit_length()
 
 
 def code_type(levels: int) -> np.dtype[Any]:
-    """Return the unsigned type that holds codes of ``levels`` values.
+    """Return the unsigned integer type for codes of ``levels`` values: uint8 or uint16.
 
     Raises
     ------
@@ -31,19 +32,21 @@ def code_type(levels: int) -> np.dtype[Any]:
         If there are more than 65536 values.
     """
     if levels > 1 << MAX_BITS:
-        raise ValueError(f"levels={levels} is too many: codes have at most {MAX_BITS} bits.")
+        raise ValueError(
+            f"levels={levels} must be at most {1 << MAX_BITS}: codes have at most {MAX_BITS} bits."
+        )
     return np.dtype(np.uint8 if levels <= 256 else np.uint16)
 
 
 def pack_bits(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Return ``codes`` packed to ``bits`` bits each.
+    """Return ``codes`` packed with ``bits`` bits per code.
 
     Parameters
     ----------
-    codes : array of any shape of uint8 or uint16
-        Read in C order; each below ``2 ** bits``.
+    codes : uint8 or uint16 array of any shape
+        Read in C order; each code is below ``2 ** bits``.
     bits : int
-        From 0 to 16. With 0 all codes are zero and nothing is stored.
+        Bits per code, 0 to 16. With 0, all codes are zero and nothing is stored.
 
     Returns
     -------
@@ -66,18 +69,18 @@ def pack_bits(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 
 
 def unpack_bits(packed: NDArray[np.uint8], bits: int, n: int) -> NDArray[Any]:
-    """Return the ``n`` codes that :func:`pack_bits` packed, (n,) uint8, or uint16 above 8 bits.
+    """Return the ``n`` codes packed by :func:`pack_bits`: (n,) uint8, or uint16 above 8 bits.
 
     Raises
     ------
     ValueError
-        If ``packed`` is not of the size that ``n`` codes of ``bits`` bits take.
+        If ``bits`` is not between 0 and 16, or ``packed`` does not have the size of ``n`` codes.
     """
     if not 0 <= bits <= MAX_BITS:
         raise ValueError(f"bits={bits} must be between 0 and {MAX_BITS}.")
     if packed.size != -(-n * bits // 8):
         raise ValueError(
-            f"{n} codes of {bits} bits take {-(-n * bits // 8)} bytes, not {packed.size}."
+            f"{n} codes of {bits} bits need {-(-n * bits // 8)} bytes; got {packed.size}."
         )
     if bits == 0:
         return np.zeros(n, np.uint8)

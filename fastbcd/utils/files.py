@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from pathlib import Path
 
 
 def write_atomic(path: str | PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path``: after a failure the old file is there, and nothing else.
+    """Write ``data`` to ``path`` atomically: a failure leaves the old file unchanged.
 
-    The bytes go to a file beside it, reach the disk, and take the name last.
+    The bytes are written to a temporary file in the same folder and synced to disk. The temporary
+    file is then renamed to ``path``. It is removed if an error occurs.
 
     Parameters
     ----------
     path : str or path
-        File to write or to replace. A symbolic link is followed, the mode of an old file is kept.
+        File to create or replace. Symbolic links are followed. The mode of an old file is kept.
     data : bytes
-        What it will hold.
+        Contents of the file.
 
     Raises
     ------
     OSError
-        If it cannot be written: no such folder, no permission, disk full. The error names ``path``.
+        If the file cannot be written, for example because the folder does not exist, permission is
+        missing or the disk is full. The error names ``path``.
     """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         if target.is_dir():
             raise IsADirectoryError(21, "Is a directory")
-        # Exclusive, so that no other file is overwritten; opened so, it gets the usual mode.
+        # "x" never overwrites another file. open(), unlike mkstemp(), sets the default mode.
         with open(beside, "xb") as file:
             file.write(data)
             file.flush()
@@ -42,17 +44,17 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
         os.replace(beside, target)
     except OSError as error:
         reason = error.strerror or str(error)
-        mend = f"{reason}. Nothing was changed; choose a folder that can be written to, with room"
-        raise type(error)(error.errno or 5, mend, os.fspath(path)) from None
+        message = f"{reason}. No file was changed. Choose a writable folder with enough space"
+        raise type(error)(error.errno or 5, message, os.fspath(path)) from None
     finally:
-        # Gone already, unless something failed.
+        # After a success the temporary file has been renamed.
         with contextlib.suppress(OSError):
             beside.unlink()
     _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the system can."""
+    """Sync the folder, if the system supports it, so that the rename survives a power failure."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

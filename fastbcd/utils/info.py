@@ -1,4 +1,4 @@
-"""What a report of a bug should contain: ``fastbcd.info()`` and ``fastbcd info``."""
+"""Details to include in a bug report: ``fastbcd.info()`` and ``fastbcd info``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SETTINGS = (
     "FASTBCD_NOTICE",
 )
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512vnni", "avx512bf16", "neon", "sve")
-"""Features of a processor that the speed depends on."""
+"""Processor features that affect the speed."""
 
 
 class Info(dict[str, dict[str, str]]):
-    """Facts by group and name; printed as a table, and in a notebook as one."""
+    """Facts by group and name; prints as a table."""
 
     def __str__(self) -> str:
         width = max(len(name) for group in self.values() for name in group)
@@ -41,17 +41,18 @@ class Info(dict[str, dict[str, str]]):
 
 
 def info() -> Info:
-    """Return versions, processor, BLAS, threads and cache: what a report of a bug should contain.
+    """Return the details to include in a bug report: versions, processor, BLAS, threads, cache.
 
     Returns
     -------
     Info
-        A dict of groups of facts that prints as a table. Nothing in it is secret; the cache
-        folder may show the name of a user.
+        A dict of groups of facts that prints as a table. It contains no secrets, but the path of
+        the cache folder may contain a user name.
 
     Notes
     -----
-    It imports NumPy, SciPy and Numba to see which libraries they load, about a second.
+    The call imports NumPy, SciPy and Numba to find the libraries that they load. This takes about a
+    second.
 
     Examples
     --------
@@ -65,7 +66,7 @@ def info() -> Info:
         threads=_threads(),
         cache=_cache(),
         settings={name: os.environ[name] for name in SETTINGS if name in os.environ}
-        or {"environment": "nothing that matters is set"},
+        or {"environment": "no relevant variable is set"},
     )
 
 
@@ -90,10 +91,10 @@ def _machine() -> dict[str, str]:
         present = {name for name, there in llvm.get_host_cpu_features().items() if there}
         found["processor"] = str(llvm.get_host_cpu_name())
         known = [name for name in FEATURES if name in present]
-        found["features"] = " ".join(known) or "none of those that matter"
+        found["features"] = " ".join(known) or "no relevant features"
     except (ImportError, RuntimeError) as error:
-        found["processor"] = f"not known ({error})"
-    found["cores"] = f"{usable_cores()} of {os.cpu_count()} may be used"
+        found["processor"] = f"unknown ({error})"
+    found["cores"] = f"{usable_cores()} of {os.cpu_count()} usable"
     return found
 
 
@@ -124,7 +125,7 @@ def _cache() -> dict[str, str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a file of Numba's cache belongs to a kernel: it is named after the module."""
+    """Return whether a cache file belongs to a kernel: its name starts with the module name."""
     from pkgutil import iter_modules
 
     import fastbcd_kernels

@@ -1,4 +1,4 @@
-"""The types that every kernel is called with, so that all can be compiled without being run."""
+"""Argument types of every kernel, so that kernels can be compiled without being run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ LETTERS = {
     "b": np.uint8,
     "t": np.bool_,
 }
-"""Types of arrays. F is the type of the data and K the unsigned integer as wide; the digit is the
-number of axes, and ``r`` stands for read-only. Without a digit, x is a float and n an int; n2 is
-a tuple of two."""
+"""Array types by letter.
+
+Two more letters depend on the data: F is the dtype of the data, K the unsigned integer of the same
+size. The digit after the letter is the number of axes. A final ``r`` marks a read-only array.
+Without a digit, x is a float and n an int; n2 is a tuple of two ints."""
 
 TYPES = {
     "activation_step.piecewise_linear_step": "F2 F2 F2 x x x x d1",
@@ -79,7 +81,7 @@ TYPES = {
     "top_k.kth_largest_key": "K1 n n",
     "top_k.hard_threshold": "F1 K1 n n F1",
 }
-"""The types of the arguments of each public kernel, by ``module.name``."""
+"""Argument types of each public kernel, by ``module.name``."""
 
 IN_SINGLE = (
     "minibatch_step.mask_piecewise_linear",
@@ -89,11 +91,11 @@ IN_SINGLE = (
     "row_chain.chain_row",
     "top_k.hard_threshold",
 )
-"""What ``compress`` calls in float32 for data of any type."""
+"""Kernels that ``compress`` calls in float32, whatever the dtype of the data."""
 
 
 def kernels() -> dict[str, Any]:
-    """Return every kernel by ``module.name``: whatever the modules of the kernels define."""
+    """Return every function that the kernel modules define, by ``module.name``."""
     import fastbcd_kernels
 
     found = {}
@@ -108,14 +110,14 @@ def kernels() -> dict[str, Any]:
 
 
 def untyped(names: list[str]) -> tuple[str, ...]:
-    """Return the public ones of some kernels whose types are not known here."""
+    """Return the public kernels among ``names`` that :data:`TYPES` does not list."""
     return tuple(
         name for name in names if name not in TYPES and not name.partition(".")[2].startswith("_")
     )
 
 
 def compile_module(module: str, dtypes: list[str]) -> None:
-    """Compile all kernels of a module, or load them from the cache, for data of some types."""
+    """Compile all kernels of a module for the given dtypes, or load them from the cache."""
     for name, types in TYPES.items():
         owner, _, function = name.partition(".")
         if owner == module:
@@ -126,7 +128,7 @@ def compile_module(module: str, dtypes: list[str]) -> None:
 
 
 def _examples(types: str, dtypes: list[str]) -> Iterator[list[Any]]:
-    """Yield lists of arguments of the given types, one for each type of the data that differs."""
+    """Yield example arguments, one list per dtype if the types depend on the dtype, else one."""
     for dtype in dtypes if {"F", "K"} & set(types) else dtypes[:1]:
         yield [_example(text, np.dtype(dtype)) for text in types.split()]
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal or in a notebook, now and then a line in a log."""
+"""Progress of long tasks: a bar in a terminal or notebook, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from types import TracebackType
 from typing import Self, TextIO
 
 BAR = 24
-"""Characters of the bar."""
+"""Width of the bar in characters."""
 
 SURE = 0.02
-"""Share of a stage after which the time that is left is estimated: the first steps may compile."""
+"""Minimum share of a stage before the remaining time is shown; first steps may compile."""
 
 DRAW_SECONDS = 0.1
-"""Time between two drawings of a bar."""
+"""Minimum time in seconds between two updates of the bar."""
 
 LOG_SECONDS = 2.0, 15.0
-"""A log has a line at each quarter of a stage, but no two within the first time; and one whenever
-the second time has gone by."""
+"""Minimum and maximum time in seconds between two lines in a log.
+
+A log gets a line at each quarter of a stage unless the last line is newer than the minimum. It also
+gets a line once the maximum has passed."""
 
 
 class Progress:
-    """Tells how far a piece of work has come.
+    """Shows the progress of a task.
 
-    The work is done in stages, one after another. On a terminal and in a notebook, a bar shows the
-    present stage and gives way to what comes after it; elsewhere single lines do.
+    A task consists of successive stages. In a terminal or notebook, a bar shows the current stage
+    and is then overwritten. Elsewhere, progress is written as separate lines.
 
     Parameters
     ----------
     verbose : int, default=1
-        0 says nothing; 1 shows stages and results, 2 all that is said.
+        0 writes nothing, 1 shows stages and results, 2 also writes details.
     stream : file, default=sys.stderr
-        Where to write.
+        Where to write the progress.
     """
 
     def __init__(self, verbose: int = 1, stream: TextIO | None = None) -> None:
@@ -46,14 +48,14 @@ class Progress:
         self.stage("", 1)
 
     def stage(self, title: str, total: float) -> None:
-        """Begin a stage of ``total`` steps."""
+        """Start a stage of ``total`` steps."""
         self._title, self._total = title, max(total, 1)
         self._start = self._written = time.perf_counter()
         self._drawn = -DRAW_SECONDS
         self._quarter = 0
 
     def update(self, done: float, text: str = "") -> None:
-        """Show that ``done`` steps of the stage are done; ``text`` is the news, if any."""
+        """Show that ``done`` steps of the stage are complete, followed by ``text``."""
         if not self._verbose:
             return
         now = time.perf_counter()
@@ -75,18 +77,18 @@ class Progress:
             self._write(line.rstrip() + "\n")
 
     def say(self, text: str, *, level: int = 1) -> None:
-        """Write a line that stays, if ``verbose`` is at least ``level``."""
+        """Write a permanent line if ``verbose`` is at least ``level``."""
         if self._verbose >= level:
             self._erase()
             self._write(text + "\n")
             self._written = time.perf_counter()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Erase the bar."""
         self._erase()
 
     def __enter__(self) -> Self:
-        """Return the progress itself, which takes its bar away in the end, come what may."""
+        """Return this object; the bar is erased when the context exits."""
         return self
 
     def __exit__(
@@ -95,7 +97,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Erase the bar."""
         self.close()
 
     def _state(self, share: float, now: float) -> str:
@@ -106,7 +108,7 @@ class Progress:
         return state
 
     def _rewrite(self, line: str) -> None:
-        """Put ``line`` in the place of the bar; a line that wraps could not be taken back."""
+        """Replace the bar with ``line``, cut to the terminal width so that it never wraps."""
         line = line[: shutil.get_terminal_size().columns - 1]
         self._write("\r" + line.ljust(self._shown))
         self._shown = len(line)
@@ -122,7 +124,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as one would say it: "4.2 s", "130 s", "12 min", "3.5 h"."""
+    """Return a readable duration: "4.2 s", "130 s", "12 min", "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     if seconds < 600:
@@ -131,7 +133,7 @@ def duration(seconds: float) -> str:
 
 
 def _rewrites(stream: TextIO | None) -> bool:
-    """Whether a carriage return takes a line of ``stream`` back."""
+    """Whether a carriage return lets ``stream`` overwrite its current line."""
     if stream is None:
         return False
     notebook = type(stream).__module__.partition(".")[0] == "ipykernel"
@@ -139,7 +141,7 @@ def _rewrites(stream: TextIO | None) -> bool:
 
 
 def _marks(stream: TextIO | None) -> tuple[str, str]:
-    """Return the signs for what is done and what is not, such as ``stream`` can write."""
+    """Return the characters of the bar, filled and empty, that ``stream`` can encode."""
     try:
         "█░".encode(getattr(stream, "encoding", None) or "utf-8")
     except (LookupError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""Rows as the estimators take them: new inputs, sample weights, rows held out."""
+"""Checks of input rows and sample weights, and the choice of held-out rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastbcd.utils.types import Float, Float64
 
 
 def check_inputs(estimator: Any, X: ArrayLike) -> Any:
-    """Return new inputs of a fitted ``estimator``, checked: an array or a CSR matrix.
+    """Return checked inputs for a fitted ``estimator``: an array or a CSR matrix.
 
-    Plain finite arrays of the right width pass at once. Everything else, what deserves an
-    error or a warning included, is left to scikit-learn, whose checks take 0.1 ms and more.
+    Finite C-contiguous arrays of the right width pass a fast check. For everything else, including
+    invalid input, scikit-learn's checks run, which need at least 0.1 ms.
     """
     if plainly_right(estimator, X):
         return X
@@ -28,10 +28,10 @@ def check_inputs(estimator: Any, X: ArrayLike) -> Any:
 
 
 def unnamed(estimator: Any) -> Any:
-    """Return a copy of a fitted ``estimator`` that knows no feature names.
+    """Return a shallow copy of a fitted ``estimator`` without feature names.
 
-    For calls with bare arrays of rows that were checked already: scikit-learn would warn the user
-    of names that are missing, although the user gave them.
+    It is used for arrays of rows that are already checked. scikit-learn would otherwise warn about
+    missing feature names although the user passed them.
     """
     bare = copy(estimator)
     vars(bare).pop("feature_names_in_", None)
@@ -75,7 +75,7 @@ def check_training_rows(
 
 
 def plainly_right(estimator: Any, X: Any) -> bool:
-    """Whether ``X`` needs no conversion and can be seen to be finite by one product."""
+    """Whether ``X`` needs no conversion and has a finite sum of squares."""
     if (
         type(X) is not np.ndarray
         or X.dtype not in (np.float32, np.float64)
@@ -92,7 +92,7 @@ def plainly_right(estimator: Any, X: Any) -> bool:
 
 
 def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
-    """Return checked sample weights (n,): finite, non-negative, not all zero."""
+    """Return checked sample weights (n,): finite, non-negative and not all zero."""
     weight: Float64 = _check_sample_weight(
         sample_weight, x, dtype=np.float64, ensure_non_negative=True
     )
@@ -102,11 +102,11 @@ def check_weights(sample_weight: ArrayLike | None, x: Float) -> Float64:
 
 
 def check_enough(n: int, least: int, whose: str) -> None:
-    """Raise ValueError if ``n`` rows cannot be scored."""
+    """Raise ValueError if ``n`` is below ``least``, the minimum number of rows to score."""
     if n < least:
         raise ValueError(
-            f"early_stopping: {whose} {n} row(s), but a score needs {least} or more. Give X_val "
-            "and y_val of more rows, raise validation_fraction, or set early_stopping=False."
+            f"early_stopping: {whose} {n} row(s), but a score needs at least {least}. Pass X_val "
+            "and y_val with more rows, increase validation_fraction, or set early_stopping=False."
         )
 
 
@@ -117,31 +117,31 @@ def hold_out(
     labels: NDArray[np.integer] | None = None,
     least: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose rows to set aside: return the numbers of the others, and of those.
+    """Choose rows to hold out; return the indices of the remaining and of the held-out rows.
 
     Parameters
     ----------
     n : int
         Number of rows.
     share : float
-        Share of them to set aside.
+        Share of the rows to hold out.
     random_state : RandomState
-        Source of the choice.
+        Random number generator for the choice.
     labels : (n,) integer array, optional
-        Class of each row. Each class has its share on both sides, and at least one row on either
-        if it has two; that can make more rows than ``share``.
-    least : int
-        Fewest rows that can be judged by.
+        Class of each row. If given, the choice is stratified. Each class with at least two rows has
+        at least one row on either side, so more rows than ``share`` may be held out.
+    least : int, default=1
+        Minimum number of held-out rows.
 
     Raises
     ------
     ValueError
-        If that leaves too few rows on either side.
+        If too few rows would be held out.
     """
     if n < 2 or round(share * n) < 1:
         raise ValueError(
-            f"early_stopping cannot set aside validation_fraction={share} of {n} rows. "
-            "Give X_val and y_val, raise validation_fraction, or set early_stopping=False."
+            f"early_stopping cannot hold out validation_fraction={share} of {n} rows. "
+            "Pass X_val and y_val, increase validation_fraction, or set early_stopping=False."
         )
     whose = f"validation_fraction={share} of {n} rows is"
     if labels is None:
@@ -151,7 +151,7 @@ def hold_out(
     order = random_state.permutation(n)
     classes, counts = np.unique(labels, return_counts=True)
     wanted = min(int(np.ceil(share * n)), n - 1)
-    # The largest remainders (Hamilton's rule), within what each class can give.
+    # Largest-remainder (Hamilton) apportionment, bounded by the number of rows of each class.
     quota, most = counts * (wanted / n), np.maximum(counts - 1, 0)
     given = np.clip(np.floor(quota).astype(int), np.minimum(1, most), most)
     for index in np.argsort(given - quota, kind="stable"):

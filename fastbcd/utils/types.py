@@ -1,4 +1,4 @@
-"""Names for the array types that signatures repeat."""
+"""Aliases for array types in signatures."""
 
 from typing import Any, TypeAlias
 

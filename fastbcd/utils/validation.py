@@ -1,4 +1,4 @@
-"""Checks of the estimators' parameters, with messages that name the mend."""
+"""Checks of estimator parameters; error messages name the parameter, its value and the fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 
 def check_number(name: str, value: Any, low: float, *, strict: bool = True) -> float:
-    """Return ``value`` as a float if it is finite and above ``low`` (at least, if not strict).
+    """Return ``value`` as a float if it is finite and above ``low``, or equal if not ``strict``.
 
     Raises
     ------
@@ -36,31 +36,31 @@ def check_number(name: str, value: Any, low: float, *, strict: bool = True) -> f
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Return ``value`` if it is True or False, Python's or NumPy's; raise ValueError otherwise."""
+    """Return ``value`` as a bool if it is a Python or NumPy bool; raise ValueError otherwise."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
     return bool(value)
 
 
 def is_integer(value: Any, low: int) -> bool:
-    """Whether ``value`` is an integer, Python's or NumPy's, of at least ``low``."""
+    """Whether ``value`` is a Python or NumPy integer of at least ``low``, and not a bool."""
     return isinstance(value, INTEGRAL) and not isinstance(value, bool) and int(value) >= low
 
 
 def check_integer(name: str, value: Any, low: int) -> int:
-    """Return ``value`` as an int if it is an integer of at least ``low``; else raise ValueError."""
+    """Return ``value`` as an int if it is an integer >= ``low``; raise ValueError otherwise."""
     if not is_integer(value, low):
         raise ValueError(f"{name} must be an integer of at least {low}; got {value!r}.")
     return int(value)
 
 
 def check_verbose(value: Any) -> int:
-    """Return ``verbose`` as an int; True means 1. Raise ValueError if it is no such number."""
+    """Return ``verbose`` as an int, True as 1; raise ValueError if it is not a bool or int >= 0."""
     return int(value) if isinstance(value, bool | np.bool_) else check_integer("verbose", value, 0)
 
 
 def is_fraction(value: Any, *, low_too: bool = False, high_too: bool = False) -> bool:
-    """Whether ``value`` is a number between 0 and 1; the ends count only if asked for."""
+    """Whether 0 < ``value`` < 1; ``low_too`` also allows 0, ``high_too`` also allows 1."""
     if not isinstance(value, REAL) or isinstance(value, bool):
         return False
     number = float(value)

@@ -1,9 +1,9 @@
-"""Compile every kernel once, ahead of time: ``fastbcd.warmup()`` and ``fastbcd warmup``.
+"""Ahead-of-time compilation of every kernel: ``fastbcd.warmup()`` and ``fastbcd warmup``.
 
-The work is divided by modules of kernels, so that each file of the cache has one writer. The
-modules go, the longest first, to this process and to helpers: interpreters that are told on a pipe
-what to compile next. They are started by their executable and search path alone, so it does not
-matter whether this process runs a script, a notebook or a command line.
+The work is divided by kernel module, so that each cache file has one writer. The modules are
+distributed, longest first, among this process and helper processes. A helper is a Python
+interpreter that reads from a pipe which module to compile next. It needs only the executable and
+the search path, so it works from a script, a notebook or a command line.
 """
 
 from __future__ import annotations
@@ -39,21 +39,20 @@ serve()
 
 @dataclass(frozen=True)
 class Warmup:
-    """What :func:`warmup` did.
+    """Result of :func:`warmup`.
 
     Parameters
     ----------
     n_kernels : int
-        Kernels that there are.
+        Number of kernels.
     n_compiled : int
-        Functions that had to be compiled, once for each type of their arguments; 0 if the cache
-        held them all.
+        Number of functions compiled, counted once per argument type; 0 if all were in the cache.
     missed : tuple of str
-        Public kernels that were not reached.
+        Public kernels that were not compiled because their argument types are not listed.
     seconds : float
-        Time that it took.
+        Running time in seconds.
     n_processes : int
-        Processes that compiled.
+        Number of processes that compiled.
     """
 
     n_kernels: int
@@ -80,37 +79,37 @@ def warmup(
     verbose: int = 0,
     stream: TextIO | None = None,
 ) -> Warmup:
-    """Compile all kernels and keep the machine code in the cache, so that no fit has to wait.
+    """Compile all kernels and cache the machine code, so that no fit has to wait for it.
 
-    Run it once after an installation or an upgrade, for example when an image is built. The code
-    belongs to the processor and to the versions of Python, Numba and fastbcd that compiled it.
+    Run it once after an installation or upgrade, for example when you build a container image. The
+    machine code is specific to the processor and to the versions of Python, Numba and fastbcd.
 
     Parameters
     ----------
     dtypes : {"float32", "float64"} or sequence of them, default=both
-        Types of the data that will be used. One type takes somewhat more than half the time.
+        Data types to compile for. One type needs somewhat more than half the time of both.
     n_jobs : int, default=-1
-        Processes that compile; -1 for one per core. Each takes about 200 MB. Where no further
-        ones can be started, this one does all the work.
+        Number of processes; -1 means one per core. Each needs about 200 MB of memory. If no helper
+        process can be started, this process does all the work.
     verbose : int, default=0
-        1 shows a progress bar, or a line now and then where there is no terminal.
+        1 shows a progress bar, or occasional lines if there is no terminal.
     stream : file, default=sys.stderr
-        Where that goes.
+        Where to write the progress.
 
     Returns
     -------
     Warmup
-        How many kernels there are, how many functions were compiled, and the seconds.
+        The number of kernels, the number of compiled functions and the running time.
 
     Raises
     ------
     ValueError
-        If a type is neither "float32" nor "float64", or ``n_jobs`` neither positive nor -1.
+        If a dtype is neither "float32" nor "float64", or ``n_jobs`` is neither positive nor -1.
 
     Notes
     -----
-    Nothing is fitted: the types of the arguments of every kernel are known. With an empty cache it
-    takes about half a minute of processor time for one type, with a full one a second.
+    No model is fitted, because the argument types of every kernel are known. For one dtype this
+    takes about half a minute of processor time with an empty cache, and one second with a full one.
 
     Examples
     --------
@@ -122,14 +121,16 @@ def warmup(
         if name not in DTYPES:
             raise ValueError(f'dtypes={dtypes!r} must be "float32", "float64" or both.')
     if n_jobs != -1 and not is_integer(n_jobs, 1):
-        raise ValueError(f"n_jobs={n_jobs!r} must be a positive number of processes, or -1.")
+        raise ValueError(
+            f"n_jobs={n_jobs!r} must be a positive integer, or -1 for one process per core."
+        )
     start = time.perf_counter()
     found = kernels()
     modules = _by_size({name.partition(".")[0] for name in TYPES})
-    job = _Job(modules, chosen, usable_cores() if n_jobs == -1 else n_jobs)
+    job = Job(modules, chosen, usable_cores() if n_jobs == -1 else n_jobs)
     progress = Progress(verbose, stream)
     progress.stage("compiling the kernels", len(modules))
-    # Where the compiler is switched off, kernels are plain functions.
+    # If the compiler is disabled (NUMBA_DISABLE_JIT), kernels are plain functions.
     if all(hasattr(kernel, "compile") for kernel in found.values()):
         with progress, _rare_collections():
             job.run(progress.update)
@@ -138,14 +139,14 @@ def warmup(
 
 
 def _by_size(modules: set[str]) -> list[str]:
-    """Return modules of kernels, those of the longest source first: they compile the longest."""
+    """Return kernel modules sorted by source size, largest first: these compile the longest."""
     files = {name: import_module(f"fastbcd_kernels.{name}").__file__ for name in sorted(modules)}
     return sorted(files, key=lambda name: -Path(files[name] or "").stat().st_size)
 
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for garbage less often: a compiler makes much that stays, and looking is 5 % of it."""
+    """Collect garbage less often: most objects of a compiler stay, and collection costs 5 %."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 50)
     try:
@@ -154,7 +155,7 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class _Job:
+class Job:
     """Modules of kernels that are compiled by this process and, if there is work, by helpers."""
 
     def __init__(self, modules: list[str], dtypes: list[str], n_jobs: int) -> None:
@@ -171,16 +172,16 @@ class _Job:
 
     @property
     def n_processes(self) -> int:
-        """How many processes compiled: this one, and the helpers that were given something."""
+        """Number of processes: this one and the helpers that compiled a module."""
         return 1 + len(self._busy)
 
     def run(self, show: Callable[[int, str], None]) -> None:
-        """Compile everything; what a helper fails to do is done here."""
+        """Compile all modules; this process compiles those that a helper fails to compile."""
         import fastbcd_kernels
 
         self._show = show
         hooks = list(fastbcd_kernels.before_compiling)
-        # The notice that all this takes a while is for those who did not ask for it.
+        # The usual notice about compilation is not needed: the user asked for it.
         fastbcd_kernels.before_compiling[:] = [self._compiling]
         try:
             while self._waiting or self._threads:
@@ -197,7 +198,7 @@ class _Job:
                 thread.join()
 
     def _compiling(self, name: str) -> None:
-        """Note that this process compiles; the first time, helpers are worth their start."""
+        """Record a compilation; the first one starts the helpers."""
         self.compiled.append(name)
         while len(self._threads) < self._n_jobs - 1 and len(self.compiled) == 1:
             self._threads.append(threading.Thread(target=self._help, daemon=True))
@@ -221,7 +222,7 @@ class _Job:
             self._show(self._n_done, "")
 
     def _help(self) -> None:
-        """Have another process compile, one module after another, as long as it answers."""
+        """Let a helper process compile modules, one after another, as long as it responds."""
         module = None
         command = [sys.executable, "-c", HELPER, json.dumps(sys.path)]
         pipe = subprocess.PIPE
@@ -232,20 +233,20 @@ class _Job:
                 self._helpers.append(helper)
                 assert helper.stdin
                 assert helper.stdout
-                # No module waits for the start of an interpreter.
+                # A module is assigned only once the interpreter has started.
                 ready = helper.stdout.readline() == READY
                 while ready and (module := self._next()) is not None:
                     print(json.dumps([module, self.dtypes]), file=helper.stdin, flush=True)
                     self._done(json.loads(helper.stdout.readline()))
-                # All that it was asked for is in the cache; to tidy up would take it a second.
+                # Its results are in the cache; a regular shutdown would take a second.
                 helper.kill()
-        except (OSError, ValueError, TypeError):  # no executable, or it died
+        except (OSError, ValueError, TypeError):  # no executable, or the helper died
             if module is not None:
                 self._waiting.appendleft(module)
 
 
 def serve() -> None:
-    """Compile what the lines of the standard input ask for, and answer what was compiled."""
+    """Compile the modules named on standard input; reply with the compiled functions."""
     import fastbcd_kernels
 
     channel, sys.stdout = sys.stdout, sys.stderr

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user, whatever lies between."""
+"""Warnings that point to the user's line of code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import sklearn
 OURS = str(Path(__file__).parents[1]) + os.sep
 SKLEARN = str(Path(sklearn.__file__).parent) + os.sep
 JOBLIB = f"{os.sep}joblib{os.sep}"
-"""Part of the path of joblib, which calls estimators on behalf of scikit-learn."""
+"""Part of the paths of joblib, through which scikit-learn calls estimators."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the nearest line that belongs neither to the package nor to scikit-learn or joblib.
+    """Issue a warning at the nearest line outside this package, scikit-learn and joblib.
 
-    A fit inside a Pipeline or a search is several frames away from the line that asked for it.
+    Inside a Pipeline or a search, the user's call is several frames above the fit.
     """
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_between(frame.f_code.co_filename):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.job import Job
+from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.formats import DenseMatrix
-from fastbcd.network.network import Network
-from fastbcd.schemes import LowRank, Prune, Quantize
+from fastbcd.network.network import Layer, Network
+from fastbcd.schemes import Combination, LowRank, Prune, Quantize
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Level, Scheme
 
@@ -25,10 +26,20 @@ layer before it: what an early layer lets through no later one brings back, whil
 late layer is made up for by those before it, which are trained for it."""
 
 
+NARROWER = (0.25, 0.8)
+"""Bounds of the share of the neurons that a step towards a budget keeps, where the least weights of
+all neurons are too many."""
+
+ROOM = 0.5
+"""Then neurons go until this share of the budget is enough for the least weights: fewer neurons of
+more weights each are worth more."""
+
+
 class Sizes:
     """What every layer costs in error at every size, measured once.
 
-    Numbers are stored as float32: a budget in bytes is better spent on more of them.
+    Numbers are stored as float32: a budget in bytes is better spent on more of them. Where even the
+    smallest sizes of all layers exceed a budget, neurons go, and the rest is measured anew.
 
     Parameters
     ----------
@@ -41,7 +52,8 @@ class Sizes:
     """
 
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
-        self._job = job
+        self._job, self._choice = job, choice
+        self.dense_bytes: int = dense_bytes(job.network)
         layers = [
             replace(
                 layer,
@@ -51,6 +63,12 @@ class Sizes:
             for layer in job.network.layers
         ]
         job.use(Network(layers))
+        self._measure(layers)
+
+    def _measure(self, layers: Sequence[Layer]) -> None:
+        """Measure what the sizes of dense ``layers`` cost, those of the job's calibration."""
+        job, choice = self._job, self._choice
+        self.made: int | None = None
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
         job.progress.stage("measuring the layers", len(layers))
         self._curves = job.calibration.curves(
@@ -64,19 +82,11 @@ class Sizes:
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
-        self._weighted = _discounted(self._curves) if job.epochs > 0 else self._curves
-
-    @property
-    def dense_bytes(self) -> int:
-        """Bytes of the dense network as it was given."""
-        return sum(
-            layer.weight.to_dense().nbytes + layer.intercept.nbytes
-            for layer in self._job.network.layers
-        )
+        self._weighted = discounted(self._curves) if job.epochs > 0 else self._curves
 
     @property
     def smallest(self) -> int:
-        """Bytes below which no choice of sizes comes."""
+        """Bytes of the smallest choice of sizes, before dead neurons are removed."""
         return self._intercepts + sum(min(c.n_bytes for c in curve) for curve in self._curves)
 
     @property
@@ -99,8 +109,11 @@ class Sizes:
         OneShot or None
             None if that is not possible.
         """
+        if limit < self.smallest:
+            while ROOM * limit < self.smallest and self._narrow(ROOM * limit):
+                pass
         best: OneShot | None = None
-        asked, enough, too_much = limit, 0, None
+        asked, enough, too_much = max(limit, self.smallest), 0, None
         for _ in range(fills):
             try:
                 found = self.spending(asked)
@@ -109,15 +122,17 @@ class Sizes:
                     raise
                 self._job.interrupted = True
                 break
-            if found is None:
-                break
+            assert found is not None  # nothing below the smallest is asked for
             size = found.network.n_bytes
+            self.made = size if self.made is None else min(size, self.made)
             if size <= limit:
                 enough = asked
                 if best is None or size > best.network.n_bytes:
                     best = found
                 if size >= FULL * limit:
                     break
+            elif asked == self.smallest:
+                break
             else:
                 too_much = asked
             # Too much was asked for, or neurons died and left room. Where that makes indices
@@ -125,7 +140,28 @@ class Sizes:
             asked = round(asked * limit / size)
             if too_much is not None and not enough < asked < too_much:
                 asked = (enough + too_much) // 2
+            asked = max(asked, self.smallest)
         return best
+
+    def _narrow(self, goal: float) -> bool:
+        """Remove neurons, so that the smallest choice comes nearer to ``goal`` bytes, if any can
+        go; return whether.
+        """
+        job = self._job
+        dense = job.calibration.network
+        widths = [layer.weight.shape[1] for layer in dense.layers[:-1]]
+        may_go = dense.is_plain and _removes_weights(self._choice)
+        if not may_go or max(widths, default=1) == 1:
+            return False
+        share = float(np.clip(goal / self.smallest, *NARROWER))
+        schemes: list[Scheme | None] = [
+            Prune(density=max(1, int(share * width)) / width, structure="neuron")
+            for width in widths
+        ]
+        narrow = job.reconstruct("removing neurons", [*schemes, None]).network
+        job.narrow(narrow)
+        self._measure(narrow.layers)
+        return True
 
     def spending(self, n_bytes: int) -> OneShot | None:
         """Compress by the schemes that ``n_bytes`` buy before dead neurons are removed.
@@ -143,7 +179,7 @@ class Sizes:
         return None if chosen is None else [level.scheme for level in chosen]
 
 
-def _discounted(curves: list[list[Level]]) -> list[list[Level]]:
+def discounted(curves: list[list[Level]]) -> list[list[Level]]:
     """Return the curves with errors as they count before a refinement, where all are of factors."""
     schemes = [level.scheme for curve in curves for level in curve if level.scheme is not None]
     if not all(isinstance(scheme, LowRank) for scheme in schemes):
@@ -152,6 +188,13 @@ def _discounted(curves: list[list[Level]]) -> list[list[Level]]:
         [replace(level, error=level.error * LATER**index) for level in curve]
         for index, curve in enumerate(curves)
     ]
+
+
+def _removes_weights(choice: SchemeChoice) -> bool:
+    """Return whether ``choice`` lets single weights go, and with them neurons."""
+    if isinstance(choice, Combination):
+        return choice.prune is not None
+    return choice is None or isinstance(choice, Prune)
 
 
 def _families(choice: SchemeChoice, n_layers: int) -> list[list[Scheme]]:

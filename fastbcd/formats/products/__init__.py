@@ -1,1 +1,1 @@
-"""How a row or a batch is multiplied by a stored matrix."""
+"""Products of a row or a batch of rows with a stored matrix."""

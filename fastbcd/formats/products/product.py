@@ -1,10 +1,11 @@
-"""How layers are multiplied by: in their stored form or by dense matrices, as measured.
+"""Products with a layer's weights, in stored form or dense, whichever was measured to be faster.
 
-A :class:`Product` takes a layer's input to its output, bias and piecewise linear activation
-included, into memory that the caller owns. It knows three ways: one row, many rows at once, and a
-transposed block of ``BLOCK`` rows, in which sparse matrices are fastest. Which matrix is worth
-multiplying by in its stored form depends on its size and on the way; the bounds below are where
-it broke even with OpenBLAS on one core of an AVX-512 machine (``python -m bench.formats.rule``).
+A :class:`Product` computes a layer's output from its input, including the bias and a piecewise
+linear activation, and writes it into memory that the caller owns. It has three methods: for one
+row, for many rows at once, and for a transposed block of ``BLOCK`` rows, which is the fastest for
+sparse matrices. Whether the stored form is faster depends on its size and on the method. The bounds
+below are the break-even points with OpenBLAS on one core of an AVX-512 machine, measured by
+``python -m bench.formats.rule``.
 """
 
 from __future__ import annotations
@@ -24,33 +25,38 @@ from fastbcd_kernels.residual import add_bias_piecewise_linear
 BLOCK: int = kernel.BLOCK
 
 SPARSE_ROW = {4: 0.07, 8: 0.08}
-"""Share of the products of inputs and weights that are not zero, below which one row is multiplied
-by the non-zeros; by bytes of a number."""
+"""Break-even share of non-zero input-weight products for one row, by bytes per number.
+
+Below this share, the sparse product is faster than the dense product."""
 
 SPARSE_BATCH = {4: 0.1, 8: 0.12}
-"""Density below which many rows are multiplied by the non-zeros."""
+"""Break-even density of the weights for many rows, by bytes per number.
+
+Below this density, the sparse product is faster than the dense product."""
 
 FACTORS = {False: 0.4, True: 0.7}
-"""Entries of the factors, relative to the matrix, below which one row (False) or many (True) are
-multiplied by them."""
+"""Break-even number of factor entries, relative to the dense matrix.
+
+Below this ratio, the product with the factors is faster. False: one row. True: many rows."""
 
 SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
-"""One row is multiplied by a dense matrix with more entries than the first only where a smaller
-share of the row than the second is not zero; else it is left to BLAS."""
+"""Matrix entries, and share of non-zeros in the row, that select the kernel for one dense row.
+
+If the matrix has more than ``SKIP_ABOVE`` entries, the kernel, which skips zero inputs, is used
+only if at most ``SKIP_SHARE`` of the row is non-zero; otherwise BLAS is used."""
 
 
 class Product(ABC):
     """sigma(v W + bias) with sigma(u) = max(u, 0) + slope * min(u, 0).
 
-    All arrays are C-contiguous and of the type of the weights. No method is passed memory that
-    it reads as ``out``.
+    All arrays are C-contiguous and have the dtype of the weights. ``out`` never overlaps an input.
     """
 
     in_blocks = False
-    """Whether transposed blocks are the fastest way for many rows."""
+    """Whether transposed blocks are the fastest method for many rows."""
 
     def links(self) -> list[Link]:
-        """Return the matrices that one row is multiplied by in turn; none if that is not all."""
+        """Return the matrices that multiply one row in turn; empty if W is not such a chain."""
         return []
 
     @cached_property
@@ -73,12 +79,12 @@ class Product(ABC):
 
 
 class FactorProduct(Product):
-    """The product with a chain of dense matrices; with one, the plain dense product.
+    """The product with a chain of dense matrices; a single matrix gives the dense product.
 
     Parameters
     ----------
     factors : sequence of matrices
-        Their product is W.
+        Dense matrices whose product is W.
     """
 
     def __init__(self, factors: Sequence[Float]) -> None:
@@ -87,7 +93,7 @@ class FactorProduct(Product):
         self._none = np.empty(0, self.factors[0].dtype)
 
     def links(self) -> list[Link]:
-        """Return the matrices that one row is multiplied by in turn."""
+        """Return the matrices that multiply one row in turn."""
         return [
             Link(
                 factor,
@@ -118,17 +124,16 @@ class FactorProduct(Product):
 
 
 class SparseProduct(Product):
-    """The product with non-zeros, or with their codes.
+    """The product with a sparse matrix whose values are explicit or quantised.
 
     Parameters
     ----------
     arrays : SparseArrays
-        The non-zeros, row by row.
+        The non-zeros in row-major order.
     n_out : int
         Number of columns.
     dense : callable
-        Returns the same matrix written out, to which one row is left that has too many entries
-        that are not zero.
+        Returns the same matrix as a dense array, used for a row with too many non-zeros.
     """
 
     in_blocks = True
@@ -139,12 +144,12 @@ class SparseProduct(Product):
         self._dense = dense
         size = (arrays.starts.size - 1) * n_out
         density = arrays.places.size / max(size, 1)
-        # Entries of a row that are not zero, up to which the non-zeros are the faster way.
+        # Maximum number of non-zeros in a row for which the sparse product is faster.
         self._most = SPARSE_ROW[arrays.values.itemsize] * (arrays.starts.size - 1)
         self._most = self._most / density if density > 0 else np.inf
 
     def links(self) -> list[Link]:
-        """Return the matrix."""
+        """Return the matrix as a single link."""
         shape = self._by_row.starts.size - 1, self._by_column.starts.size - 1
         return [Link(self._by_row, shape, self._most, self._dense)]
 
@@ -169,11 +174,11 @@ class SumProduct(Product):
     Parameters
     ----------
     parts : sequence of Product
-        What is added up; at least one.
+        Products of the summands; at least one.
     n_out : int
         Number of columns.
     dtype : dtype
-        Type of the numbers.
+        Data type of the outputs.
     """
 
     def __init__(self, parts: Sequence[Product], n_out: int, dtype: np.dtype[Any]) -> None:

@@ -1,4 +1,4 @@
-"""One row through a chain of matrices, biases and activations in one call of a kernel."""
+"""Matrices, biases and activations applied to one row in a single kernel call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fastbcd_kernels.row_chain import chain_row
 
 
 class Workspace:
-    """Arrays that are kept from call to call, by name."""
+    """Named work arrays that are reused between calls."""
 
     def __init__(self) -> None:
         self._arrays: dict[Any, NDArray[Any]] = {}
         self.of_chains: dict[Chain, tuple[NDArray[Any], ...]] = {}
 
     def get(self, name: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return an array of this shape, the first rows of a larger one of the name if there is."""
+        """Return the array ``name`` with this shape, reusing the first rows of a larger one."""
         array = self._arrays.get(name)
         if array is None or len(array) < shape[0] or array.shape[1:] != shape[1:]:
             array = self._arrays[name] = np.empty(shape, dtype)
@@ -29,11 +29,12 @@ class Workspace:
 
 
 class SparseArrays(NamedTuple):
-    """A sparse matrix as the kernels take it.
+    """A sparse matrix in the form that the kernels read.
 
-    ``values`` are the non-zeros, or the codebook that ``codes`` refer to; ``places`` are columns,
-    with the non-zeros row by row, or rows, with them column by column; ``starts`` tells where each
-    row or column starts; ``scale`` is a factor per column, or empty.
+    ``values`` holds the non-zeros, or the codebook if ``codes`` is not empty. ``places`` holds the
+    column of each non-zero in row-major order, or its row in column-major order. ``starts`` holds
+    the index of the first non-zero of each row or column, and the number of non-zeros at the end.
+    ``scale`` holds one factor per column, or is empty.
     """
 
     values: Float
@@ -43,7 +44,7 @@ class SparseArrays(NamedTuple):
     scale: Float
 
     def by_column(self, n_out: int) -> SparseArrays:
-        """Return the same matrix, stored row by row, column by column."""
+        """Return the same matrix in column-major order; this one must be in row-major order."""
         n_in = self.starts.size - 1
         order = np.argsort(self.places, kind="stable")
         lengths = np.diff(self.starts).astype(np.intp)
@@ -59,12 +60,12 @@ class SparseArrays(NamedTuple):
 
 
 def _place_type(n: int) -> type[np.unsignedinteger[Any]]:
-    """Return the type of places among ``n``: one type for nearly all, so that one is compiled."""
+    """Return the index type for ``n`` positions; nearly all share uint16, compiled once."""
     return np.uint16 if n <= 1 << 16 else np.uint32
 
 
 def starts_of(lengths: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return where each of some runs of these lengths starts, and where the last ends."""
+    """Return the start of each run, given the lengths, and the end of the last run."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.uint64)]).astype(np.uint64)
 
 
@@ -74,13 +75,13 @@ class Link(NamedTuple):
     Parameters
     ----------
     matrix : array or SparseArrays
-        Written out, or its non-zeros row by row.
+        A dense matrix, or the non-zeros in row-major order.
     shape : (n_in, n_out)
-        Its shape.
+        Shape of the matrix.
     most : float
-        Entries of a row that are not zero, beyond which the row is left to BLAS.
+        Maximum number of non-zeros in a row; BLAS multiplies rows with more.
     dense : callable
-        Returns the matrix written out, for these.
+        Returns the dense matrix for BLAS.
     """
 
     matrix: Float | SparseArrays
@@ -90,7 +91,7 @@ class Link(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers are stored for the matrix."""
+        """Number of stored entries of the matrix."""
         return (
             self.matrix.places.size if isinstance(self.matrix, SparseArrays) else self.matrix.size
         )
@@ -102,11 +103,17 @@ class Chain:
     Parameters
     ----------
     links : sequence of Link
-        The matrices. A single one that is written out is used where it lies, others are copied.
+        The matrices. A single dense matrix is used without a copy; others are copied.
     biases : sequence of (n_out,) array or None
-        b; None for zeros.
+        Intercepts b; None for zeros.
     slopes : sequence of float
         Slopes of the activations for negative arguments.
+
+    Attributes
+    ----------
+    arrays : tuple of arrays
+        What the kernel reads: a table with a line per matrix, slopes, values, codes, places,
+        starts, and shifts.
     """
 
     def __init__(
@@ -134,7 +141,7 @@ class Chain:
         self._length = len(links)
         widest = max(max(link.shape) for link in links)
         dtype = values.arrays[0].dtype
-        self._arrays = (
+        self.arrays = (
             table,
             np.array(slopes, dtype),
             values.joined(dtype),
@@ -148,7 +155,7 @@ class Chain:
         """Write the output for the row ``x``."""
         arrays: Any = space.of_chains.get(self)
         if arrays is None:
-            arrays = space.of_chains[self] = (*self._arrays, *self._work())
+            arrays = space.of_chains[self] = (*self.arrays, *self._work())
         rest: Any = (*arrays, out)
         done = chain_row(x, 0, *rest)
         while done < self._length:
@@ -160,7 +167,7 @@ class Chain:
 
     def _work(self) -> tuple[NDArray[Any], NDArray[Any]]:
         listed = max(link.shape[0] for link in self._links) + 1
-        work = np.empty((self._length, max(self._widths)), self._arrays[1].dtype)
+        work = np.empty((self._length, max(self._widths)), self.arrays[1].dtype)
         return np.empty(listed, np.uint64), work
 
     def _leave_to_blas(self, k: int, v: Float, to: Float) -> None:
@@ -172,22 +179,23 @@ class Chain:
 
 
 class _Pile:
-    """Arrays that are laid one after another."""
+    """Arrays to be concatenated into one buffer."""
 
     def __init__(self) -> None:
         self.arrays: list[NDArray[Any]] = []
         self._size = 0
 
     def add(self, array: NDArray[Any]) -> int:
-        """Add an array; return where it begins."""
+        """Add an array; return its offset in the buffer."""
         self.arrays.append(array)
         self._size += array.size
         return self._size - array.size
 
     def joined(self, dtype: Any) -> NDArray[Any]:
-        """Return all of them; a single one is not copied, unless it cannot be written.
+        """Return the concatenated arrays.
 
-        The kernels would have to be compiled again for such arrays.
+        A single array of the right dtype is not copied unless it is read-only: the kernels would
+        have to be compiled again for read-only arrays.
         """
         if not self.arrays:
             return np.empty(0, dtype)

@@ -33,6 +33,12 @@ _LENGTH = 8
 _ALIGNMENT = 8
 _BLANK = "00000000"
 
+FOREIGN = "it was not written by fastbcd: it is a safetensors file without fastbcd's checksum"
+WEIGHTS = (
+    "If it holds the weights of a PyTorch network, load them into its torch.nn.Sequential, and "
+    "give that to fastbcd.compress"
+)
+
 
 class DamagedError(ValueError):
     """A file is not what it should be; the message says in what."""
@@ -95,6 +101,19 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     strings = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
     expect(strings, "its metadata are not strings")
     buffer = memoryview(data)[start:]
+    if "crc32" not in metadata:
+        try:
+            _arrays(header, buffer)
+        except DamagedError as error:
+            raise DamagedError(f"{FOREIGN}; {error}") from None
+        raise DamagedError(f"{FOREIGN}. {WEIGHTS}")
+    arrays = _arrays(header, buffer)
+    _check_sum(data, start, metadata.pop("crc32"))
+    return arrays, metadata
+
+
+def _arrays(header: dict[str, Any], buffer: memoryview) -> dict[str, NDArray[Any]]:
+    """Return the arrays that ``header`` describes."""
     arrays = {}
     end = 0
     for name, entry in sorted(header.items(), key=_first_offset):
@@ -108,8 +127,7 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         arrays[name] = stored.astype(dtype.newbyteorder("="))
         end = high
     expect(end == len(buffer), "there are bytes that belong to no array, or arrays were cut off")
-    _check_sum(data, start, metadata.pop("crc32", ""))
-    return arrays, metadata
+    return arrays
 
 
 def type_name(dtype: np.dtype[Any]) -> str:

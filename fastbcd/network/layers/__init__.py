@@ -1,1 +1,1 @@
-"""How a layer reads its inputs, its activation, and the layers that users name."""
+"""Views, activations and pooling of layers, and the layer specifications of users."""

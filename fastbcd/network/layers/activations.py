@@ -1,4 +1,4 @@
-r"""Activations: their value, their exact proximal U-step and their one-sided slopes."""
+r"""Activations: value, exact proximal U-step and one-sided derivatives."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastbcd_kernels import activation_step, minibatch_step, residual
 
 
 class ExactActivation(Protocol):
-    """What exact block steps need of an activation, a pooling that follows it included."""
+    """The interface of an activation, with any pooling after it, in exact block steps."""
 
     name: str
 
     @property
     def pool(self) -> MaxPool | None:
-        """The pooling that is part of it."""
+        """The pooling that follows the activation, if any."""
         ...
 
     def value(self, u: Float, out: Float | None = None) -> Float:
@@ -35,24 +35,24 @@ class ExactActivation(Protocol):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place, ``miss`` = u - z included.
+        """Perform the U-step: update ``u`` and ``miss`` = u - z in place.
 
-        See :mod:`fastbcd_kernels.activation_step`. ``penalties`` are (rho, gamma, alpha).
-        Returns the weighted squared gap between ``v`` and sigma(u), and the weighted squared
-        step.
+        ``penalties`` are (rho, gamma, alpha). Returns the weighted squared gap between ``v`` and
+        sigma(u), and the weighted squared step length. See
+        :mod:`fastbcd_kernels.activation_step`.
         """
         ...
 
     def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
-        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        """Return ``gap`` times the left and times the right derivative at ``u``."""
         ...
 
 
 class Activation(ExactActivation, Protocol):
-    """What all solvers need of an activation that acts on each number by itself."""
+    """The interface of an elementwise activation in all solvers."""
 
     def add_bias(self, z: Float, bias: Float) -> None:
-        """Replace ``z`` in place by sigma(z + bias): one pass of a forward pass."""
+        """Replace ``z`` in place with sigma(z + bias)."""
         ...
 
     @property
@@ -65,12 +65,12 @@ class Activation(ExactActivation, Protocol):
         ...
 
     def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
+        """Multiply ``d`` in place by sigma'(u), v = sigma(u); ``mean`` gets its column means."""
         ...
 
 
 class _Elementwise(ABC):
-    """Acts on each number by itself."""
+    """An elementwise activation without pooling."""
 
     pool: MaxPool | None = None
 
@@ -79,7 +79,7 @@ class _Elementwise(ABC):
         """Return the left and the right derivative at ``u``."""
 
     def pull_back(self, gap: Float, u: Float) -> tuple[Float, Float]:
-        """Return ``gap`` times the left, and times the right derivative at ``u``."""
+        """Return ``gap`` times the left and times the right derivative at ``u``."""
         left, right = self.slopes(u)
         return gap * left, gap * right
 
@@ -108,7 +108,7 @@ class PiecewiseLinear(_Elementwise):
         return np.maximum(u, u * u.dtype.type(self.slope), out=out)  # out may be u itself
 
     def add_bias(self, z: Float, bias: Float) -> None:
-        """Replace ``z`` in place by sigma(z + bias)."""
+        """Replace ``z`` in place with sigma(z + bias)."""
         residual.add_bias_piecewise_linear(z, bias, self.slope)
 
     def step(
@@ -119,7 +119,7 @@ class PiecewiseLinear(_Elementwise):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place."""
+        """Perform the U-step in place."""
         rho, gamma, alpha = penalties
         return activation_step.piecewise_linear_step(
             u, miss, v, self.slope, rho, gamma, alpha, sample_weight
@@ -150,7 +150,7 @@ class HardTanh(_Elementwise):
         return np.clip(u, -1, 1, out=out)
 
     def add_bias(self, z: Float, bias: Float) -> None:
-        """Replace ``z`` in place by sigma(z + bias)."""
+        """Replace ``z`` in place with sigma(z + bias)."""
         z += bias
         np.clip(z, -1, 1, out=z)
 
@@ -162,7 +162,7 @@ class HardTanh(_Elementwise):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place."""
+        """Perform the U-step in place."""
         rho, gamma, alpha = penalties
         return activation_step.hard_tanh_step(u, miss, v, rho, gamma, alpha, sample_weight)
 
@@ -185,9 +185,9 @@ class HardTanh(_Elementwise):
 
 
 class Smooth(_Elementwise):
-    """An activation without a closed-form U-step: for networks trained elsewhere.
+    """An activation without a closed-form U-step, for networks trained by other libraries.
 
-    Such networks can be used and compressed, not trained by exact block updates.
+    Such networks can predict and be compressed, but not be trained with exact block updates.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Smooth(_Elementwise):
         return values
 
     def add_bias(self, z: Float, bias: Float) -> None:
-        """Replace ``z`` in place by sigma(z + bias)."""
+        """Replace ``z`` in place with sigma(z + bias)."""
         z += bias
         self._function(z, out=z)
 
@@ -217,12 +217,12 @@ class Smooth(_Elementwise):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Refuse: the U-step of a smooth activation has no closed form."""
+        """Raise ValueError: the U-step of a smooth activation has no closed form."""
         raise self._refusal()
 
     @property
     def pieces(self) -> tuple[Float64, Float64, Float64]:
-        """Refuse: a smooth activation has no linear pieces."""
+        """Raise ValueError: a smooth activation has no linear pieces."""
         raise self._refusal()
 
     def _refusal(self) -> ValueError:
@@ -236,12 +236,12 @@ class Smooth(_Elementwise):
         return derivative
 
     def slopes(self, u: Float) -> tuple[Float, Float]:
-        """Return the derivative at ``u``, twice."""
+        """Return the derivative at ``u`` as both the left and the right derivative."""
         derivative = self._derivative(self.value(u))
         return derivative, derivative
 
     def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u), given v = sigma(u); ``mean``: its column means."""
+        """Multiply ``d`` in place by sigma'(u), v = sigma(u); ``mean`` gets its column means."""
         d *= self._derivative(v)
         np.mean(d, axis=0, out=mean)
 
@@ -252,11 +252,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "hard_tanh": HardTanh(),
     "identity": PiecewiseLinear("identity", 1.0),
 }
-"""The activations that a network can be trained with, by name."""
+"""Activations that a network can be trained with, by name."""
 
 ALL_ACTIVATIONS: dict[str, Activation] = {
     **ACTIVATIONS,
     "logistic": Smooth("logistic"),
     "tanh": Smooth("tanh"),
 }
-"""The activations that a network can have, those of networks trained elsewhere included."""
+"""All activations by name, including those of imported networks only."""

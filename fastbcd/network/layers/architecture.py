@@ -1,4 +1,4 @@
-"""From ``hidden_layer_sizes`` to what each layer of weights sees, and how large it is."""
+"""The shapes, views and pools of the weight layers, derived from ``hidden_layer_sizes``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fastbcd.utils.validation import is_integer
 
 @dataclass(frozen=True)
 class Architecture:
-    """The layers of weights, from the input to the output.
+    """The weight layers, from the input to the output.
 
     Parameters
     ----------
     shapes : tuple of (k, m)
         Shapes of the weight matrices.
     views : tuple of View
-        How each layer sees its input.
+        View of its input for each layer.
     pools : tuple of MaxPool or None
-        What each layer's activations pass before the next layer sees them.
+        Max pooling after the activation of each layer, if any.
     """
 
     shapes: tuple[tuple[int, int], ...]
@@ -33,19 +33,19 @@ class Architecture:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers of pre-activations of each layer for one row."""
+        """Number of pre-activations per row in each layer."""
         return tuple(
             view.positions * m for view, (_, m) in zip(self.views, self.shapes, strict=True)
         )
 
     @property
     def has_images(self) -> bool:
-        """Whether any layer sees more than whole rows."""
+        """Whether any layer has a view other than whole rows."""
         return any(view != WHOLE_ROW for view in self.views)
 
     @property
     def images(self) -> list[Shape3 | None]:
-        """The images (h, w, c) whose pixels are the inputs of each dense layer; None elsewhere."""
+        """Shape (h, w, c) of the images that each dense layer reads; None otherwise."""
         found: list[Shape3 | None] = []
         before: Shape3 | None = None
         for (_, m), view, pool in zip(self.shapes, self.views, self.pools, strict=True):
@@ -64,17 +64,17 @@ class Architecture:
         n_out: int,
         input_shape: Shape3 | None = None,
     ) -> Architecture:
-        """Lay out checked sizes for ``n_in`` features and ``n_out`` outputs.
+        """Return the architecture for checked sizes, ``n_in`` features and ``n_out`` outputs.
 
         Raises
         ------
         ValueError
-            If the layers do not fit each other or the inputs.
+            If the layers are not compatible with each other or with the inputs.
         """
         if input_shape is not None and math.prod(input_shape) != n_in:
             raise ValueError(
-                f"input_shape={input_shape} asks for {math.prod(input_shape)} features, but X has "
-                f"{n_in}. Give the height, width and channels of the images that the rows of X are."
+                f"input_shape={input_shape} needs {math.prod(input_shape)} features, but X has "
+                f"{n_in}. Set input_shape to the height, width and channels of the images in X."
             )
         plan = _Plan(n_in, input_shape)
         for index, layer in enumerate(hidden_layer_sizes):
@@ -84,11 +84,11 @@ class Architecture:
 
 
 class _Plan:
-    """Follows the shape of the activations from layer to layer."""
+    """Tracks the shape of the activations from layer to layer."""
 
     def __init__(self, n_in: int, image: Shape3 | None) -> None:
         self.n, self.image = n_in, image
-        self.window = (1, 1)  # of an average that the next layer of weights begins with
+        self.window = (1, 1)  # average pooling to be merged into the next weight layer
         self.shapes: list[tuple[int, int]] = []
         self.views: list[View] = []
         self.pools: list[MaxPool | None] = []
@@ -129,8 +129,8 @@ class _Plan:
             if size > pixels + 2 * pad:
                 raise ValueError(
                     f"{where}: a kernel_size of {kernel[0]} x {kernel[1]} does not fit in images "
-                    f"of {h} x {w} pixels with padding={padding}. Take a smaller kernel_size, or "
-                    "fewer strides and pools before it."
+                    f"of {h} x {w} pixels with padding={padding}. Use a smaller kernel_size, or "
+                    "smaller strides or fewer pooling layers before it."
                 )
         view = Patches(image, kernel, stride, padding, self.window)
         self._append((kernel[0] * kernel[1] * c, layer.filters), view)
@@ -144,15 +144,16 @@ class _Plan:
         if window[0] > h or window[1] > w:
             raise ValueError(
                 f"{where}: a pool_size of {window[0]} x {window[1]} does not fit in images of "
-                f"{h} x {w} pixels. Take a smaller pool_size, or fewer strides and pools before it."
+                f"{h} x {w} pixels. Use a smaller pool_size, or smaller strides or fewer pooling "
+                "layers before it."
             )
         if isinstance(layer, AveragePool2D):
             self.window = (self.window[0] * window[0], self.window[1] * window[1])
             return
         if not self.after_convolution:
             raise ValueError(
-                f"{where}: MaxPool2D must follow a Conv2D, whose activations it takes the maximum "
-                "of. Move it there, or use AveragePool2D."
+                f"{where}: MaxPool2D must follow a Conv2D directly. Move it there, or use "
+                "AveragePool2D."
             )
         self.pools[-1] = MaxPool(image, window)
         self.image = (h // window[0], w // window[1], c)
@@ -164,12 +165,12 @@ class _Plan:
             return self.image
         if self.shapes:
             raise ValueError(
-                f"{where}: {name} needs images, but a layer of plain units comes before it. Put "
-                "the layers that see images first."
+                f"{where}: {name} needs images, but a dense layer comes before it. Put convolution "
+                "and pooling layers first."
             )
         raise ValueError(
-            f"{where}: {name} needs input_shape, the height, width and channels of the images that "
-            "the rows of X are, such as input_shape=(28, 28, 1)."
+            f"{where}: {name} needs input_shape, the height, width and channels of the images in "
+            "X, such as input_shape=(28, 28, 1)."
         )
 
 
@@ -179,7 +180,8 @@ def check_layers(value: Any) -> tuple[LayerSize, ...]:
     Raises
     ------
     ValueError
-        If an entry is neither a positive integer nor a layer of :mod:`fastbcd.layers`.
+        If an entry is neither a positive integer nor a valid layer of
+        :mod:`fastbcd.network.layers.specs`.
     """
     many = isinstance(value, Iterable) and not isinstance(value, str)
     sizes = tuple(value) if many else (value,)
@@ -196,14 +198,14 @@ def check_layers(value: Any) -> tuple[LayerSize, ...]:
 
 
 def check_input_shape(value: Any) -> Shape3 | None:
-    """Return ``input_shape`` as (h, w, c), c = 1 if it is left out; raise ValueError otherwise."""
+    """Return ``input_shape`` as (h, w, c), with c = 1 by default; raise ValueError if invalid."""
     if value is None:
         return None
     shape = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     if len(shape) not in (2, 3) or any(not is_integer(size, 1) for size in shape):
         raise ValueError(
-            "input_shape must be the height, width and channels of the images that the rows of X "
-            f"are, such as (28, 28, 1), or None; got {value!r}."
+            "input_shape must be the height, width and channels of the images in X, such as "
+            f"(28, 28, 1), or None; got {value!r}."
         )
     h, w, c = (*shape, 1)[:3]
     return int(h), int(w), int(c)

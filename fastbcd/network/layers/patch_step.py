@@ -1,4 +1,4 @@
-"""The V-step of a convolution: conjugate gradients on each image by itself."""
+"""The V-step of a convolution: conjugate gradients on each image separately."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fastbcd.linalg import products as la
 from fastbcd.utils.types import Float
 
 MOST_STEPS = 40
-"""Steps, at most."""
+"""Maximum number of conjugate gradient steps."""
 
 ACCURACY = 0.05
-"""The steps end when the subgradient is this share of gamma times the step of the block."""
+"""Stopping tolerance: norm of the subgradient relative to gamma times the block's step length."""
 
 
 class Operator(NamedTuple):
@@ -24,13 +24,13 @@ class Operator(NamedTuple):
     Parameters
     ----------
     gather, scatter : callable
-        From images (n, d) to patches (n * p, k), and the adjoint.
+        The map from images (n, d) to patches (n * p, k), and its adjoint.
     weight : (k, m) array
         Filters.
     channels : int
-        Numbers in a pixel.
+        Number of channels c of a pixel.
     stride : (int, int)
-        Distance of neighbouring patches.
+        Distance between neighbouring patches in pixels.
     """
 
     gather: Callable[[Float], Float]
@@ -41,26 +41,28 @@ class Operator(NamedTuple):
 
 
 def least_squares(operator: Operator, residual: Float, start: Float, ratio: float) -> Float:
-    r"""Minimise ``ratio ||E||^2 + ||A(E) W - residual||^2`` over images E, each by itself.
+    r"""Minimise ``ratio ||E||^2 + ||A(E) W - residual||^2`` over each image E separately.
 
-    The preconditioner is the mean block of the system that couples the channels of a pixel.
-    Started anywhere, each step minimises over a larger space around the start, so what is reached
-    lies below the start by at least ``ratio`` times the squared way, however early the steps end.
+    The preconditioner is the average over pixels of the block that couples the channels of a pixel.
+    Each step minimises over a larger affine space that contains the start. Therefore the objective
+    decreases by at least ``ratio`` times the squared distance from the start, however early the
+    iteration stops.
 
     Parameters
     ----------
     operator : Operator
         A and W.
     residual : (n * p, m) array
-        What A(E) W shall be.
+        Target for A(E) W.
     start : (n, d) array
-        Where to start.
+        Initial E.
     ratio : float
-        Weight of the first term.
+        Weight of the first term, gamma / rho.
 
     Returns
     -------
     (n, d) array
+        The approximate minimiser E.
     """
     gather, scatter, weight, c, _ = operator
     m, n = weight.shape[1], len(start)
@@ -101,7 +103,7 @@ def least_squares(operator: Operator, residual: Float, start: Float, ratio: floa
 
 
 def _preconditioner(operator: Operator, ratio: float) -> Float:
-    """Return the inverse of the block (c, c) of a pixel, averaged over pixels."""
+    """Return the inverse of the average block (c, c) of a pixel."""
     weight, c = operator.weight, operator.channels
     block = np.zeros((c, c))
     # A pixel is covered by every stride-th position of the kernel in each direction.
@@ -113,6 +115,6 @@ def _preconditioner(operator: Operator, ratio: float) -> Float:
 
 
 def _dots(a: Float, b: Float) -> Float:
-    """Return the inner products of the rows, (n, 1)."""
+    """Return the inner products of corresponding rows, (n, 1)."""
     result: Float = np.einsum("ij,ij->i", a, b)[:, None]
     return result

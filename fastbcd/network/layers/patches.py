@@ -1,7 +1,6 @@
-"""All views that a layer can have of its input: as it is, pooled, or patch by patch.
+"""Views for convolutions and average pooling; see :mod:`fastbcd.network.layers.view`.
 
-Patches are formed some images at a time, so that the patch matrix of all images never exists.
-See :mod:`fastbcd.network.layers.view` for what a view is.
+Patches are computed for some images at a time, so the patch matrix of all images is never stored.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from fastbcd_kernels import patches as kernel
 from fastbcd_kernels import pooling
 
 CHUNK = 1 << 21
-"""Numbers in the patches that are formed at once, about."""
+"""Approximate maximum number of patch entries computed at once."""
 
 Shape3 = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -35,13 +34,13 @@ class Patches(View):
     Parameters
     ----------
     shape : (h, w, c)
-        Shape of the images that come in.
+        Shape of the input images.
     kernel : (k_h, k_w)
-        Size of a patch, after the pooling. A patch as large as the image makes the layer dense.
+        Size of a patch after pooling. A patch as large as the image makes the layer dense.
     stride, padding : pairs of int
-        Distance of patches, zeros around the image.
+        Distance between patches, and number of zeros on each side of the image, in pixels.
     window : (q_h, q_w), default=(1, 1)
-        Average pooling that comes first.
+        Window of the average pooling applied first; (1, 1) means no pooling.
     """
 
     shape: Shape3
@@ -52,30 +51,30 @@ class Patches(View):
 
     @property
     def pooled_shape(self) -> Shape3:
-        """Shape of the images after the pooling."""
+        """Shape of the images after average pooling."""
         h, w, c = self.shape
         return h // self.window[0], w // self.window[1], c
 
     @property
     def grid(self) -> Pair:
-        """Rows and columns of positions: height and width of what the layer gives."""
+        """Number of patch rows and columns: height and width of the output."""
         size = zip(self.pooled_shape, self.kernel, self.stride, self.padding, strict=False)
         height, width = ((n + 2 * pad - k) // step + 1 for n, k, step, pad in size)
         return height, width
 
     @property
     def positions(self) -> int:
-        """Number of patches p of an image."""
+        """Number of patches p per image."""
         return math.prod(self.grid)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the only patch is the whole image, as a dense layer sees it."""
+        """Whether the only patch is the whole image, as in a dense layer."""
         return self.kernel == self.pooled_shape[:2] and not any(self.padding)
 
     @property
     def width(self) -> int:
-        """Numbers k in a patch."""
+        """Number of entries k in a patch."""
         return self.kernel[0] * self.kernel[1] * self.shape[2]
 
     def rows(self, v: Float) -> Float:
@@ -83,7 +82,7 @@ class Patches(View):
         return self._gather(self._pooled(v))
 
     def fold(self, rows: Float) -> Float:
-        """Add up patches where they overlap."""
+        """Return the adjoint of :meth:`rows`: patches added up into images."""
         pixels = self._scatter(rows)
         return pixels if self.window == (1, 1) else self._spread(pixels, 1 / math.prod(self.window))
 
@@ -131,12 +130,12 @@ class Patches(View):
     def solve_activation(
         self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
-        r"""Take the V-step by conjugate gradients on each image.
+        r"""Perform the V-step by conjugate gradients on each image.
 
-        With average pooling over windows of q pixels, V = s + a step that is the same in all
-        pixels of a window: it solves the problem of the pooled images with gamma q for gamma.
-        Started at the old V, each step of conjugate gradients minimises over a space around it;
-        so F falls by at least gamma/2 times the squared step however early they end.
+        With average pooling over windows of q pixels, V - s is constant in each window. It solves
+        the problem of the pooled images with gamma replaced by gamma q. The iteration starts at the
+        old V, and each step minimises over an affine space that contains the old V. Therefore F
+        decreases by at least gamma/2 times the squared step, however early the iteration stops.
         """
         ratio *= math.prod(self.window)
         gain = activation_gain(weight, ratio) if self.is_whole else None

@@ -1,4 +1,4 @@
-"""An activation and the pooling that follows it, as one step of the full solver."""
+"""An activation followed by max pooling, as one block step of the full solver."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fastbcd_kernels import pooling as kernel
 
 
 class MaxPooled:
-    """An activation followed by the maximum over windows, as one step of the full solver.
+    """An activation followed by max pooling, as one block step of the full solver.
 
     Parameters
     ----------
     activation : Activation
-        Piecewise linear, and nowhere falling.
+        A piecewise linear, non-decreasing activation.
     pool : MaxPool
-        The windows.
+        The pooling.
     """
 
     def __init__(self, activation: Activation, pool: MaxPool) -> None:
@@ -26,7 +26,7 @@ class MaxPooled:
         self._windows = pool
 
     def value(self, u: Float, out: Float | None = None) -> Float:
-        """Return the maxima (n, n_out) of sigma(u), written into ``out`` if given."""
+        """Return the pooled maxima (n, n_out) of sigma(u), written into ``out`` if given."""
         pooled = self._windows.forward(u, out)
         return self._activation.value(pooled, out=pooled)
 
@@ -38,7 +38,7 @@ class MaxPooled:
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Take the U-step in place; see :mod:`fastbcd_kernels.pooling`."""
+        """Perform the U-step in place; see :mod:`fastbcd_kernels.pooling`."""
         pool = self._windows
         rho, gamma, alpha = penalties
         return kernel.max_pool_step(

@@ -1,4 +1,4 @@
-"""The maximum over windows of a layer's activations."""
+"""Max pooling over non-overlapping windows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastbcd_kernels import pooling as kernel
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Windows that do not overlap.
+    """Max pooling over non-overlapping windows.
 
     Parameters
     ----------
     shape : (h, w, c)
-        Shape of the images that come in.
+        Shape of the input images.
     window : (q_h, q_w)
-        Size of a window.
+        Size of a window in pixels.
     """
 
     shape: tuple[int, int, int]
@@ -28,18 +28,18 @@ class MaxPool:
 
     @property
     def shape_out(self) -> tuple[int, int, int]:
-        """Shape of the images of maxima."""
+        """Shape of the output images."""
         h, w, c = self.shape
         return h // self.window[0], w // self.window[1], c
 
     @property
     def n_out(self) -> int:
-        """Numbers that an image leaves behind."""
+        """Number of entries in an output image."""
         return math.prod(self.shape_out)
 
     @property
     def n_in(self) -> int:
-        """Numbers in an image."""
+        """Number of entries in an input image."""
         return math.prod(self.shape)
 
     def forward(self, v: Float, out: Float | None = None) -> Float:
@@ -50,7 +50,7 @@ class MaxPool:
         return out
 
     def back(self, d: Float, v: Float, out: Float | None = None) -> Float:
-        """Hand each of ``d`` (n, n_out) to the first largest of its window in ``v`` (n, n_in)."""
+        """Assign each entry of ``d`` (n, n_out) to the first maximum of its window in ``v``."""
         if out is None:
             out = np.empty((len(d), self.n_in), d.dtype)
         kernel.max_pool_back(d, v, self.shape, self.window, out)

@@ -1,18 +1,17 @@
 r"""The linear system of the V-step of a dense layer.
 
 The step minimises :math:`\frac{\gamma}{2} \|V - s\|^2 + \frac{\rho}{2} \|U - b - V W\|^2` over V,
-with s = sigma(U) of the layer before. With r = gamma / rho and the miss D = U - b - s W before the
-step,
+with s = sigma(U) of the layer before. With r = gamma / rho and the residual at s, D = U - b - s W,
 
 .. math:: V = s + D K, \qquad K = (W^T W + r I)^{-1} W^T = W^T (W W^T + r I)^{-1} .
 
-Both forms of K are equal (Woodbury); the smaller system is solved. Where that is the first, the
-same inverse also gives what is left of the miss, without another product with V:
+Both forms of K are equal (Woodbury identity); the smaller system is solved. If that is the first,
+its inverse also gives the new residual E without another product with V:
 
 .. math:: E = U - b - V W = D - D (W^T W + r I)^{-1} W^T W = D P, \qquad P = r (W^T W + r I)^{-1},
 
-and V = s + E W' / r. For a layer d -> m with n samples this takes 4 n d m + 2 n m^2 flops instead
-of the 6 n d m of two products for V and one for E.
+and V = s + E W' / r. For a layer d -> m with n samples this needs 4 n d m + 2 n m^2 flops. Two
+products for V and one for E need 6 n d m flops.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from fastbcd.linalg.spd import SPDSystem, solving_type
 from fastbcd.utils.types import Float
 
 INVERSE_BELOW = 1e3
-"""Bound of the condition up to which P is used; E then keeps all but its last digits."""
+"""Maximum estimated condition number for which P is used, since rounding errors grow with it."""
 
 
 class ActivationSystem:
-    """W'W + ratio I, or W W' + ratio I where that is smaller; factored.
+    """The factored matrix W'W + ratio I, or W W' + ratio I if that is smaller.
 
     Parameters
     ----------
@@ -46,12 +45,12 @@ class ActivationSystem:
         self._weight, self._ratio = weight, ratio
         self._w = np.ascontiguousarray(weight, dtype=dtype)
         square = la.square(self._w)
-        # The largest eigenvalue is at most the norm of all entries; half of them are there.
+        # The Frobenius norm bounds the largest eigenvalue; only the lower triangle is stored.
         self._condition = 1 + np.sqrt(2) * float(np.linalg.norm(square)) / ratio
         self._system = SPDSystem(square, ridge)
 
     def gain(self) -> Float:
-        """Return K, (m, d), in the type of the weights."""
+        """Return K, (m, d), with the dtype of the weights."""
         d, m = self._w.shape
         if m <= d:
             gain = self._system.solve(np.ascontiguousarray(self._w.T))
@@ -60,10 +59,10 @@ class ActivationSystem:
         return np.ascontiguousarray(gain, dtype=self._weight.dtype)
 
     def shrinkage(self) -> Float | None:
-        """Return P, (m, m), in the type of the weights; only its lower half is meaningful.
+        """Return the lower triangle of P, (m, m), with the dtype of the weights, or None.
 
-        None where d < m, since P is not that of the smaller system, and where the condition
-        may exceed ``INVERSE_BELOW``: the rounding of E grows with it.
+        None is returned if d < m, because P then does not follow from the smaller system. It is
+        also returned if the condition number may exceed ``INVERSE_BELOW``.
         """
         d, m = self._w.shape
         if m > d or self._condition > INVERSE_BELOW:
@@ -74,5 +73,5 @@ class ActivationSystem:
 
 
 def activation_gain(weight: Float, ratio: float) -> Float:
-    """Return K of a V-step; see :class:`ActivationSystem`."""
+    """Return the matrix K of a V-step; see :class:`ActivationSystem`."""
     return ActivationSystem(weight, ratio).gain()

@@ -1,9 +1,10 @@
-"""What ``hidden_layer_sizes`` may hold besides numbers of units: layers for images and signals.
+"""Convolution and pooling layers for ``hidden_layer_sizes``.
 
-Images are rows of ``h * w * c`` numbers, pixel by pixel with the channels of a pixel together, as
-``images.reshape(len(images), -1)`` gives for an array (n, h, w, c); ``input_shape=(h, w, c)`` tells
-how to read them. A signal of t time steps and c channels is an image of shape (t, 1, c). A number
-of units after a layer of this module sees all pixels: flattening needs no layer of its own.
+An image is a row of ``h * w * c`` numbers, pixel by pixel, with the channels of a pixel adjacent.
+``images.reshape(len(images), -1)`` converts an array (n, h, w, c) to this layout. Set
+``input_shape=(h, w, c)`` on the estimator. A signal with t time steps and c channels is an image of
+shape (t, 1, c). A dense layer after a layer of this module reads all pixels, so no flattening layer
+is needed.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ Pair: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class Conv2D:
-    """A convolution: filters that look at small patches, alike everywhere in the image.
+    """A 2-D convolution: the same filters are applied to every patch of the image.
 
-    Its weights are one matrix of shape (k_h * k_w * c, filters), so every scheme that compresses
-    a dense layer compresses it too. The activation is that of the estimator.
+    The weights are one matrix of shape (k_h * k_w * c, filters), so every scheme for dense layers
+    also compresses convolutions. The estimator's ``activation`` follows.
 
     Parameters
     ----------
     filters : int
-        Number of filters: channels of the output.
+        Number of filters, that is, of output channels.
     kernel_size : int or (int, int)
-        Height and width of a patch.
+        Height and width of a patch in pixels.
     stride : int or (int, int), default=1
-        Distance of neighbouring patches. Pixels at the lower and right border that fill no
-        patch are left out.
+        Vertical and horizontal distance between neighbouring patches in pixels. Pixels at the lower
+        and right border that do not fill a patch are ignored.
     padding : int, (int, int) or "same", default=0
-        Zeros around the image. "same" pads odd kernels by half their size.
+        Number of zeros on each side of the image, vertically and horizontally. "same" pads by half
+        the kernel size, rounded down, and needs an odd kernel size.
 
     Examples
     --------
@@ -56,7 +58,7 @@ class Conv2D:
         Raises
         ------
         ValueError
-            If a parameter is not as described.
+            If a parameter is invalid.
         """
         if not is_integer(self.filters, 1):
             raise ValueError(f"Conv2D: filters must be a positive integer; got {self.filters!r}.")
@@ -66,14 +68,14 @@ class Conv2D:
             if any(size % 2 == 0 for size in kernel):
                 raise ValueError(
                     'Conv2D: padding="same" needs an odd kernel_size; got '
-                    f"{self.kernel_size!r}. Give padding as a number."
+                    f"{self.kernel_size!r}. Set padding to a number instead."
                 )
             return kernel, stride, (kernel[0] // 2, kernel[1] // 2)
         padding = _pair("Conv2D", "padding", self.padding, 0)
         if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
             raise ValueError(
                 f"Conv2D: padding must be smaller than kernel_size={self.kernel_size!r}, or "
-                f"patches would see zeros alone; got {self.padding!r}."
+                f"some patches would contain only zeros; got {self.padding!r}."
             )
         return kernel, stride, padding
 
@@ -83,31 +85,31 @@ class _Pool2D:
     pool_size: int | Pair = 2
 
     def check(self) -> Pair:
-        """Return the size of a window by axis; raise ValueError if there is no such window."""
+        """Return the height and width of a window; raise ValueError if ``pool_size`` is invalid."""
         return _pair(type(self).__name__, "pool_size", self.pool_size, 1)
 
 
 @dataclass(frozen=True)
 class MaxPool2D(_Pool2D):
-    """The maximum over windows of pixels; follows a :class:`Conv2D`.
+    """Max pooling over windows of pixels; must directly follow a :class:`Conv2D`.
 
     Parameters
     ----------
     pool_size : int or (int, int), default=2
-        Height and width of a window. Windows do not overlap; pixels at the lower and right
-        border that fill none are left out.
+        Height and width of a window in pixels. Windows do not overlap. Pixels at the lower and
+        right border that do not fill a window are ignored.
     """
 
 
 @dataclass(frozen=True)
 class AveragePool2D(_Pool2D):
-    """The mean over windows of pixels.
+    """Average pooling over windows of pixels.
 
     Parameters
     ----------
     pool_size : int or (int, int), default=2
-        Height and width of a window. Windows do not overlap; pixels at the lower and right
-        border that fill none are left out.
+        Height and width of a window in pixels. Windows do not overlap. Pixels at the lower and
+        right border that do not fill a window are ignored.
     """
 
 

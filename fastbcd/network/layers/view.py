@@ -1,9 +1,9 @@
-r"""How a layer sees its input, and the view of a dense layer.
+r"""Views, which map the input of a layer to the rows its weights multiply; the dense view.
 
-A view is a linear map A from a row v of activations to p rows of a matrix that the weights
-multiply, Z = A(v) W + b, with p = 1 for a dense layer. All that a solver does with the inputs of a
-layer goes through it: the products, the Gram matrix and the cross product of the W-step, and
-the V-step, which minimises
+A view is a linear map A from a row v of activations to p rows that the weights multiply,
+Z = A(v) W + b. A dense layer has p = 1. Solvers access the inputs of a layer only through its view:
+for products, for the Gram matrix and the cross product of the W-step, and for the V-step, which
+minimises
 
 .. math:: \frac{\gamma}{2} \|V - s\|^2 + \frac{\rho}{2} \|A(V) W + b - U\|^2
 
@@ -24,12 +24,12 @@ from fastbcd.utils.types import Float, Float64
 
 
 class View(ABC):
-    """What the solvers need of it."""
+    """The interface of a view."""
 
     @property
     @abstractmethod
     def positions(self) -> int:
-        """Rows p that the weights see of one row."""
+        """Number of rows p that the weights multiply for one input row."""
 
     @abstractmethod
     def rows(self, v: Float) -> Float:
@@ -37,7 +37,7 @@ class View(ABC):
 
     @abstractmethod
     def fold(self, rows: Float) -> Float:
-        """Return A'(rows), (n, d): the adjoint."""
+        """Return A'(rows), (n, d), with the adjoint A' of A."""
 
     @abstractmethod
     def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
@@ -67,22 +67,22 @@ class View(ABC):
     def solve_activation(
         self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
-        """Take the V-step: ``new`` holds s and becomes V, ``residual`` becomes U - A(V) W - b.
+        """Perform the V-step: ``new`` changes from s to V, ``residual`` becomes U - A(V) W - b.
 
         Parameters
         ----------
         new : (n, d) array
-            Overwritten.
+            Contains s; overwritten with the new V.
         miss : (n, p * m) array
-            U - b of the layer that this is the view of; used up.
+            U - b of the layer with this view; destroyed.
         old : (n, d) array
-            V before.
+            V before the step.
         weight : (k, m) array
-            Of that layer.
+            W of the layer with this view.
         ratio : float
             gamma / rho.
         residual : (n, p * m) array
-            Overwritten.
+            Overwritten with U - A(V) W - b.
         """
 
 
@@ -90,12 +90,12 @@ class View(ABC):
 class WholeRow(View):
     """The view of a dense layer: the row itself.
 
-    A value like any other view: pickle and deepcopy make new ones, which are equal.
+    Instances compare equal: pickle and deepcopy may create new ones.
     """
 
     @property
     def positions(self) -> int:
-        """One."""
+        """The number of rows p, which is 1."""
         return 1
 
     def rows(self, v: Float) -> Float:
@@ -133,7 +133,7 @@ class WholeRow(View):
     def solve_activation(
         self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
     ) -> None:
-        """Take the V-step: V = s + (U - b - s W) K; see :mod:`fastbcd.network.layers.row_step`."""
+        """Perform the V-step, V = s + (U - b - s W) K; see ``fastbcd.network.layers.row_step``."""
         system = ActivationSystem(weight, ratio)
         shrinkage = system.shrinkage()
         if shrinkage is None:

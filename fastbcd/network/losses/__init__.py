@@ -1,1 +1,1 @@
-"""Losses: value, gradient and the closed-form step of the outputs."""
+"""Losses: value, gradient and output step; links to probabilities."""

@@ -1,6 +1,6 @@
-"""From the outputs of a network to probabilities.
+"""Link functions: the map from the outputs of a network to probabilities.
 
-A link is plain data, so that NumPy, C, ONNX and scikit-learn can all follow the same rule.
+A link is plain data, so that NumPy, C, ONNX and scikit-learn can all implement the same rule.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fastbcd.utils.types import Float
 
 @dataclass(frozen=True)
 class Link:
-    """A rule that turns outputs v (n, k) into probabilities of z = scale * (v - shift).
+    """A map from outputs v (n, k) to probabilities, by way of z = scale * (v - shift).
 
-    Every form keeps the order of the outputs in a row: the class with the largest output also has
+    Every form preserves the order of the outputs in a row: the class with the largest output has
     the largest probability.
 
     Parameters
@@ -26,9 +26,9 @@ class Link:
     form : {"softmax", "simplex", "sigmoid"}
         "softmax" is exp(z_j) / sum_i exp(z_i). "simplex" is the probability vector nearest to z
         (Michelot 1986), which is z itself if z is one. "sigmoid" is 1 / (1 + exp(-z_j)) for each
-        output by itself, for labels that do not exclude each other.
+        output separately, for labels that are not mutually exclusive.
     scale, shift : float
-        Applied to the outputs first.
+        Scale and shift in z.
     """
 
     form: Literal["softmax", "simplex", "sigmoid"]
@@ -36,7 +36,7 @@ class Link:
     shift: float = 0.0
 
     def __call__(self, v: Float) -> Float:
-        """Return the probabilities (n, k) of outputs (n, k), in their type."""
+        """Return the probabilities (n, k) of outputs (n, k), with their dtype."""
         z: Float = v.dtype.type(self.scale) * (v - v.dtype.type(self.shift))
         found: Float
         if self.form == "softmax":
@@ -49,10 +49,10 @@ class Link:
 
 
 def nearest_on_simplex(z: Float) -> Float:
-    """Return for each row of z (n, k) the nearest vector of non-negative numbers that sum to one.
+    """Return the projection of each row of z (n, k) onto the probability simplex.
 
-    It is max(z - t, 0), where the threshold t is the largest (sum of the m largest entries - 1) / m
-    over m. Cost: one sort per row.
+    The projection is max(z - t, 0). The threshold t is the maximum over m of
+    (sum of the m largest entries - 1) / m. Cost: one sort per row.
     """
     ranked = -np.sort(-z.astype(np.float64), axis=1)
     thresholds = (np.cumsum(ranked, axis=1) - 1) / np.arange(1, z.shape[1] + 1)
@@ -65,11 +65,11 @@ BY_CLASS: dict[str, Link] = {
     "squared": Link("simplex"),
     "hinge": Link("simplex", scale=0.5, shift=-1.0),
 }
-"""The link of each loss for one class per row. Margins of the hinge run from -1 to 1."""
+"""The link of each loss for one class per row. Hinge outputs are mapped from [-1, 1] to [0, 1]."""
 
 BY_LABEL: dict[str, Link] = {
     "logistic": Link("sigmoid"),
     "squared": Link("sigmoid", scale=4.0, shift=0.5),
     "hinge": Link("sigmoid", scale=4.0),
 }
-"""The link of each loss for several labels per row: one half at the threshold of the label."""
+"""The link of each loss for several labels per row; the probability at the threshold is 0.5."""

@@ -1,4 +1,4 @@
-"""What the outputs of a network mean: one of k classes, several labels, or numbers."""
+"""Meaning of the outputs of a network: one of k classes, several labels, or numbers."""
 
 from fastbcd.network.tasks.classes import Classification as Classification
 from fastbcd.network.tasks.labels import MultilabelClassification as MultilabelClassification

@@ -1,4 +1,4 @@
-"""One of several classes per row."""
+"""Classification with one class per row."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Classification(Task):
     Parameters
     ----------
     classes : (k,) array
-        The labels in the order of the outputs, sorted.
+        The class labels in the order of the outputs.
     loss : {"cross_entropy", "squared", "hinge"}
-        What the outputs were trained with.
+        Loss that the outputs were trained with.
     """
 
     kind = "classes"
@@ -32,11 +32,11 @@ class Classification(Task):
 
     @property
     def n_outputs(self) -> int:
-        """One output per class."""
+        """Number of outputs: one per class."""
         return int(self.classes.size)
 
     def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
-        """Return indicators (n, k): one where the label of a row is that of the column."""
+        """Return class indicators (n, k): 1 in the column of each row's class, 0 elsewhere."""
         labels = np.asarray(y)
         order = np.argsort(self.classes, kind="stable")
         ranked = self.classes[order]
@@ -46,15 +46,15 @@ class Classification(Task):
             first = labels[unknown].tolist()[0]
             advice = ""
             if isinstance(first, str) != (self.classes.dtype.kind in "UO"):
-                advice = f" Give labels of their type, {type(self.classes.tolist()[0]).__name__}."
+                advice = f" Pass labels of type {type(self.classes.tolist()[0]).__name__}."
             raise ValueError(
-                f"y contains the class {first!r}, which the fitted classes {self.classes} lack."
-                f"{advice}"
+                f"y contains the class {first!r}, which is not among the fitted classes "
+                f"{self.classes}.{advice}"
             )
         return np.eye(self.classes.size, dtype=dtype)[order[index]]
 
     def decode(self, outputs: Float) -> NDArray[Any]:
-        """Return the labels (n,)."""
+        """Return the predicted class labels (n,)."""
         labels: NDArray[Any] = self.classes[outputs.argmax(axis=1)]
         return labels
 

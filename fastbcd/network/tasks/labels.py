@@ -1,4 +1,4 @@
-"""Several labels per row, each of which applies or not."""
+"""Multilabel classification: any number of labels per row."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastbcd.utils.types import Float, Float64
 
 
 class MultilabelClassification(Task):
-    """Several labels per row: those whose output exceeds :attr:`threshold`.
+    """Multilabel classification: a label applies if its output exceeds :attr:`threshold`.
 
     Parameters
     ----------
     n_labels : int
         Number of labels, one output each.
     loss : {"logistic", "squared", "hinge"}
-        What the outputs were trained with.
+        Loss that the outputs were trained with.
     """
 
     kind = "labels"
@@ -32,24 +32,24 @@ class MultilabelClassification(Task):
 
     @property
     def n_outputs(self) -> int:
-        """One output per label."""
+        """Number of outputs: one per label."""
         return self.n_labels
 
     @property
     def threshold(self) -> float:
-        """Output above which a label applies; its probability is one half there."""
+        """Output value above which a label applies, that is, where its probability is one half."""
         return self.link.shift
 
     def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
-        """Return ``y``, zeros and ones (n, k), in the type ``dtype``."""
+        """Return ``y``, zeros and ones (n, k), as an array of ``dtype``."""
         return np.ascontiguousarray(y, dtype=dtype)
 
     def decode(self, outputs: Float) -> NDArray[Any]:
-        """Return zeros and ones (n, k)."""
+        """Return the predicted labels as zeros and ones (n, k)."""
         chosen: NDArray[Any] = (outputs > self.threshold).astype(int)
         return chosen
 
     def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
-        """Return the share of rows all of whose labels are right."""
+        """Return the subset accuracy: the share of rows with all labels correct."""
         right = ((outputs > self.threshold) == (targets > 0.5)).all(axis=1)
         return float(np.average(right, weights=weight))

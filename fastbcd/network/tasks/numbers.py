@@ -1,4 +1,4 @@
-"""One number, or several, per row."""
+"""Regression: one or several numbers per row."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastbcd.utils.types import Float, Float64
 
 
 class Regression(Task):
-    """Numbers, predicted as they come out.
+    """Regression: the outputs are the predictions.
 
     Parameters
     ----------
     n_numbers : int
-        Numbers per row.
+        Number of targets per row.
     flat : bool
-        Whether predictions are (n,) rather than (n, 1); for one number only.
+        Whether predictions have shape (n,) instead of (n, 1); only for one target.
     """
 
     kind = "numbers"
@@ -33,20 +33,20 @@ class Regression(Task):
 
     @property
     def n_outputs(self) -> int:
-        """One output per number."""
+        """Number of outputs: one per target."""
         return self.n_numbers
 
     def encode(self, y: ArrayLike, dtype: np.dtype[Any]) -> Float:
-        """Return ``y`` as an array (n, k) of the type ``dtype``."""
+        """Return ``y`` as an array (n, k) of ``dtype``."""
         values = np.asarray(y)
         return np.ascontiguousarray(values.reshape(len(values), -1), dtype=dtype)
 
     def decode(self, outputs: Float) -> NDArray[Any]:
-        """Return the numbers, (n,) if flat, else (n, k)."""
+        """Return the predictions: (n,) if ``flat``, otherwise (n, k)."""
         return outputs[:, 0] if self.flat else outputs
 
     def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
-        """Return R², or minus the mean squared error where no target varies, which R² needs."""
+        """Return R², or minus the mean squared error if all targets are constant."""
         if not np.ptp(targets, axis=0).any():
             errors = np.mean(np.square(outputs - targets), axis=1)
             return -float(np.average(errors, weights=weight))

@@ -1,4 +1,4 @@
-"""What every task can do: encode targets, decode outputs, and score them."""
+"""The interface of tasks: encode targets, decode outputs and score them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastbcd.utils.types import Float, Float64
 class Task(ABC):
     """Meaning of the output columns of a network.
 
-    Training, import, export, storage and compression see a network and a task, never an
+    Training, import, export, storage and compression work with a network and a task, never with an
     estimator.
 
     Attributes
@@ -25,9 +25,9 @@ class Task(ABC):
     loss : str
         A key of :data:`fastbcd.network.losses.losses.LOSSES`.
     link : Link or None
-        From outputs to probabilities; None for numbers.
+        Maps outputs to probabilities; None for numbers.
     n_outputs : int
-        Columns of the outputs.
+        Number of output columns.
     """
 
     kind: ClassVar[Literal["classes", "labels", "numbers"]]
@@ -37,11 +37,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def n_outputs(self) -> int:
-        """Columns of the outputs."""
+        """Number of output columns."""
 
     @property
     def is_softmax(self) -> bool:
-        """Whether the outputs are logits of classes that exclude each other."""
+        """Whether the outputs are the logits of mutually exclusive classes."""
         return self.kind == "classes" and self.loss == "cross_entropy"
 
     @abstractmethod
@@ -51,12 +51,12 @@ class Task(ABC):
         Raises
         ------
         ValueError
-            If ``y`` holds something that the task does not know.
+            If ``y`` contains an unknown class.
         """
 
     @abstractmethod
     def decode(self, outputs: Float) -> NDArray[Any]:
-        """Return what is predicted from outputs (n, k)."""
+        """Return the predictions for outputs (n, k)."""
 
     def probabilities(self, outputs: Float) -> Float:
         """Return probabilities (n, k) from outputs (n, k).
@@ -72,4 +72,4 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, outputs: Float, targets: Float, weight: Float64 | None = None) -> float:
-        """Return the score of outputs (n, k) beside targets (n, k), at most 1; more is better."""
+        """Return the score of outputs (n, k) against targets (n, k): at most 1, more is better."""

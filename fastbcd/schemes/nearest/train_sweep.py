@@ -33,8 +33,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh, qr, svd
+from scipy.linalg import qr, svd
 
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.parallel.blas_threads import one_blas_thread
 from fastbcd.utils.types import Float
 
@@ -159,7 +160,7 @@ def _leading_subspace(short: Float, gram: Float, rank: int, lost: float) -> tupl
     """Return a basis of the leading subspace of the rows' side, and the energy outside it."""
     n = gram.shape[0]
     # All eigenvectors by divide and conquer come sooner than a third of them by the others.
-    energies, all_vectors = eigh(gram, driver="evd", check_finite=False)
+    energies, all_vectors = all_eigenpairs(gram)
     energy, vectors = energies[n - rank :], all_vectors[:, n - rank :]
     total = float(np.trace(gram, dtype=np.float64))
     cut = max(total - float(energy.sum(dtype=np.float64)), 0.0)

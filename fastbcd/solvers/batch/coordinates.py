@@ -22,6 +22,31 @@ TAIL = 3.0
 A column that is one in a thousand rows and zero elsewhere would else have entries of 31."""
 
 
+ALIKE, MOST = 3.0, 0.7
+"""Columns are in one unit if the ranges of so many of them differ from their median by less than
+this factor: pixels, or columns that were standardised."""
+
+REACH_ROWS = 2048
+"""Rows from which ranges are taken, about."""
+
+
+def common_unit(x: Float) -> float:
+    """Return the one unit that columns are measured in, or zero if they are not.
+
+    Pixels near a border are faint in all rows that were seen. To standardise them would make as
+    much of them as of others, and much more in rows that were not seen.
+    """
+    some = x[:: max(1, len(x) // REACH_ROWS)].astype(np.float64)
+    away = np.abs(some - np.median(some, axis=0))
+    reach = np.array([np.quantile(a[a > 0], 0.9) if a.any() else 0.0 for a in away.T])
+    reach = reach[reach > 0]
+    if not reach.size:
+        return 0.0
+    middle = float(np.median(reach))
+    alike = np.mean((reach < ALIKE * middle) & (reach > middle / ALIKE)) >= MOST
+    return middle / 1.645 if alike else 0.0  # of a normal distribution, the standard deviation
+
+
 @dataclass(frozen=True)
 class Coordinates:
     """u = ((x - center) / unit) @ rotation.
@@ -59,8 +84,8 @@ class Coordinates:
         z /= unit
         fourth = share @ np.square(np.square(z))
         tail = np.maximum(fourth / TAIL, 1.0) ** 0.25
-        unit *= tail
-        z /= tail
+        unit = np.where(constant, np.inf, tail * np.maximum(unit, common_unit(x[:, ~constant])))
+        z *= np.where(constant, 0, spread / unit)
         n, d = z.shape
         if d <= n:
             root = z * np.sqrt(share)[:, None]

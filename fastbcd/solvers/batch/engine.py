@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,15 +49,16 @@ class Rows:
 
 def first_bias(y: Float, weight: Float64, loss: str) -> Float64:
     """Return the best constant outputs: what the output bias starts from."""
-    share = weight @ y / weight.sum()
+    share: Float64 = weight @ y.astype(np.float64) / weight.sum()
+    found: Float64 = np.zeros(share.shape)
     if loss == "cross_entropy":
-        return np.log(np.maximum(share, 1e-6))
-    if loss == "logistic":
+        found = np.log(np.maximum(share, 1e-6))
+    elif loss == "logistic":
         share = np.clip(share, 1e-6, 1 - 1e-6)
-        return np.log(share / (1 - share))
-    if loss == "squared":
-        return np.asarray(share, np.float64)
-    return np.zeros(y.shape[1])
+        found = np.log(share / (1 - share))
+    elif loss == "squared":
+        found = share
+    return found
 
 
 class LockStep:
@@ -110,15 +112,14 @@ class LockStep:
         sizes = [rows.x.shape[1], *widths, n_out]
         self.weights: list[Float] = []
         self.biases: list[Float] = []
-        for layer, (n_in, n) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (n_in, n) in enumerate(pairwise(sizes)):
             scale = np.sqrt(2 / (s.sum() if layer == 0 else n_in))
             scale *= settings.small_scale if layer == len(widths) else 1.0
             drawn = {
                 start: np.random.default_rng([seed, start, layer]).standard_normal((n_in, n))
                 for start in set(starts)
             }
-            self.weights.append(np.stack([drawn[k] for k in starts]).astype(np.float32) * scale)
-            self.weights[-1] = self.weights[-1].astype(np.float32)
+            self.weights.append((scale * np.stack([drawn[k] for k in starts])).astype(np.float32))
             self.biases.append(np.zeros((len(entrants), n), np.float32))
         self.biases[-1][:] = bias
         self.averages = [np.zeros_like(a) for a in (*self.weights, *self.biases)]
@@ -194,12 +195,11 @@ class LockStep:
         if layer:
             mean = self.means[layer - 1]
             s -= mean[:, :, None] * b[:, None, :]
-            raw, s = s, np.matmul(self.inverses[layer - 1], s)
+            s = np.matmul(self.inverses[layer - 1], s)
             b -= np.einsum("gh,ghk->gk", mean, s)
             if measure:
                 size = np.sqrt(np.einsum("ghk,ghk->g", s, s))
                 size /= np.sqrt(np.maximum(np.einsum("ghk,ghk->g", weight, weight), 1e-20))
-            del raw
         else:
             if measure:
                 square = np.einsum("ghk,ghk->gh", s, s) / self.metric[:, :, 0]

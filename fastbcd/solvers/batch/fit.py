@@ -227,6 +227,8 @@ def train_batch(
     # The race knows when to stop; a score only chooses among the networks that led it.
     monitor = replace(monitor, max_iter=epochs, n_iter_no_change=epochs)
     outcome = run(BatchSolver(), task, state, monitor)
+    if monitor.score is None and race.best.arrays is not None:
+        outcome.best_iter = -(-race.best.steps // (n // size))
     return outcome.network, state.record, outcome
 
 

@@ -15,12 +15,6 @@ from fastbcd.utils.types import Float, Float64
 TEMPERED = ("cross_entropy", "logistic")
 """Losses whose outputs are logarithms of probabilities, which a factor corrects."""
 
-BEHIND = 1.0
-"""Standard errors of the held-out loss by which an entrant must be behind to leave the race."""
-
-FIRST_LEAVE = 4
-"""Checks before anybody leaves."""
-
 
 def stratified_folds(
     labels: NDArray[np.int64] | None, n: int, n_folds: int, rng: np.random.Generator
@@ -115,11 +109,11 @@ class Race:
                 self._judge(lane)
         best = self.best
         for lane in self.lanes:
-            if lane.running and lane is not best and lane.checks >= FIRST_LEAVE:
+            if lane.running and lane is not best and lane.checks >= self.settings.leave_after:
                 gap = lane.rows - best.rows
                 error = np.sqrt(np.sum(np.square(self.weight * (gap - np.average(gap)))))
                 error /= self.weight.sum()
-                if lane.loss - best.loss > BEHIND * error:
+                if lane.loss - best.loss > self.settings.leave_behind * error:
                     lane.running = False
         left = [lane for lane in self.lanes if lane.running]
         if left and len(left) * self.each < len(engine.entrants):

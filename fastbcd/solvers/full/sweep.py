@@ -54,11 +54,11 @@ class Sweep:
         last = len(self.blocks) - 1
         self._output_step()
         self._pre_activation_step(last)
-        self._weight_step(last)
+        self.weight_step(last)
         for index in range(last - 1, -1, -1):
             self._activation_step(index)
             self._pre_activation_step(index)
-            self._weight_step(index)
+            self.weight_step(index)
         residual(self.problem, self.blocks, 0, self.blocks[0].residual)
         self._book_linear()
         self._compressed_steps()
@@ -130,7 +130,7 @@ class Sweep:
         decrease = before - self._local(*parts)
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
-    def _weight_step(self, index: int) -> None:
+    def weight_step(self, index: int) -> None:
         """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
 
         Solving for the step [dW; db], not for its end, makes the rounding of the solution one

@@ -112,7 +112,7 @@ def take_step(
                 observe(state, index, v, weight, unit_weights)
             center = layer.mean
             if layer.wide or layer.thin:
-                center = _batch_mean(v, None if unit_weights else weight)
+                center = batch_mean(v, None if unit_weights else weight)
             target = (changes[index], means[index])
             step, size = _ridge_step(state, index, v, center, target, settings.damping)
             if layer.tangent is not None:
@@ -165,7 +165,7 @@ def _ridge_step(
     if layer.wide or (support is None and len(v) < layer.bias.size):
         centred = np.subtract(v, center, out=state.buffer("centred", index, *v.shape))
         if layer.wide:
-            return _wide_step(state, layer, centred, change, damping, step)
+            return wide_step(state, layer, centred, change, damping, step)
         ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
         blas.cross_product(ahead, change, 1 / len(v), step)
         return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
@@ -180,7 +180,7 @@ def _ridge_step(
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
 
 
-def _wide_step(
+def wide_step(
     state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
 ) -> tuple[Float, float]:
     r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
@@ -219,7 +219,7 @@ def _move(
     layer.bias += layer.bias.dtype.type(rate) * layer.bias_momentum
 
 
-def _batch_mean(v: Float, weight: Float | None) -> Float:
+def batch_mean(v: Float, weight: Float | None) -> Float:
     """Return the mean of a layer's inputs by which its step is centred.
 
     A running mean lags behind the layers below. The intercept then makes up for a shift that is no

@@ -18,7 +18,7 @@ lie near its boundaries, and would end up beyond.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.network.network import Network
@@ -43,11 +43,14 @@ def plenty(network: Network, n_rows: int) -> float:
     return float(min(1.0, np.log(per_row / SCARCE) / np.log(PLENTY / SCARCE)))
 
 
-def certainty(outputs: Float) -> float:
+def certainty(outputs: Float, several: bool = False) -> float:
     """Return how certain a network with ``outputs`` (n, k) is of its rows, 0 to 1.
 
-    The mean probability of the likeliest of k classes, as a share of the way from 1/k to 1.
+    The mean probability of the likeliest of k classes, as a share of the way from 1/k to 1. With
+    ``several`` labels per row, the mean over all of them.
     """
+    if several:
+        return float(np.abs(2 * expit(outputs.astype(np.float64)) - 1).mean())
     n_classes = outputs.shape[1]
     if n_classes == 1:
         return 1.0

@@ -9,6 +9,13 @@ from fastbcd.solvers.refine.targets import Rows
 from fastbcd.utils.types import Float
 from fastbcd_kernels import sparse_batch
 
+FAR = 2.0
+"""Standard deviations between zero and the mean of an input from which on zero is no ordinary value
+of it: what is set to it there moves the units farther than any row does."""
+
+SOME = 8000
+"""Rows that the means are measured on."""
+
 
 class Batches:
     """Passes over some rows in random order.
@@ -22,7 +29,8 @@ class Batches:
     size : int
         Rows of a batch.
     drop : float
-        Share of the entries that are set to zero, to a precision of 1 / 256.
+        Share of the entries that are dropped, to a precision of 1 / 256: set to zero, or to the
+        mean of their input where zero is ``FAR`` from it. Then a centred copy of ``x`` is kept.
     random_state : RandomState
         Order, and what is dropped.
     crew : Crew
@@ -38,9 +46,12 @@ class Batches:
         random_state: np.random.RandomState,
         crew: Crew = ALONE,
     ) -> None:
-        self._x = x
         self._size = size
         self._dropped = round(256 * drop)
+        centre = _centre(x[rows[:SOME]]) if self._dropped else np.zeros(x.shape[1], x.dtype)
+        # Dropped entries of centred inputs become zero, and the centre is added afterwards.
+        self._centre = centre.astype(np.float32) if centre.any() else None
+        self._x = x if self._centre is None else x - centre
         self._order = random_state.permutation(rows)
         self._random_state = random_state
         # Random bytes by the million: this generator makes them twenty times as fast.
@@ -64,4 +75,14 @@ class Batches:
             ),
             self._parts,
         )
+        if self._centre is not None:
+            self._out[inputs, : rows.size] += self._centre[inputs, None]
         return rows, self._out
+
+
+def _centre(x: Float) -> Float:
+    """Return the mean (d,) of the columns of ``x``, and zero where that is an ordinary value."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    far = np.abs(mean) > FAR * x.std(axis=0, dtype=np.float64)
+    centre: Float = np.where(far, mean, 0.0).astype(x.dtype)
+    return centre

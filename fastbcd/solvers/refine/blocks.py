@@ -104,7 +104,7 @@ class Block:
     def _prepare(self, gram: Float64) -> None:
         """Prepare the solves with ``gram`` (d, d), damped."""
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+    def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
         """Take the step of the weights, and correct the intercept for it."""
 
     def _format(self, parameters: list[Float]) -> Format:
@@ -130,7 +130,7 @@ class Block:
             self.mean += FORGET * (v.mean(axis=1) - self.mean)
         momentum = max(momentum, self._least_momentum)
         base = RATE_OUTPUT if self.is_output else RATE_HIDDEN
-        self._move(v, pull, base * self._caution * rate, momentum, decay)
+        self.move(v, pull, base * self._caution * rate, momentum, decay)
         self._intercept_velocity *= np.float32(momentum)
         self._intercept_velocity += pull.mean(axis=1) * np.float32(rate)
         self.intercept += np.float32(RATE_INTERCEPT) * self._intercept_velocity
@@ -179,7 +179,8 @@ class DenseBlock(Block):
     def _prepare(self, gram: Float64) -> None:
         self._inverse = inverse(gram)
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+    def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Take the step of the weights, and correct the intercept for it."""
         solved = self._solved(centred_gradient(v, pull, self.mean))
         shift = np.empty_like(self.intercept)
         dense_step.step(

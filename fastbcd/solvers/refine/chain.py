@@ -86,11 +86,10 @@ class Chain:
             u = la.product(v, block.weight())
             u += block.intercept
             v = activation.value(u)
-        measured = [self._first, *(moments(v) for v in inputs[1:])]
         # Squares of finite numbers may overflow.
-        finite = (np.isfinite(np.trace(found.covariance)) for found in measured)
-        if not (np.isfinite(v).all() and all(finite)):
+        if not all(np.isfinite(np.vdot(each, each)) for each in (*inputs[1:], v)):
             return False
+        measured = [self._first, *(moments(v) for v in inputs[1:])]
         if share > 0 or left:
             pulls = self._pulls(v, inputs)
             if left:

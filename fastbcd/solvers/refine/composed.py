@@ -62,11 +62,12 @@ class SumBlock(Block):
         for part in self._parts:
             part.measure(moments)
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+    def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Take the step of the weights, and correct the intercept for it."""
         for part in self._parts:
             part.mean = self.mean
             length = rate * part._caution / len(self._parts)
-            part._move(v, pull, length, max(momentum, part._least_momentum), decay)
+            part.move(v, pull, length, max(momentum, part._least_momentum), decay)
             # The sum has one intercept.
             self.intercept += part.intercept
             part.intercept[:] = 0
@@ -95,10 +96,10 @@ class CodedTrainBlock(ParametricBlock):
         self._rounded = self._free.copy()
         self._rounding = Rounding(weight.codebook, np.ones(self._free.size, np.float32))
         self._unit = median_size(self._free)
-        self._factors = list(self._train(self._free).cores)  # views of the free entries
+        self.factors = list(self._train(self._free).cores)  # views of the free entries
         self._start_steps()
         self._update(self._rounded)
-        return self._factors
+        return self.factors
 
     def _train(self, entries: Float) -> TensorTrainMatrix:
         weight = cast(CodebookTrainMatrix, self.start.weight)
@@ -113,8 +114,9 @@ class CodedTrainBlock(ParametricBlock):
         self._matrix = self._train(entries).scaled(scale)
         self._effective = self._matrix.to_dense()
 
-    def _gradients(self, v: Float, pull: Float) -> list[Float]:
-        *others, last = super()._gradients(v, pull)
+    def gradients(self, v: Float, pull: Float) -> list[Float]:
+        """Return the pull on each factor, a mean over the rows, for centred inputs."""
+        *others, last = super().gradients(v, pull)
         # The last core carries the scale.
         scale = cast(CodebookTrainMatrix, self.start.weight).scale
         return [*others, last * np.float32(scale)]

@@ -77,7 +77,7 @@ class Course:
             return replace(self, drop=0.0, decay=0.0, moving=0.0, radius=0.0)
         low, high = REDUNDANT
         factor = float(np.clip((explained_share(x) - low) / (high - low), 0, 1))
-        sure = certainty(targets.dense) >= CERTAIN
+        sure = certainty(targets.dense, targets.several) >= CERTAIN
         radius = plenty(network, targets.n_rows) * self.radius if sure else 0.0
         momentum, rate = self.momentum, self.rate
         if targets.n_rows >= ENOUGH:

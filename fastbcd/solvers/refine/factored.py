@@ -49,33 +49,33 @@ class FactoredBlock(Block, ABC):
         """Return the factors of ``self.start``."""
 
     @abstractmethod
-    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+    def gradients(self, v: Float, pull: Float) -> list[Float]:
         """Return the pull on each factor, a mean over the rows, for centred inputs."""
 
     @abstractmethod
-    def _product(self, v: Float) -> Float:
+    def product(self, v: Float) -> Float:
         """Return ``v @ W`` of a vector ``v`` (d,)."""
 
     def _begin(self) -> list[Float]:
         factors = self._start_factors()
         sizes = [median_size(factor) for factor in factors]
         self._unit = float(np.exp(np.mean(np.log(sizes))))
-        self._factors = [
+        self.factors = [
             (factor * (self._unit / size)).astype(np.float32)
             for factor, size in zip(factors, sizes, strict=True)
         ]
         self._start_steps()
-        return self._factors
+        return self.factors
 
     def _start_steps(self) -> None:
         """Forget the steps that were taken."""
-        self._velocities = [np.zeros_like(factor) for factor in self._factors]
-        self._squares = [np.zeros_like(factor) for factor in self._factors]
+        self._velocities = [np.zeros_like(factor) for factor in self.factors]
+        self._squares = [np.zeros_like(factor) for factor in self.factors]
         # Shares of the means that are zeros of the start still.
         self._unseen = [1.0, 1.0]
 
     def _parameters(self) -> list[Float]:
-        return self._factors
+        return self.factors
 
     def _prepare(self, gram: Float64) -> None:
         """Do nothing: no solves."""
@@ -83,21 +83,22 @@ class FactoredBlock(Block, ABC):
     def _moved(self) -> None:
         """Bring what is derived from the factors in line with them."""
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        before = self._product(self.mean)
-        gradients = self._gradients(v, pull)
+    def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Take the step of the weights, and correct the intercept for it."""
+        before = self.product(self.mean)
+        gradients = self.gradients(v, pull)
         self._unseen[0] *= momentum
         self._unseen[1] *= MEMORY
         length = np.float32(STEP * rate * self._unit / (1 - self._unseen[0]))
         unbias = np.float32(1 / (1 - self._unseen[1]))
-        states = zip(self._factors, self._velocities, self._squares, gradients, strict=True)
+        states = zip(self.factors, self._velocities, self._squares, gradients, strict=True)
         for factor, velocity, square, gradient in states:
             velocity += np.float32(1 - momentum) * (gradient - velocity)
             square += np.float32(1 - MEMORY) * (gradient * gradient - square)
             factor += length * velocity / (np.sqrt(unbias * square) + LEAST)
             factor -= np.float32(rate * max(decay, DECAY)) * factor
         self._moved()
-        self._lower_intercept(self._product(self.mean) - before)
+        self._lower_intercept(self.product(self.mean) - before)
 
 
 class LowRankBlock(FactoredBlock):
@@ -108,12 +109,12 @@ class LowRankBlock(FactoredBlock):
 
     def weight(self) -> Float:
         """Return the weights (d, m) as they are."""
-        left, right = self._factors
+        left, right = self.factors
         return la.product(left, right)
 
     def forward(self, v: Float) -> Float:
         """Return the pre-activations (m, b) for inputs (d, b)."""
-        left, right = self._factors
+        left, right = self.factors
         self._inner = la.inner_product(left, v)
         u = la.inner_product(right, self._inner)
         u += self.intercept[:, None]
@@ -121,16 +122,18 @@ class LowRankBlock(FactoredBlock):
 
     def backward(self, pull: Float) -> Float:
         """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
-        left, right = self._factors
+        left, right = self.factors
         return la.product(left, la.product(right, pull))
 
-    def _product(self, v: Float) -> Float:
-        left, right = self._factors
+    def product(self, v: Float) -> Float:
+        """Return ``v @ W`` of a vector ``v`` (d,)."""
+        left, right = self.factors
         product: Float = (v @ left) @ right
         return product
 
-    def _gradients(self, v: Float, pull: Float) -> list[Float]:
-        left, right = self._factors
+    def gradients(self, v: Float, pull: Float) -> list[Float]:
+        """Return the pull on each factor, a mean over the rows, for centred inputs."""
+        left, right = self.factors
         return [
             centred_gradient(v, la.product(right, pull), self.mean),
             centred_gradient(self._inner, pull, self.mean @ left),
@@ -156,14 +159,16 @@ class ParametricBlock(FactoredBlock):
         return factors
 
     def _moved(self) -> None:
-        self._matrix = self.start.weight.with_parameters(self._factors)
+        self._matrix = self.start.weight.with_parameters(self.factors)
         self._effective = self._matrix.to_dense()
 
-    def _product(self, v: Float) -> Float:
+    def product(self, v: Float) -> Float:
+        """Return ``v @ W`` of a vector ``v`` (d,)."""
         product: Float = v @ self._effective
         return product
 
-    def _gradients(self, v: Float, pull: Float) -> list[Float]:
+    def gradients(self, v: Float, pull: Float) -> list[Float]:
+        """Return the pull on each factor, a mean over the rows, for centred inputs."""
         return self._matrix.pull_back(centred_gradient(v, pull, self.mean))
 
     def _format(self, parameters: list[Float]) -> Format:

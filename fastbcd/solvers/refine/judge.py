@@ -89,8 +89,7 @@ def is_worse(found: Network, start: Network, x: Float, targets: Targets) -> bool
     larger = targets.loss(after, rows) > targets.loss(before, rows)
     if not targets.classify:
         return larger
-    goal = (targets.dense if targets.labels is None else targets.labels).argmax(axis=1)
-    wrong_after, wrong_before = after.argmax(axis=1) != goal, before.argmax(axis=1) != goal
+    wrong_after, wrong_before = targets.wrong(after), targets.wrong(before)
     lost = int(np.count_nonzero(wrong_after & ~wrong_before))
     gained = int(np.count_nonzero(wrong_before & ~wrong_after))
     return lost - gained > 2 * np.sqrt(lost + gained) or (lost > gained and larger)

@@ -157,7 +157,8 @@ class SparseBlock(Block):
             self._start,
         )
 
-    def _move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+    def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
+        """Take the step of the weights, and correct the intercept for it."""
         if self._dense_products:
             gradient = centred_gradient(v, pull, self.mean)[self._index, self._outputs]
         else:

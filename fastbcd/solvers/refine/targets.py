@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 
 from fastbcd.solvers.reconstruct.imitation import ENOUGH, TEMPERATURE
 from fastbcd.utils.types import Float
@@ -34,9 +34,9 @@ class Targets:
     dense : (n, k) array
         Outputs of the dense network.
     labels : (n, k) array or None
-        Class indicators or target values, if there are any.
+        Indicators of classes or labels, or target values, if there are any.
     classify : bool
-        Cross-entropy of a softmax, or squared error.
+        Cross-entropy, or squared error.
     temperature : float
         Flattens the dense network's probabilities, which tells more about the other classes.
     trust : float, optional
@@ -45,6 +45,9 @@ class Targets:
     smoothing : float, optional
         Share of every label that is spread evenly over the classes of a classification (Szegedy
         et al., arXiv:1512.00567, section 7); by default as in :attr:`spread`.
+    several : bool
+        Whether a row may have several labels, or none: the cross-entropy then is the sum of those
+        of each output's own sigmoid, rather than that of a softmax.
     """
 
     dense: Float
@@ -53,6 +56,7 @@ class Targets:
     temperature: float = TEMPERATURE
     trust: float | None = None
     smoothing: float | None = None
+    several: bool = False
 
     @cached_property
     def alpha(self) -> float:
@@ -90,13 +94,41 @@ class Targets:
         """Labels, smoothed, (n, k)."""
         assert self.labels is not None
         share = self.spread
-        labels: Float = (1 - share) * self.labels + share / self.labels.shape[1]
+        even = 2 if self.several else self.labels.shape[1]
+        labels: Float = (1 - share) * self.labels + share / even
         return labels.astype(self.labels.dtype, copy=False)
 
     @cached_property
     def _soft(self) -> Float:
         """Flattened probabilities of the dense network, (n, k)."""
-        return softmax(self.dense / self.dense.dtype.type(self.temperature))
+        return self._probabilities(self.dense / self.dense.dtype.type(self.temperature))
+
+    def _probabilities(self, u: Float) -> Float:
+        if not self.several:
+            return softmax(u)
+        p: Float = expit(u)
+        return p
+
+    def _cross_entropy(self, goal: Float, u: Float) -> Float:
+        """Return that of logits ``u`` (b, k), row by row."""
+        several = self.several
+        losses = np.logaddexp(0, u) - goal * u if several else -goal * log_softmax(u, axis=1)
+        total: Float = losses.sum(axis=1)
+        return total
+
+    def wrong(self, outputs: Float) -> NDArray[np.bool_]:
+        """Return which rows a classifier with ``outputs`` (n, k) gets wrong.
+
+        Without labels what the dense network predicts is right.
+        """
+        goal = self.dense if self.labels is None else self.labels
+        found: NDArray[np.bool_]
+        if not self.several:
+            found = outputs.argmax(axis=1) != goal.argmax(axis=1)
+        else:
+            apply = goal > (0 if self.labels is None else 0.5)
+            found = ((outputs > 0) != apply).any(axis=1)
+        return found
 
     def pull(self, u: Float, rows: Rows) -> Float:
         """Return dU (b, k) for the outputs ``u`` of ``rows``."""
@@ -106,9 +138,9 @@ class Targets:
             if self.labels is not None:
                 goal = alpha * goal + (1 - alpha) * self.labels[rows]
             return np.asarray(goal - u, u.dtype)
-        pull = (alpha * t) * (self._soft[rows] - softmax(u / u.dtype.type(t)))
+        pull = (alpha * t) * (self._soft[rows] - self._probabilities(u / u.dtype.type(t)))
         if self.labels is not None:
-            pull += (1 - alpha) * (self._hard[rows] - softmax(u))
+            pull += (1 - alpha) * (self._hard[rows] - self._probabilities(u))
         return np.asarray(pull, u.dtype)
 
     def loss(self, u: Float, rows: Rows) -> float:
@@ -120,9 +152,9 @@ class Targets:
             if self.labels is not None:
                 squares = squares + (1 - alpha) * np.square(self.labels[rows] - u)
             return float(0.5 * squares.sum(axis=1).mean())
-        loss = -alpha * t * t * np.sum(self._soft[rows] * log_softmax(u / t, axis=1), axis=1)
+        loss = alpha * t * t * self._cross_entropy(self._soft[rows], u / t)
         if self.labels is not None:
-            loss = loss - (1 - alpha) * np.sum(self._hard[rows] * log_softmax(u, axis=1), axis=1)
+            loss = loss + (1 - alpha) * self._cross_entropy(self._hard[rows], u)
         return float(loss.mean())
 
     def changed(self, factor: float, dtype: np.dtype[np.floating]) -> Targets:

@@ -10,9 +10,11 @@ import numpy as np
 from fastbcd.io.export.c.example import comment
 from fastbcd.io.export.c.float import FloatWriter
 from fastbcd.io.export.c.int8 import Int8Writer
+from fastbcd.io.export.c.integers import tell_changes
+from fastbcd.io.export.c.quantise import IntegerNetwork, quantise
 from fastbcd.io.export.c.task import class_table, task_code
 from fastbcd.io.export.c.text import Tables, identifier
-from fastbcd.io.export.c.weights import affine_layers
+from fastbcd.io.export.c.weights import Affine, affine_layers
 from fastbcd.io.export.refusals import refuse_images
 from fastbcd.network.chunks import as_dense
 from fastbcd.network.network import Network
@@ -52,6 +54,11 @@ def write_c(
     ------
     ValueError
         If a parameter cannot be used, or a layer cannot be expressed. Nothing is written then.
+
+    Warns
+    -----
+    ExportWarning
+        If rows of ``X`` are predicted otherwise in int8 arithmetic.
     """
     check.check_choice("arithmetic", arithmetic, ARITHMETIC)
     target = Path(path)
@@ -65,7 +72,15 @@ def write_c(
             'arithmetic="int8" needs X, rows like those that the network will see: they tell the '
             "range of every activation. A few hundred training rows do."
         )
-    text = header(network, task, target.name, prefix, arithmetic, rows, allow_dense)
+    if arithmetic == "int8":
+        refuse_images(network, 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"')
+    layers = affine_layers(network, cores=arithmetic == "float", allow_dense=allow_dense)
+    integers = None
+    if arithmetic == "int8":
+        assert rows is not None
+        integers = quantise(layers, rows)
+        tell_changes(network, task, integers, X)
+    text = header(network, task, target.name, prefix, layers, integers, rows)
     write_atomic(target, text.encode("ascii"))
 
 
@@ -74,20 +89,30 @@ def header(
     task: Task,
     file: str,
     prefix: str,
-    arithmetic: str,
+    layers: list[Affine],
+    integers: IntegerNetwork | None,
     rows: Float64 | None,
-    allow_dense: bool,
 ) -> str:
-    """Return the text of the header; see :func:`write_c`."""
-    if arithmetic == "int8":
-        refuse_images(network, 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"')
-    layers = affine_layers(network, cores=arithmetic == "float", allow_dense=allow_dense)
+    """Return the text of the header; see :func:`write_c`.
+
+    Parameters
+    ----------
+    network, task
+        The network, and what its outputs mean.
+    file, prefix : str
+        Name of the header, and what all names in it begin with.
+    layers : list of Affine
+        The layers of the network.
+    integers : IntegerNetwork or None
+        The same in integers, if C shall compute with them.
+    rows : (n, n_features) array, optional
+        The first one makes the example.
+    """
     tables = Tables()
-    if arithmetic == "float":
-        forward = FloatWriter(tables).write(layers)
+    if integers is None:
+        arithmetic, forward = "float", FloatWriter(tables).write(layers)
     else:
-        assert rows is not None
-        forward = Int8Writer(tables).write(layers, rows)
+        arithmetic, forward = "int8", Int8Writer(tables).write(integers, network.n_inputs)
     n_outputs = layers[-1].shape[1]
     predicted = task_code(task)
     code = f"{forward.text}\n{predicted.text}"

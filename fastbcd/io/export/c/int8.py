@@ -6,18 +6,10 @@ import numpy as np
 
 from fastbcd.io.export.c.float import CLEAR, Forward, value_of
 from fastbcd.io.export.c.kernels import Kernels, arguments
-from fastbcd.io.export.c.quantise import (
-    IntegerLayer,
-    IntegerNetwork,
-    Rescaling,
-    Step,
-    quantise,
-)
+from fastbcd.io.export.c.quantise import IntegerLayer, IntegerNetwork, Rescaling, Step
 from fastbcd.io.export.c.storage import smallest
 from fastbcd.io.export.c.text import Tables, real
-from fastbcd.io.export.c.weights import Affine
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, PiecewiseLinear
-from fastbcd.utils.types import Float64
 
 _QUANTISE = """\
 /* Round to the grid of the inputs. */
@@ -105,11 +97,7 @@ class Int8Writer:
         self._sizes: dict[tuple[str, str], int] = {}
         self._lines: list[str] = []
 
-    def write(self, layers: list[Affine], x: Float64) -> Forward:
-        """Return the text for the layers of a network; ``x`` are inputs like those to come."""
-        return self.write_integer(quantise(layers, x), layers[0].shape[0])
-
-    def write_integer(self, network: IntegerNetwork, n_in: int) -> Forward:
+    def write(self, network: IntegerNetwork, n_in: int) -> Forward:
         """Return the text for a network in integers."""
         self._need("int8_t", "q", n_in)
         grid = network.input

@@ -77,9 +77,10 @@ class Graph:
         self.constants[name] = array
         return name
 
-    def cast(self, x: str, dtype: Any) -> str:
+    def cast(self, x: str, dtype: Any, output: str = "") -> str:
         """Add a node that casts to ``dtype``."""
-        return self.node("Cast", x, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+        to = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.node("Cast", x, output=output, to=to)
 
     def reshape(self, x: str, *shape: int) -> str:
         """Add a node that reshapes."""

@@ -6,7 +6,7 @@ from a function that returns the network and the task of an estimator.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,31 @@ def import_skl2onnx() -> Any:
 
 def number_type(network: Network, shape: list[int | None]) -> Any:
     """Return skl2onnx's type of tensors of the network's numbers."""
+    return _numbers(network.layers[0].weight.dtype, shape)
+
+
+def _numbers(dtype: Any, shape: list[int | None]) -> Any:
     types = import_skl2onnx().common.data_types
-    double = network.layers[0].weight.dtype == np.float64
+    double = dtype == np.float64
     return types.DoubleTensorType(shape) if double else types.FloatTensorType(shape)
+
+
+def column_types(columns: Mapping[str, str], network: Network) -> list[tuple[str, Any]]:
+    """Return skl2onnx's types of named columns (n, 1), given their kinds.
+
+    Numbers are of the type of the network's.
+    """
+    types = import_skl2onnx().common.data_types
+    kinds = {
+        "single": types.FloatTensorType,
+        "integer": types.Int64TensorType,
+        "string": types.StringTensorType,
+        "boolean": types.BooleanTensorType,
+    }
+    return [
+        (name, kinds[kind]([None, 1]) if kind in kinds else number_type(network, [None, 1]))
+        for name, kind in columns.items()
+    ]
 
 
 class _Converter:
@@ -77,7 +99,7 @@ class _Converter:
     def classifier_shapes(self, operator: Any) -> None:
         """Set the types of label and probabilities."""
         types = import_skl2onnx().common.data_types
-        network, task = self._read(operator.raw_operator)
+        _, task = self._read(operator.raw_operator)
         n_rows = operator.inputs[0].type.shape[0]
         kinds = {
             "i": types.Int64TensorType,
@@ -90,25 +112,27 @@ class _Converter:
             labels = class_labels(task)
             kind = types.FloatTensorType if labels.dtype == np.float32 else kinds[labels.dtype.kind]
             operator.outputs[0].type = kind([n_rows])
-        operator.outputs[1].type = number_type(network, [n_rows, task.n_outputs])
+        operator.outputs[1].type = _numbers(_dtype_of(operator), [n_rows, task.n_outputs])
 
     def regressor_shapes(self, operator: Any) -> None:
         """Set the type of the predictions."""
-        network, task = self._read(operator.raw_operator)
+        _, task = self._read(operator.raw_operator)
         shape = [operator.inputs[0].type.shape[0], task.n_outputs]
-        operator.outputs[0].type = number_type(network, shape)
+        operator.outputs[0].type = _numbers(_dtype_of(operator, zips=False), shape)
 
     def classifier(self, scope: Any, operator: Any, container: Any) -> None:
         """Add the nodes of a classifier."""
         graph, outputs, task = self._network(scope, operator)
         label, probabilities = (output.full_name for output in operator.outputs)
-        add_predictions(graph, outputs, task, label, probabilities)
+        found = scope.get_unique_variable_name("probabilities")
+        add_predictions(graph, outputs, task, label, found)
+        graph.cast(found, _dtype_of(operator), output=probabilities)
         _add(graph, container)
 
     def regressor(self, scope: Any, operator: Any, container: Any) -> None:
         """Add the nodes of a regressor."""
         graph, outputs, _ = self._network(scope, operator)
-        graph.node("Identity", outputs, output=operator.outputs[0].full_name)
+        graph.cast(outputs, _dtype_of(operator, zips=False), output=operator.outputs[0].full_name)
         _add(graph, container)
 
     def _network(self, scope: Any, operator: Any) -> tuple[Graph, str, Task]:
@@ -117,6 +141,21 @@ class _Converter:
         graph = Graph(dtype, scope.get_unique_variable_name)
         x = graph.cast(operator.inputs[0].full_name, dtype)
         return graph, add_network(graph, x, network), task
+
+
+def _dtype_of(operator: Any, zips: bool = True) -> Any:
+    """Return the type of the numbers that ``operator`` shall return.
+
+    That of its inputs, as with scikit-learn's own estimators: what follows in the graph expects
+    it. ZipMap, which skl2onnx adds to classifiers unless told otherwise, takes floats alone.
+    """
+    double = isinstance(
+        operator.inputs[0].type, import_skl2onnx().common.data_types.DoubleTensorType
+    )
+    if double and zips:
+        options = operator.scope_inst.get_options(operator.raw_operator, {"zipmap": True})
+        double = options["zipmap"] is not True
+    return np.dtype(np.float64 if double else np.float32)
 
 
 def _add(graph: Graph, container: Any) -> None:

@@ -1,0 +1,327 @@
+"""The race on batches: its parts against plain references, and what the estimators make of it."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from reference_batch import Network as Twin
+from scipy.sparse import csr_array
+from scipy.special import expit, log_softmax
+from sklearn.datasets import load_digits, load_iris, make_classification, make_moons
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from fastbcd import BCDClassifier, BCDRegressor
+from fastbcd.schemes import Prune
+from fastbcd.solvers.batch.coordinates import Coordinates
+from fastbcd.solvers.batch.engine import LockStep, Rows
+from fastbcd.solvers.batch.race import stratified_folds
+from fastbcd.solvers.batch.settings import BatchSettings, Entrant, checks_for
+from fastbcd.solvers.batch.temperature import fit_temperature, row_losses
+from fastbcd.solvers.choice import Settings, choose_solver
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def moons(n=400, seed=0, noise=0.3):
+    x, y = make_moons(n, noise=noise, random_state=seed)
+    return x.astype(np.float32), y
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "logistic"])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
+def test_temperature_is_the_minimum_of_its_objective(rng, loss, scale):
+    y = np.eye(3)[rng.integers(3, size=200)]
+    z = scale * (1.5 * y + rng.standard_normal((200, 3)))
+    weight = rng.uniform(0.5, 2, 200)
+    a = np.linspace(-3, 3, 6001)
+    if loss == "cross_entropy":
+        each = [-np.sum(y * log_softmax(z * np.exp(t), axis=1), axis=1) for t in a]
+    else:
+        each = []
+        for t in a:
+            p = expit(z * np.exp(t))
+            with np.errstate(divide="ignore"):
+                rows = -np.where(y == 1, np.log(p), np.log1p(-p))
+            each.append(rows.sum(axis=1))
+    objective = np.array(each) @ weight + a**2 / (2 * 0.5**2)
+    found = fit_temperature(z, y, weight, 0.5, loss)
+    assert np.log(found) == pytest.approx(a[np.argmin(objective)], abs=1.5e-3)
+
+
+def test_temperature_stays_finite_if_all_rows_are_right():
+    y = np.eye(2)[[0, 1] * 5]
+    found = fit_temperature(6 * y, y, np.ones(10), 0.5, "cross_entropy")
+    assert 1 < found < np.e
+
+
+def test_row_losses_are_those_of_the_estimators():
+    y = np.eye(3)[[0, 2]]
+    z = np.array([[1.0, 0.5, -2.0], [0.0, 3.0, 0.2]])
+    expected = np.log(np.exp(z).sum(axis=1)) - z[[0, 1], [0, 2]]
+    assert_allclose(row_losses(z, y, "cross_entropy"), expected)
+    assert_allclose(row_losses(z, y, "squared"), 0.5 * np.square(z - y).sum(axis=1))
+    assert_allclose(row_losses(z, y, "hinge"), [1.5, 1 + 4 + 0.8])
+
+
+@pytest.mark.parametrize("shape", [(300, 8), (20, 50)])
+def test_coordinates_are_uncorrelated_and_absorbed(rng, shape):
+    n, d = shape
+    x = rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) * 10.0 ** rng.uniform(-6, 6, d)
+    x[:, 3] = 7.0
+    weight = rng.uniform(0.5, 2, n)
+    coordinates, u = Coordinates.of(x, weight)
+    share = weight / weight.sum()
+    assert_allclose(share @ u, 0, atol=1e-5)
+    assert_allclose((u * share[:, None]).T @ u, np.diag(coordinates.variances), atol=1e-4)
+    assert len(coordinates.variances) <= min(n, d - 1)
+    assert_allclose(coordinates.apply(x), u, atol=1e-6)
+    w, b = rng.standard_normal((u.shape[1], 5)), rng.standard_normal(5)
+    raw, intercept = coordinates.to_inputs(w, b)
+    assert_allclose(x @ raw + intercept, u @ w + b, atol=1e-4)
+    assert_array_equal(raw[3], 0)
+
+
+def test_coordinates_of_constant_columns_say_nothing():
+    coordinates, u = Coordinates.of(np.full((30, 2), 3.0), np.ones(30))
+    assert_array_equal(u, 0)
+    raw, intercept = coordinates.to_inputs(np.ones((u.shape[1], 1)), np.full(1, 2.0))
+    assert_array_equal(raw, 0)
+    assert_array_equal(intercept, 2)
+
+
+def test_columns_of_one_unit_keep_it(rng):
+    x = rng.uniform(0, 16, (400, 10))
+    x[:, 0] = 0
+    x[7, 0] = 1.0  # a faint pixel near a border
+    shared, _ = Coordinates.of(x, np.ones(400))
+    assert_allclose(shared.unit[1:], shared.unit[1], rtol=0.05)
+    assert shared.unit[0] > shared.unit[1]
+    units = 10.0 ** np.arange(-5, 5)
+    mixed, u = Coordinates.of(x * units, np.ones(400))
+    again, v = Coordinates.of(x * units[::-1], np.ones(400))
+    assert_allclose(mixed.unit / units, again.unit / units[::-1])
+    assert_allclose(np.abs(u), np.abs(v), atol=1e-4)
+
+
+def test_folds_are_stratified(rng):
+    labels = np.repeat([0, 1, 2], [101, 40, 3])
+    rng.shuffle(labels)
+    fold = stratified_folds(labels, labels.size, 4, rng)
+    counts = np.array([[np.sum((fold == f) & (labels == c)) for f in range(4)] for c in range(3)])
+    assert np.all(np.ptp(counts, axis=1) <= 1)
+    assert np.ptp(counts.sum(axis=0)) <= 1
+
+
+def test_checks_are_geometric_and_end_with_the_fit():
+    checks = checks_for(1000, BatchSettings())
+    assert checks[0] == 8
+    assert checks[-1] == 1000
+    ratios = np.array(checks[6:-1]) / checks[5:-2]
+    assert_allclose(ratios, 1.4, rtol=0.05)
+    assert checks_for(1, BatchSettings()) == [1]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
+    settings = BatchSettings()
+    n, k, h, m = 96, 6, 7, 3
+    variances = np.sort(rng.uniform(0.1, 2, k))[::-1]
+    x = (rng.standard_normal((n, k)) * np.sqrt(variances)).astype(np.float32)
+    y = np.eye(m, dtype=np.float32)[rng.integers(m, size=n)]
+    entrants = [Entrant(0.5, 0.03), Entrant(0.5, 0.03), Entrant(1.5, 0.0), Entrant(1.5, 0.0)]
+    fold = np.arange(n) % 3 == 0
+    counts = np.tile(np.stack([~fold, np.ones(n)]).astype(np.float32), (2, 1))
+    engine = LockStep(
+        Rows(x, variances, y, np.ones(n, np.float32) if weighted else None),
+        (h,), "relu", "cross_entropy", entrants, counts, [0, 1, 0, 1], np.zeros(m), settings, 5,
+    )  # fmt: skip
+    twins = [
+        Twin([w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, e, settings)
+        for g, e in enumerate(entrants)
+    ]
+    for t in range(60):
+        if t == 30:
+            engine.keep(np.array([1, 2]))
+        index = rng.permutation(n)[:32]
+        engine.step(index)
+        for g, twin in enumerate(twins):
+            twin.step(x[index].astype(float), y[index], counts[g, index])
+    for place, g in enumerate([1, 2]):
+        weights, biases = engine.averaged(place)
+        for ours, theirs in zip([*weights, *biases], twins[g].average, strict=True):
+            assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_fit_is_deterministic_and_keeps_the_type(dtype):
+    x, y = moons()
+    fits = [
+        BCDClassifier((16,), max_iter=10, random_state=3).fit(x.astype(dtype), y) for _ in range(2)
+    ]
+    for a, b in zip(fits[0].coefs_, fits[1].coefs_, strict=True):
+        assert a.dtype == dtype
+        assert_array_equal(a, b)
+    other = BCDClassifier((16,), max_iter=10, random_state=4).fit(x.astype(dtype), y)
+    assert np.any(other.coefs_[0] != fits[0].coefs_[0])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "hinge"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh"])
+def test_every_loss_and_activation_learns(loss, activation):
+    x, y = moons(600, noise=0.15)
+    model = BCDClassifier(
+        (16, 8), loss=loss, activation=activation, solver="batch", max_iter=40, random_state=0
+    )
+    assert model.fit(x[:400], y[:400]).score(x[400:], y[400:]) > 0.95
+    assert [w.shape for w in model.coefs_] == [(2, 16), (16, 8), (8, 2)]
+
+
+def test_several_labels_learn():
+    x, y = load_iris(return_X_y=True)
+    labels = np.column_stack([y == 1, y > 0]).astype(int)
+    model = BCDClassifier((16,), solver="batch", random_state=0).fit(x, labels)
+    assert model.score(x, labels) > 0.9
+
+
+def test_linear_targets_of_any_unit_are_met():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 4)) * [1e-6, 1, 1e6, 3]
+    y = 1e9 + 1e5 * (x / [1e-6, 1, 1e6, 3]) @ np.array([[1.0, 2], [0, 1], [-1, 0], [1, 1]])
+    model = BCDRegressor((32,), solver="batch", random_state=0).fit(x[:400], y[:400])
+    assert model.score(x[400:], y[400:]) > 0.99
+
+
+def test_probabilities_of_noisy_labels_are_calibrated():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1200, 5))
+    truth = expit(2 * x[:, 0] - x[:, 1])
+    y = (rng.random(1200) < truth).astype(int)
+    model = BCDClassifier((50,), random_state=0).fit(x[:600], y[:600])
+    best = log_loss(y[600:], truth[600:])
+    assert log_loss(y[600:], model.predict_proba(x[600:])[:, 1]) < best + 0.03
+
+
+def test_a_weight_is_about_a_number_of_repetitions():
+    x, y = make_classification(
+        300, 4, n_informative=3, n_redundant=0, flip_y=0.2, class_sep=0.5, random_state=0
+    )
+    test = x[200:]
+    weight = np.where(y[:200] == 1, 3, 1)
+    plain = BCDClassifier((16,), random_state=0).fit(x[:200], y[:200])
+    weighted = BCDClassifier((16,), random_state=0).fit(x[:200], y[:200], weight)
+    repeated = BCDClassifier((16,), random_state=0).fit(
+        np.repeat(x[:200], weight, axis=0), np.repeat(y[:200], weight)
+    )
+    means = [m.predict_proba(test)[:, 1].mean() for m in (plain, weighted, repeated)]
+    assert means[1] > means[0] + 0.1
+    assert means[1] == pytest.approx(means[2], abs=0.06)
+    balanced = BCDClassifier((16,), class_weight={0: 1, 1: 3}, random_state=0)
+    assert_allclose(
+        balanced.fit(x[:200], y[:200]).predict_proba(test), weighted.predict_proba(test)
+    )
+
+
+def test_rare_classes_and_few_rows_are_learnt():
+    x, y = load_iris(return_X_y=True)
+    rows = np.r_[0:50, 50:100, 100]  # one row of the third class
+    model = BCDClassifier((8,), solver="batch", random_state=0).fit(x[rows], y[rows])
+    assert model.predict_proba(x).shape == (150, 3)
+    few = np.r_[0:7, 50:57, 100:107]
+    small = BCDClassifier((8,), solver="batch", random_state=0).fit(x[few], y[few])
+    assert small.score(x, y) > 0.8
+
+
+def test_sparse_rows_are_learnt_as_dense_ones():
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:300], y[:300]
+    model = BCDClassifier((16,), max_iter=10, random_state=0)
+    dense = model.fit(x, y).predict_proba(x)
+    assert_allclose(model.fit(csr_array(x), y).predict_proba(x), dense, rtol=1e-5, atol=1e-7)
+
+
+def test_held_out_rows_choose_the_network():
+    x, y = moons(600)
+    a, b, ya, yb = train_test_split(x, y, test_size=0.25, random_state=0)
+    model = BCDClassifier((16,), early_stopping=True, solver="batch", random_state=0)
+    model.fit(a, ya, X_val=b, y_val=yb)
+    scores = model.validation_scores_
+    assert len(scores) == model.n_iter_
+    assert np.argmax(scores) + 1 == model.best_iter_
+    assert model.score(b, yb) == max(scores)
+
+
+def test_what_is_recorded():
+    x, y = moons()
+    model = BCDClassifier((16,), max_iter=12, random_state=0).fit(x, y)
+    assert model.n_iter_ <= 12
+    assert 1 <= model.best_iter_ <= model.n_iter_
+    assert len(model.objective_curve_) == model.n_iter_ + 1
+    assert np.all(np.diff(model.objective_curve_) <= 0)  # the least held-out loss so far
+    assert len(model.convergence_.seconds) == model.n_iter_
+
+
+def test_an_interruption_keeps_the_best_so_far(monkeypatch):
+    x, y = moons()
+    step = LockStep.step
+
+    def interrupted(self, index):
+        if self.steps == 60:
+            raise KeyboardInterrupt
+        step(self, index)
+
+    monkeypatch.setattr(LockStep, "step", interrupted)
+    model = BCDClassifier((16,), random_state=0)
+    with pytest.warns(ConvergenceWarning, match="Interrupted after"):
+        model.fit(x, y)
+    assert model.score(x, y) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "changes", "chosen"),
+    [
+        ((500, 10), (100,), {}, "batch"),
+        ((99, 10), (100,), {}, "full"),
+        ((15_000, 16), (100,), {}, "batch"),
+        ((15_000, 16), (300, 100), {}, "minibatch"),
+        ((20_001, 5), (10,), {}, "minibatch"),
+        ((500, 10), (1000,), {}, "minibatch"),
+        ((500, 10), (100,), {"certificate": True}, "full"),
+        ((500, 10), (100,), {"scheme": Prune(sparsity=0.5)}, "full"),
+        ((5000, 10), (100,), {"scheme": Prune(sparsity=0.5)}, "minibatch"),
+        ((5000, 10), (100,), {"solver": "full"}, "full"),
+    ],
+)
+def test_auto_lets_tables_of_moderate_size_race(shape, widths, changes, chosen):
+    given = BCDClassifier(widths, **changes).get_params()
+    names = [field.name for field in fields(Settings)]
+    settings = Settings(
+        **{name: given[name] for name in names if name in given}, scale_targets=False
+    )
+    assert choose_solver(settings, *shape, total_weight=shape[0]) == chosen
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"scheme": Prune(sparsity=0.5)}, "leave out scheme"),
+        ({"certificate": True}, "certificate"),
+        ({"input_shape": (1, 2)}, "leave out scheme"),
+    ],
+)
+def test_what_cannot_race_is_refused(changes, match):
+    x, y = moons(120)
+    with pytest.raises(ValueError, match=match):
+        BCDClassifier((8,), solver="batch", **changes).fit(x, y)
+
+
+def test_it_does_not_go_on_from_a_network():
+    x, y = moons(120)
+    model = BCDClassifier((8,), solver="batch", warm_start=True, max_iter=3).fit(x, y)
+    with pytest.raises(ValueError, match="always starts afresh"):
+        model.fit(x, y)

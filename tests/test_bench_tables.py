@@ -1,0 +1,42 @@
+"""The benchmark of tables runs, if its data are there."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
+
+from bench import tables
+
+FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
+
+
+@pytest.mark.skipif(
+    not (FOLDER / "tables.npz").exists() or not (FOLDER / "regressions.npz").exists(),
+    reason="needs tables.npz and regressions.npz in the folder that FASTBCD_DATA names",
+)
+def test_a_trial_run_prints_both_tables(capsys):
+    tables.main(["--quick", "--tables", "heart,housing"])
+    printed = capsys.readouterr().out
+    assert "| heart | 120 x 13 |" in printed
+    assert "| housing | 120 x " in printed
+    assert "seconds over MLPClassifier's" in printed
+
+
+def test_missing_data_say_where_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTBCD_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"tables\.npz is missing\. Set FASTBCD_DATA"):
+        tables.main([])
+
+
+def test_the_summary_counts_losses_and_ratios():
+    names, sizes = ["small", "large"], [100, 6000]
+    figures = np.array([[[0.90, 0.20, 1.0], [0.95, 0.40, 2.0]], [[0.8, 0.5, 1.0], [0.8, 0.5, 4.0]]])
+    text = tables.summary(names, sizes, figures)
+    assert "fastbcd 0.8500 / 0.3500, MLPClassifier 0.8750 / 0.4500" in text
+    assert "geometric mean 0.707 of MLPClassifier's, lower on 1" in text
+    assert "behind by more than 0.010: 1 small" in text
+    assert "median 0.38, from 5000 rows on 0.25, most 0.50 (small)" in text
