@@ -36,7 +36,9 @@ def test_the_docstring_has_every_parameter_and_no_blank_left(cls):
     assert "<" not in doc.replace("<->", "")
     tol = inspect.signature(cls.__init__).parameters["tol"].default
     assert f"tol : float, default={tol:g}".replace("e-0", "e-") in doc
-    assert max(map(len, doc.splitlines())) <= 100
+    headings = [f"    {name} : " for name in SHARED]
+    text = [line for line in doc.splitlines() if not line.startswith(tuple(headings))]
+    assert max(map(len, text)) <= 100
 
 
 BAD = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from fastbcd.network.layers.activations import ACTIVATIONS
@@ -312,23 +313,10 @@ def described(indent: str = "    ") -> str:
     for parameter in PARAMETERS:
         default = parameter.default
         shown = default if default == "<tol>" else repr(default).replace("'", '"')
-        lines += _wrapped(f"{parameter.name} : {parameter.kind}, default={shown}", indent, True)
+        lines.append(f"{indent}{parameter.name} : {parameter.kind}, default={shown}")
         text = parameter.text
         readers = ", ".join(f'"{name}"' for name in sorted(parameter.read_by))
         if parameter.read_by != EVERY:
             text += f" Read by solver={readers} only."
-        lines += _wrapped(text, indent + "    ", False)
+        lines += wrap(text, 100, initial_indent=indent * 2, subsequent_indent=indent * 2)
     return "\n".join(lines).lstrip()
-
-
-def _wrapped(text: str, indent: str, first: bool) -> list[str]:
-    """Return lines of at most 100 characters; a heading is broken by a backslash."""
-    lines, line = [], indent
-    room = 100
-    for word in text.split(" "):
-        longer = f"{line} {word}" if line.strip() else f"{line}{word}"
-        if len(longer) > room - 2 * first and line.strip():
-            lines.append(line + (" \\" if first else ""))
-            longer = f"{indent}        {word}" if first else f"{indent}{word}"
-        line = longer
-    return [*lines, line]
