@@ -46,13 +46,13 @@ def compress(
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
 ) -> Any:
-    """Return a small network that does what ``model`` does; ``model`` stays as it is.
+    """Return a smaller network that predicts nearly the same; ``model`` is not changed.
 
     The layers are compressed one after another, each fitted to the outputs of the dense layer
     on the inputs that the layers compressed before it produce. Then all layers are refined
-    together. Neurons that nothing depends on any more are removed. A classifier that is quantised
-    and nothing else, with labels of 10,000 rows or more, learns from them as a dense network first,
-    for three tenths of the epochs.
+    together. Neurons that nothing depends on any more are removed. With labels for at
+    least 10,000 rows, a classifier that is only quantised is first fine-tuned as a dense network
+    for 30 % of the epochs.
 
     Exactly one budget is given: amounts in ``scheme``, ``max_bytes``, ``ratio`` or
     ``max_score_drop``. With one of the last three, ``scheme`` may name the kinds to choose from,
@@ -89,9 +89,8 @@ def compress(
         As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
     validation_data : (X, y), optional
         Rows to judge ``max_score_drop`` on, which neither network was trained on. Without them a
-        fifth of the rows is set aside. If the dense network was trained on those, it
-        remembers them, as its compressed versions cannot: the drop looks larger than it is on new
-        rows, and the result is larger than need be.
+        fifth of the rows is set aside. If the dense network was trained on
+        those rows, the drop is overestimated and the result is larger than necessary.
     task : {"classification", "regression", "multilabel"}, optional
         What the outputs of a PyTorch network mean; other models know. By default a final Softmax
         or LogSoftmax, or a Sigmoid of one output, makes it a classifier, and a Sigmoid of several

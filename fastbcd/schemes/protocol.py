@@ -54,7 +54,7 @@ class Scheme(ABC):
 
     @abstractmethod
     def check(self, shape: tuple[int, int]) -> None:
-        """Raise ValueError, naming the parameter and the mend, if ``shape`` cannot be compressed.
+        """Raise ValueError, naming the parameter and the fix, if ``shape`` cannot be compressed.
 
         Parameters
         ----------
