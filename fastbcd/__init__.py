@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fastbcd import datasets as datasets
     from fastbcd import display as display
     from fastbcd import exceptions as exceptions
+    from fastbcd import export as export
     from fastbcd import formats as formats
     from fastbcd import schemes as schemes
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
     from fastbcd.estimators.compress import compress as compress
     from fastbcd.estimators.files import load as load
-    from fastbcd.io import export as export
     from fastbcd.utils.info import info as info
     from fastbcd.utils.warmup import warmup as warmup
 

@@ -62,6 +62,32 @@ def test_a_users_code_is_clean_for_mypy(user: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+INSIDE = tuple(
+    f"fastbcd.{name}."
+    for name in (
+        "cli",
+        "compression.allocation",
+        "compression.coarse_start",
+        "compression.coarse_to_fine",
+        "compression.dense_first",
+        "compression.job",
+        "compression.run",
+        "compression.search",
+        "formats.products",
+        "io",
+        "linalg",
+        "network",
+        "objective",
+        "parallel",
+        "schemes.nearest",
+        "solvers",
+        "statistics",
+        "utils",
+    )
+)
+"""Modules that users do not import; mypy checks them strictly with the rest."""
+
+
 @needs("basedpyright")
 def test_a_users_code_is_clean_for_basedpyright(user: Path) -> None:
     done = run(user, "basedpyright", "--level", "error", "--pythonpath", python(user), USE.name)
@@ -99,6 +125,7 @@ def test_the_types_of_all_public_symbols_are_known(user: Path) -> None:
         name: said
         for name, said in unknown.items()
         if said
+        and not name.startswith(INSIDE)
         and not any("BCD" in text or "base class" in text or "Source" in text for text in said)
     }
     assert own == {}

@@ -97,7 +97,7 @@ def shrink(clf: BCDClassifier, x: Array, y: NDArray[np.int64]) -> BCDClassifier:
 
 def choose(weights: list[Array]) -> list[schemes.Scheme]:
     both = schemes.Prune(sparsity=0.95) + schemes.Quantize(bits=4)
-    assert_type(both, schemes.Combination)
+    assert_type(both, schemes.Scheme)
     values = shared_codebook(weights, 16)
     assert_type(values, tuple[float, ...])
     pruned = schemes.Prune(structure="neuron", density=0.5).project(weights[0])

@@ -152,14 +152,14 @@ class FittedNetwork(Deployable, BaseEstimator):
             widths = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
             self.hidden_layer_sizes: Any = widths
         self.network_ = network
-        self.n_features_in_ = network.n_inputs
+        self.n_features_in_: int = network.n_inputs
         self._forget_training()
         return self
 
     def _forget_training(self) -> None:
         """Empty the record of a training that ``network_`` did not go through."""
-        self.convergence_ = ConvergenceRecord()
-        self.objective_curve_ = self.convergence_.objective
+        self.convergence_: ConvergenceRecord = ConvergenceRecord()
+        self.objective_curve_: Float64 = self.convergence_.objective
         self.validation_scores_: list[float] = []
         self.n_iter_ = self.best_iter_ = 0
 
