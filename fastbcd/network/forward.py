@@ -13,6 +13,7 @@ from fastbcd.formats.products.product import BLOCK, Product
 from fastbcd.formats.products.row_chain import Chain, Link, Workspace
 from fastbcd.network.layer import Layer
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, Activation
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.utils.types import Float
 from fastbcd_kernels.sparse_product import transpose_block
 
@@ -195,6 +196,20 @@ class Forward(_Prepared):
                 v = to
             part = out[lo : lo + BLOCK]
             part[...] = v[:, : len(part)].T
+
+
+class EncodedForward(Forward):
+    """The function of a network of dense layers that reads columns through an encoding."""
+
+    def __init__(self, encoding: PiecewiseLinear, layers: Sequence[Layer]) -> None:
+        super().__init__(layers)
+        self._encoding = encoding
+        self._at_once = max(FEW, IMAGE_BLOCK // encoding.n_features)
+
+    def _run(self, x: Float, out: Float, space: Workspace) -> None:
+        for lo in range(0, len(x), self._at_once):
+            part = slice(lo, lo + self._at_once)
+            super()._run(self._encoding.rows(x[part]), out[part], space)
 
 
 class ImageForward(_Prepared):

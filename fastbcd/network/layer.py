@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastbcd.formats import Format
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
-from fastbcd.network.layers.patches import WHOLE_ROW, Patches, View
+from fastbcd.network.layers.patches import WHOLE_ROW, View
 from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.utils.types import Float
 
@@ -41,9 +40,8 @@ class Layer:
     @property
     def n_inputs(self) -> int:
         """Number of inputs per row."""
-        if isinstance(self.view, Patches):
-            return math.prod(self.view.shape)
-        return self.weight.shape[0]
+        given = self.view.n_inputs
+        return self.weight.shape[0] if given is None else given
 
     @property
     def is_plain(self) -> bool:
@@ -67,10 +65,10 @@ class Layer:
 
     @property
     def n_params(self) -> int:
-        """Number of parameters: stored weights and intercepts."""
-        return self.weight.n_params + self.intercept.size
+        """Number of parameters: stored weights, intercepts and those of the view."""
+        return self.weight.n_params + self.intercept.size + self.view.n_params
 
     @property
     def n_bytes(self) -> int:
-        """Size in bytes of all arrays: weights, indices and intercepts."""
-        return self.weight.n_bits // 8 + self.intercept.nbytes
+        """Size in bytes of all arrays: weights, indices, intercepts and those of the view."""
+        return self.weight.n_bits // 8 + self.intercept.nbytes + self.view.n_bytes

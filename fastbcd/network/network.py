@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from fastbcd.network.forward import Forward, ImageForward
+import numpy as np
+
+from fastbcd.formats.operations import take_inputs
+from fastbcd.network.forward import EncodedForward, Forward, ImageForward
 from fastbcd.network.layer import Layer as Layer
 from fastbcd.network.layers.architecture import Architecture
+from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.view import WHOLE_ROW
 from fastbcd.utils.types import Float
 
 
@@ -62,9 +67,40 @@ class Network:
         """Number of inputs per row."""
         return self.layers[0].n_inputs
 
+    @property
+    def encoding(self) -> PiecewiseLinear | None:
+        """What the first layer reads columns through, if anything."""
+        view = self.layers[0].view if self.layers else None
+        return view if isinstance(view, PiecewiseLinear) else None
+
+    @property
+    def on_features(self) -> Network:
+        """The network without its encoding: a function of the encoded rows."""
+        if self.encoding is None:
+            return self
+        return Network([replace(self.layers[0], view=WHOLE_ROW), *self.layers[1:]])
+
+    def encoded(self, encoding: PiecewiseLinear | None) -> Network:
+        """Return this function of encoded rows as one of rows; features without weight go."""
+        if encoding is None:
+            return self
+        first = self.layers[0]
+        used = np.flatnonzero(first.weight.to_dense().any(axis=1))
+        if len(used) < encoding.n_features:
+            used = used if len(used) else np.arange(1)
+            encoding = encoding.take(used)
+            first = replace(first, weight=take_inputs(first.weight, used))
+        encoding = encoding.astype(first.weight.dtype)
+        return Network([replace(first, view=encoding), *self.layers[1:]])
+
     @cached_property
-    def _forward(self) -> Forward | ImageForward:
-        return Forward(self.layers) if self.is_plain else ImageForward(self.layers)
+    def _forward(self) -> Forward | ImageForward | EncodedForward:
+        if self.is_plain:
+            return Forward(self.layers)
+        encoding = self.encoding
+        if encoding is not None:
+            return EncodedForward(encoding, self.on_features.layers)
+        return ImageForward(self.layers)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"layers": self.layers}

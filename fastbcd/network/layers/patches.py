@@ -63,6 +63,11 @@ class Patches(View):
         return height, width
 
     @property
+    def n_inputs(self) -> int:
+        """Number of entries of an image."""
+        return math.prod(self.shape)
+
+    @property
     def positions(self) -> int:
         """Number of patches p per image."""
         return math.prod(self.grid)

@@ -27,6 +27,21 @@ class View(ABC):
     """The interface of a view."""
 
     @property
+    def n_inputs(self) -> int | None:
+        """Number of entries of an input row, or None for as many as the weights have rows."""
+        return None
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters of the view itself."""
+        return 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Size in bytes of the arrays of the view itself."""
+        return 0
+
+    @property
     @abstractmethod
     def positions(self) -> int:
         """Number of rows p that the weights multiply for one input row."""

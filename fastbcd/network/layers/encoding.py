@@ -1,0 +1,143 @@
+"""Numbers as several features each: the piecewise-linear encoding of the inputs of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbcd.linalg import products as la
+from fastbcd.network.layers.view import View
+from fastbcd.utils.types import Float, Float64
+
+
+@dataclass(frozen=True, eq=False)
+class PiecewiseLinear(View):
+    r"""The view of a first layer that reads columns through ramps.
+
+    The features of a row x are the chosen columns themselves, then one number for each ramp,
+
+    .. math:: \min(\max((x_c - a) s, 0), 1),
+
+    with the column c, the start a and the slope s of the ramp. The ramps of a column between
+    neighbouring quantiles are its piecewise-linear encoding (Gorishniy, Rubachev and Babenko,
+    "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022, eq. 1). A layer
+    that multiplies them adds up a piecewise-linear function of each column.
+
+    Parameters
+    ----------
+    n_columns : int
+        Number of columns of the input rows.
+    plain : (p,) integer array
+        Columns that are features as they are.
+    columns : (m,) integer array
+        Column of each ramp.
+    starts, slopes : (m,) arrays
+        Where each ramp leaves zero, and its positive slope.
+    """
+
+    n_columns: int
+    plain: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    starts: Float
+    slopes: Float
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns of the input rows."""
+        return self.n_columns
+
+    @property
+    def n_features(self) -> int:
+        """Number of features: rows of the weights."""
+        return len(self.plain) + len(self.columns)
+
+    @property
+    def positions(self) -> int:
+        """The number of rows p, which is 1."""
+        return 1
+
+    @property
+    def n_params(self) -> int:
+        """Starts and slopes."""
+        return 2 * len(self.columns)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the starts and slopes, and of two bytes for each index."""
+        indices = len(self.columns) + (len(self.plain) if self.selects else 0)
+        return self.starts.nbytes + self.slopes.nbytes + 2 * indices
+
+    @property
+    def selects(self) -> bool:
+        """Whether some columns are no features themselves."""
+        return not np.array_equal(self.plain, np.arange(self.n_columns))
+
+    def rows(self, v: Float) -> Float:
+        """Return the features (n, p + m) of rows ``v`` (n, n_columns), of the type of ``v``."""
+        n_plain = len(self.plain)
+        out = np.empty((len(v), self.n_features), v.dtype)
+        out[:, :n_plain] = v[:, self.plain] if self.selects else v
+        ramps = out[:, n_plain:]
+        np.subtract(v[:, self.columns], self.starts.astype(v.dtype, copy=False), out=ramps)
+        ramps *= self.slopes.astype(v.dtype, copy=False)
+        np.clip(ramps, 0, 1, out=ramps)
+        return out
+
+    def take(self, features: NDArray[np.intp]) -> PiecewiseLinear:
+        """Return the encoding of some of the features, given in ascending order."""
+        n_plain = len(self.plain)
+        ramps = features[features >= n_plain] - n_plain
+        return PiecewiseLinear(
+            self.n_columns,
+            self.plain[features[features < n_plain]],
+            self.columns[ramps],
+            self.starts[ramps],
+            self.slopes[ramps],
+        )
+
+    def astype(self, dtype: np.dtype[np.floating]) -> PiecewiseLinear:
+        """Return the encoding with numbers of another type."""
+        return PiecewiseLinear(
+            self.n_columns,
+            self.plain,
+            self.columns,
+            self.starts.astype(dtype),
+            self.slopes.astype(dtype),
+        )
+
+    def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
+        """Write A(v) W + b into ``out``."""
+        return la.linear(self.rows(v), weight, bias, out)
+
+    def subtract_product(self, v: Float, weight: Float, out: Float) -> Float:
+        """Subtract A(v) W from ``out``."""
+        return la.add_product(out, self.rows(v), weight, -1.0)
+
+    def gram(self, v: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [A(v) 1]' S [A(v) 1]."""
+        return la.gram(self.rows(v), sample_weight, wide)
+
+    def square_sum(self, v: Float, sample_weight: Float64) -> float:
+        """Return the weighted sum of squares of A(v)."""
+        return float(sample_weight @ np.sum(np.square(self.rows(v)), axis=1, dtype=np.float64))
+
+    def cross(self, v: Float, u: Float, sample_weight: Float64 | None, wide: bool = True) -> Float:
+        """Return [A(v) 1]' S u."""
+        return la.cross(self.rows(v), u, sample_weight, wide)
+
+    def fold(self, rows: Float) -> NoReturn:
+        """Refuse: nothing before the first layer is trained."""
+        raise NotImplementedError("The encoding of the inputs has no adjoint.")
+
+    def pull_back(self, u: Float, weight: Float) -> NoReturn:
+        """Refuse, as :meth:`fold`."""
+        raise NotImplementedError("The encoding of the inputs has no adjoint.")
+
+    def solve_activation(
+        self, new: Float, miss: Float, old: Float, weight: Float, ratio: float, residual: Float
+    ) -> NoReturn:
+        """Refuse, as :meth:`fold`."""
+        raise NotImplementedError("The encoding of the inputs has no adjoint.")
