@@ -6,12 +6,12 @@ import numpy as np
 class Network:
     """One hidden ReLU layer and softmax outputs, trained by preconditioned steps."""
 
-    def __init__(self, weights, biases, variances, entrant, settings):
+    def __init__(self, weights, biases, variances, settings):
         self.w = [w.astype(float) for w in weights]
         self.b = [b.astype(float) for b in biases]
-        self.entrant, self.settings = entrant, settings
+        self.settings = settings
         typical = (variances @ variances) / variances.sum()
-        self.metric = variances[:, None] + entrant.damping * typical
+        self.metric = variances[:, None] + settings.damping * typical
         h = self.w[1].shape[0]
         self.gram, self.mean, self.seen = np.zeros((h, h)), np.zeros(h), 0.0
         self.size, self.smooth = [None, None], [None, None]
@@ -23,7 +23,7 @@ class Network:
         v = np.maximum(u @ self.w[0] + self.b[0], 0)
         o = v @ self.w[1] + self.b[1]
         e = np.exp(o - o.max(axis=1, keepdims=True))
-        smooth = self.entrant.smoothing
+        smooth = p.smoothing
         d = (1 - smooth) * y + smooth / k - e / e.sum(axis=1, keepdims=True)
         d *= counts[:, None] / n
         if self.t % p.observe == 0:

@@ -1,6 +1,6 @@
 """The race on batches: its parts against plain references, and what the estimators make of it."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,10 +15,13 @@ from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
+from fastbcd.solvers.batch import fit
 from fastbcd.solvers.batch.coordinates import Coordinates
 from fastbcd.solvers.batch.engine import LockStep, Rows
+from fastbcd.solvers.batch.fit import n_blocks_for
 from fastbcd.solvers.batch.race import stratified_folds
-from fastbcd.solvers.batch.settings import BatchSettings, Entrant, checks_for
+from fastbcd.solvers.batch.ramps import encode
+from fastbcd.solvers.batch.settings import BatchSettings, checks_for
 from fastbcd.solvers.batch.temperature import fit_temperature, row_losses
 from fastbcd.solvers.choice import Settings, choose_solver
 
@@ -134,28 +137,122 @@ def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
     variances = np.sort(rng.uniform(0.1, 2, k))[::-1]
     x = (rng.standard_normal((n, k)) * np.sqrt(variances)).astype(np.float32)
     y = np.eye(m, dtype=np.float32)[rng.integers(m, size=n)]
-    entrants = [Entrant(0.5, 0.03), Entrant(0.5, 0.03), Entrant(1.5, 0.0), Entrant(1.5, 0.0)]
     fold = np.arange(n) % 3 == 0
     counts = np.tile(np.stack([~fold, np.ones(n)]).astype(np.float32), (2, 1))
     engine = LockStep(
         Rows(x, variances, y, np.ones(n, np.float32) if weighted else None),
-        (h,), "relu", "cross_entropy", entrants, counts, [0, 1, 0, 1], np.zeros(m), settings, 5,
+        (h,), "relu", "cross_entropy", counts, [0, 0, 1, 1], np.zeros(m), settings, 5,
     )  # fmt: skip
     twins = [
-        Twin([w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, e, settings)
-        for g, e in enumerate(entrants)
+        Twin([w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, settings)
+        for g in range(4)
     ]
     for t in range(60):
         if t == 30:
-            engine.keep(np.array([1, 2]))
+            engine.keep(2)
         index = rng.permutation(n)[:32]
         engine.step(index)
-        for g, twin in enumerate(twins):
+        for g, twin in enumerate(twins if t < 30 else twins[:2]):
             twin.step(x[index].astype(float), y[index], counts[g, index])
-    for place, g in enumerate([1, 2]):
-        weights, biases = engine.averaged(place)
+    for g in range(2):
+        weights, biases = engine.averaged(g)
         for ours, theirs in zip([*weights, *biases], twins[g].average, strict=True):
             assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_ramps_of_a_column_add_up_to_it(rng):
+    """The ramps between quantiles, times their widths, rebuild the column within its reach."""
+    x = np.column_stack([rng.exponential(size=400), rng.integers(2, size=400), np.full(400, 5.0)])
+    encoding = encode(x, np.ones(400), BatchSettings())
+    between = np.flatnonzero(encoding.columns == 0)[1:]
+    features = encoding.rows(x)[:, len(encoding.plain) :]
+    rebuilt = x[:, 0].min() + features[:, between] @ (1 / encoding.slopes[between])
+    assert_allclose(rebuilt, x[:, 0])
+    assert list(encoding.columns).count(1) == 1  # two values need no intervals
+    assert 2 not in encoding.columns  # a constant says nothing
+    inside = np.mean((features > 0) & (features < 1), axis=0)[between]
+    assert_allclose(inside, 1 / len(between), atol=0.02)  # as many rows in each
+
+
+def test_ramps_see_weights_as_repetitions(rng):
+    x = rng.standard_normal((120, 3))
+    weight = rng.integers(1, 4, 120)
+    one = encode(x, weight.astype(float), replace(BatchSettings(), few_bins=6, many_bins=6))
+    other = encode(
+        np.repeat(x, weight, axis=0),
+        np.ones(weight.sum()),
+        replace(BatchSettings(), few_bins=6, many_bins=6),
+    )
+    assert_array_equal(one.columns, other.columns)
+    assert_allclose(one.starts, other.starts)
+    assert_allclose(one.slopes, other.slopes)
+
+
+def test_nothing_is_encoded_where_it_says_nothing(rng):
+    settings = BatchSettings()
+    assert encode(rng.integers(2, size=(200, 6)).astype(float), np.ones(200), settings) is None
+    wide = rng.standard_normal((200, settings.most_features))
+    assert encode(wide, np.ones(200), settings) is None
+
+
+@pytest.mark.parametrize(
+    ("widths", "blocks"), [((100,), 4), ((64, 32), 4), ((20,), 2), ((9,), 1), ((100, 10), 1)]
+)
+def test_blocks_fill_the_widths(widths, blocks):
+    assert n_blocks_for(widths, BatchSettings()) == blocks
+
+
+@pytest.mark.parametrize("widths", [(32,), (32, 16), (9,)])
+def test_a_network_is_the_mean_of_its_blocks(rng, widths, monkeypatch):
+    """For each kind of line-up: what is returned equals the mean output of what raced."""
+    x = rng.standard_normal((300, 4)) * [1, 1e3, 1e-3, 1] + [0, 50, 0, 1e4]
+    y = (np.abs(x[:, 0]) > 0.7).astype(int)
+    problems = []
+    whole = fit.assemble
+
+    def remembered(problem, line_up):
+        problems.append((problem, line_up))
+        return whole(problem, line_up)
+
+    monkeypatch.setattr(fit, "assemble", remembered)
+    BCDClassifier(widths, random_state=0, max_iter=20).fit(x, y)
+    problem = problems[-1][0]
+    kinds = {one.is_encoded for one in problem.race.line_ups}
+    assert kinds == {True, False}
+    for one in problem.race.line_ups:
+        expected = 0
+        for block in one.blocks:
+            v = problem.inputs[block.team].apply(x)
+            weights, biases = block.arrays
+            for w, b in zip(weights[:-1], biases[:-1], strict=True):
+                v = np.maximum(v @ w + b, 0)
+            expected = expected + v @ weights[-1] + biases[-1]
+        expected = expected * one.temperature / len(one.blocks)
+        network = whole(problem, one)
+        assert_allclose(network.forward(x), expected, rtol=1e-4, atol=1e-4)
+        assert [layer.weight.shape[1] for layer in network.layers] == [*widths, 2]
+
+
+def test_columns_are_encoded_where_rows_held_out_ask_for_it(rng):
+    """Rings in one column are hard for a small network on the column itself."""
+    x = rng.uniform(-1, 1, (2000, 3))
+    y = (np.sin(12 * x[:, 0]) > 0).astype(int)
+    a, b, ya, yb = train_test_split(x, y, test_size=0.5, random_state=0)
+    encoded = BCDClassifier((16,), random_state=0).fit(a, ya)
+    plain = BCDClassifier((16,), encoding=None, random_state=0).fit(a, ya)
+    assert encoded.network_.encoding is not None
+    assert plain.network_.encoding is None
+    assert encoded.score(b, yb) > plain.score(b, yb) + 0.05
+    linear = (x @ [1.0, -1, 0.5] > 0).astype(int)
+    assert BCDClassifier((16,), random_state=0).fit(x, linear).network_.encoding is None
+
+
+def test_an_absurd_entry_leaves_finite_probabilities():
+    x, y = moons(200)
+    x = x.copy()
+    x[0, 0] = 1e30
+    model = BCDClassifier((16,), random_state=0, max_iter=20).fit(x, y)
+    assert np.isfinite(model.predict_proba(x)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -168,7 +265,7 @@ def test_a_fit_is_deterministic_and_keeps_the_type(dtype):
         assert a.dtype == dtype
         assert_array_equal(a, b)
     other = BCDClassifier((16,), max_iter=10, random_state=4).fit(x.astype(dtype), y)
-    assert np.any(other.coefs_[0] != fits[0].coefs_[0])
+    assert np.any(other.coefs_[-1] != fits[0].coefs_[-1])
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared", "hinge"])
@@ -176,7 +273,13 @@ def test_a_fit_is_deterministic_and_keeps_the_type(dtype):
 def test_every_loss_and_activation_learns(loss, activation):
     x, y = moons(600, noise=0.15)
     model = BCDClassifier(
-        (16, 8), loss=loss, activation=activation, solver="batch", max_iter=40, random_state=0
+        (16, 8),
+        loss=loss,
+        activation=activation,
+        encoding=None,
+        solver="batch",
+        max_iter=40,
+        random_state=0,
     )
     assert model.fit(x[:400], y[:400]).score(x[400:], y[400:]) > 0.95
     assert [w.shape for w in model.coefs_] == [(2, 16), (16, 8), (8, 2)]
@@ -209,21 +312,21 @@ def test_probabilities_of_noisy_labels_are_calibrated():
 
 def test_a_weight_is_about_a_number_of_repetitions():
     x, y = make_classification(
-        300, 4, n_informative=3, n_redundant=0, flip_y=0.2, class_sep=0.5, random_state=0
+        1200, 4, n_informative=3, n_redundant=0, flip_y=0.2, class_sep=0.5, random_state=0
     )
-    test = x[200:]
-    weight = np.where(y[:200] == 1, 3, 1)
-    plain = BCDClassifier((16,), random_state=0).fit(x[:200], y[:200])
-    weighted = BCDClassifier((16,), random_state=0).fit(x[:200], y[:200], weight)
+    test = x[800:]
+    weight = np.where(y[:800] == 1, 3, 1)
+    plain = BCDClassifier((16,), random_state=0).fit(x[:800], y[:800])
+    weighted = BCDClassifier((16,), random_state=0).fit(x[:800], y[:800], weight)
     repeated = BCDClassifier((16,), random_state=0).fit(
-        np.repeat(x[:200], weight, axis=0), np.repeat(y[:200], weight)
+        np.repeat(x[:800], weight, axis=0), np.repeat(y[:800], weight)
     )
     means = [m.predict_proba(test)[:, 1].mean() for m in (plain, weighted, repeated)]
     assert means[1] > means[0] + 0.1
     assert means[1] == pytest.approx(means[2], abs=0.06)
     balanced = BCDClassifier((16,), class_weight={0: 1, 1: 3}, random_state=0)
     assert_allclose(
-        balanced.fit(x[:200], y[:200]).predict_proba(test), weighted.predict_proba(test)
+        balanced.fit(x[:800], y[:800]).predict_proba(test), weighted.predict_proba(test)
     )
 
 

@@ -46,6 +46,7 @@ BAD = {
     "input_shape": (1,),
     "random_shift": -1,
     "activation": "sigmoid",
+    "encoding": "bins",
     "solver": "adam",
     "loss": "gini",
     "rho": 0,

@@ -42,6 +42,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         input_shape: tuple[int, ...] | None = None,
         random_shift: int = 0,
         activation: str = "relu",
+        encoding: str | None = "auto",
         solver: str = "auto",
         loss: str = "auto",
         scheme: SchemeChoice = None,
@@ -65,6 +66,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.input_shape = input_shape
         self.random_shift = random_shift
         self.activation = activation
+        self.encoding = encoding
         self.solver = solver
         self.loss = loss
         self.scheme = scheme

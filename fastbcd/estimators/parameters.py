@@ -70,6 +70,13 @@ def at_least(low: int) -> Callable[[str, Any], int]:
     return lambda name, value: check.check_integer(name, value, low)
 
 
+def auto_or_none(name: str, value: Any) -> str | None:
+    """Return "auto" or None."""
+    if value is None or (isinstance(value, str) and value == "auto"):
+        return value
+    raise ValueError(f'{name} must be "auto" or None; got {value!r}.')
+
+
 def positive_or_auto(name: str, value: Any) -> float | str:
     """Return a finite number above zero, or "auto"."""
     if isinstance(value, str) and value == "auto":
@@ -117,6 +124,18 @@ PARAMETERS: tuple[Parameter, ...] = (
         "relu",
         "Activation of the hidden layers.",
         one_of(*ACTIVATIONS),
+    ),
+    Parameter(
+        "encoding",
+        '"auto" or None',
+        "auto",
+        '"auto" lets networks race whose first layer reads numeric columns through ramps between '
+        "their quantiles, and keeps one if rows held out clearly prefer it; see "
+        ":class:`fastbcd.network.layers.encoding.PiecewiseLinear`. The first weights then have a "
+        "row for each column and each ramp: the network is larger, and compresses. None takes the "
+        "columns as they are.",
+        auto_or_none,
+        frozenset({"batch"}),
     ),
     Parameter(
         "solver",

@@ -55,6 +55,7 @@ class Settings:
     accelerate: bool
     certificate: bool
     warm_start: bool = False
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         shift = self.random_shift

@@ -144,6 +144,7 @@ def train(
                 loss=settings.loss,
                 scale_targets=settings.scale_targets,
                 dtype=kind,
+                encoded=settings.encoding is not None,
                 held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
             ),
             solver=chosen,

@@ -2,6 +2,3 @@
 
 from fastbcd.solvers.batch.fit import train_batch as train_batch
 from fastbcd.solvers.batch.settings import BatchSettings as BatchSettings
-from fastbcd.solvers.batch.settings import Entrant as Entrant
-
-__all__ = ["BatchSettings", "Entrant", "train_batch"]

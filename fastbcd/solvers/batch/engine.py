@@ -1,25 +1,22 @@
-"""Several networks trained in lock-step, as stacked arrays.
+"""Several networks of one shape, trained in lock-step as stacked arrays.
 
-A network is an entrant (damping, smoothing, dropout) and a fold that it does not learn from.
-All see the same batches; a row of the fold counts nothing in the residual of the output, so
-nothing of it reaches the weights. One matrix product then serves all networks.
+All see the same batches. A row that a network does not learn from counts nothing in the residual
+of its outputs, so nothing of it reaches the weights. One matrix product then serves all networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.solvers.batch.settings import BatchSettings, Entrant
+from fastbcd.solvers.batch.settings import BatchSettings
 from fastbcd.solvers.batch.units import DESCENT, activate, pull_back
 from fastbcd.utils.types import Float, Float64
-
-POOL = 1 << 19
-"""Random numbers drawn once; dropout takes a random stretch of them each time."""
 
 SMOOTHED = ("cross_entropy", "logistic")
 """Losses whose targets are smoothed."""
@@ -61,6 +58,12 @@ def first_bias(y: Float, weight: Float64, loss: str) -> Float64:
     return found
 
 
+def smoothed(target: Float, share: float, level: float) -> Float:
+    """Return targets of which a share is spread: moved towards ``level``."""
+    found: Float = target * np.float32(1 - share) + np.float32(share * level)
+    return found
+
+
 class LockStep:
     """The networks, their statistics and their averages.
 
@@ -72,8 +75,6 @@ class LockStep:
         Widths of the hidden layers.
     activation, loss : str
         Names.
-    entrants : sequence of Entrant
-        How each network learns.
     counts : (n_networks, n) float32 array
         One for the rows that a network learns from, zero for the others.
     starts : sequence of int
@@ -92,7 +93,6 @@ class LockStep:
         widths: Sequence[int],
         activation: str,
         loss: str,
-        entrants: Sequence[Entrant],
         counts: Float,
         starts: Sequence[int],
         bias: Float64,
@@ -101,14 +101,11 @@ class LockStep:
     ) -> None:
         self.rows, self.activation, self.loss, self.settings = rows, activation, loss, settings
         self.counts = counts if rows.weight is None else counts * rows.weight
-        self.entrants = list(entrants)
         self.steps = self._averaged = 0
         s, n_out = rows.variances, rows.y.shape[1]
         typical = float(s @ s / s.sum())
-        column = (len(entrants), 1, 1)
-        damping = np.array([e.damping for e in entrants]).reshape(column)
-        self.metric = (s[None, :, None] + damping * typical).astype(np.float32)
-        self.smoothing = np.array([e.smoothing for e in entrants], np.float32).reshape(column)
+        self.metric = (s + settings.damping * typical).astype(np.float32)[:, None]
+        g = len(counts)
         sizes = [rows.x.shape[1], *widths, n_out]
         self.weights: list[Float] = []
         self.biases: list[Float] = []
@@ -120,10 +117,9 @@ class LockStep:
                 for start in set(starts)
             }
             self.weights.append((scale * np.stack([drawn[k] for k in starts])).astype(np.float32))
-            self.biases.append(np.zeros((len(entrants), n), np.float32))
+            self.biases.append(np.zeros((g, n), np.float32))
         self.biases[-1][:] = bias
         self.averages = [np.zeros_like(a) for a in (*self.weights, *self.biases)]
-        g = len(entrants)
         self.grams = [np.zeros((g, n, n), np.float32) for n in widths]
         self.means = [np.zeros((g, n), np.float32) for n in widths]
         self._observed = 0.0
@@ -131,46 +127,39 @@ class LockStep:
         self.gains: list[Float] = []
         self._size = [np.zeros(0)] * len(self.weights)
         self._smoothed = [np.zeros(0)] * len(self.weights)
-        self.rng = np.random.default_rng([seed, 1_000_003])
-        rates = sorted({e.dropout for e in entrants} - {0.0})
-        draws = self.rng.random(POOL, dtype=np.float32) if rates else np.zeros(0, np.float32)
-        self.pools = {r: (draws >= r).astype(np.float32) / np.float32(1 - r) for r in rates}
 
-    def keep(self, chosen: NDArray[np.int64]) -> None:
-        """Go on with some of the networks."""
-        self.entrants = [self.entrants[i] for i in chosen]
-        for name in ("counts", "metric", "smoothing"):
-            setattr(self, name, getattr(self, name)[chosen])
+    def keep(self, n_networks: int) -> None:
+        """Go on with the first ``n_networks`` of the networks."""
+        self.counts = self.counts[:n_networks]
         for name in (
             "weights", "biases", "averages", "grams", "means", "inverses", "gains", "_size",
             "_smoothed",
         ):  # fmt: skip
-            setattr(self, name, [a[chosen] for a in getattr(self, name)])
+            setattr(self, name, [a[:n_networks] for a in getattr(self, name)])
 
     def step(self, index: NDArray[np.int64]) -> None:
         """Take one step of all networks on the rows of ``index``."""
         rows, settings, t = self.rows, self.settings, self.steps
         last = len(self.weights) - 1
-        inputs, masks = [rows.x[index]], self._masks(len(index))
+        inputs = [rows.x[index]]
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             z = np.matmul(inputs[-1], weight)
             z += bias[:, None]
             if layer < last:
                 activate(self.activation, z)
-                for part, mask in masks[layer]:
-                    z[part] *= mask
             inputs.append(z)
         target = rows.y[index]
         if self.loss in SMOOTHED:
             level = 1 / target.shape[1] if self.loss == "cross_entropy" else 0.5
-            target = target * (1 - self.smoothing) + self.smoothing * np.float32(level)
+            target = smoothed(target, settings.smoothing, level)
         d = DESCENT[self.loss](inputs.pop(), target)
         d *= self.counts[:, index, None]
         d *= np.float32(1 / len(index))
         if t % settings.observe == 0 and last:
             self._observe(inputs[1:], index)
         if t % settings.refresh == 0 or t in (2, 6):
-            self._refresh()
+            with suppress(np.linalg.LinAlgError):  # of diverged weights: the next check finds them
+                self._refresh()
         rise = min(1.0, (t + 1) / settings.warm_up)
         measure = t % settings.measure == 0
         shrink = np.float32(1 - settings.weight_decay * rise)
@@ -180,8 +169,6 @@ class LockStep:
             if layer:
                 d = np.matmul(d, self.gains[layer - 1])
                 pull_back(self.activation, d, v)
-                for part, mask in masks[layer - 1]:
-                    d[part] *= mask
             self._move(layer, s, b, rise, measure, shrink)
         self.steps = t + 1
         if self.steps % settings.average_every == 0:
@@ -202,8 +189,8 @@ class LockStep:
                 size /= np.sqrt(np.maximum(np.einsum("ghk,ghk->g", weight, weight), 1e-20))
         else:
             if measure:
-                square = np.einsum("ghk,ghk->gh", s, s) / self.metric[:, :, 0]
-                norm = np.einsum("ghk,ghk->gh", weight, weight) * self.metric[:, :, 0]
+                square = np.einsum("ghk,ghk->gh", s, s) / self.metric[:, 0]
+                norm = np.einsum("ghk,ghk->gh", weight, weight) * self.metric[:, 0]
                 size = np.sqrt(square.sum(axis=1) / np.maximum(norm.sum(axis=1), 1e-20))
             s /= self.metric
         if measure:
@@ -217,26 +204,6 @@ class LockStep:
         weight *= shrink
         weight += s
         self.biases[layer] += b
-
-    def _masks(self, n: int) -> list[list[tuple[slice, Float]]]:
-        """Return for each hidden layer the networks with dropout, and factors of their units."""
-        found = []
-        for gram in self.grams:
-            parts, begin = [], 0
-            while begin < len(self.entrants):
-                rate, end = self.entrants[begin].dropout, begin
-                while end < len(self.entrants) and self.entrants[end].dropout == rate:
-                    end += 1
-                if rate:
-                    shape = (end - begin, n, gram.shape[1])
-                    size, pool = int(np.prod(shape)), self.pools[rate]
-                    if size > pool.size // 2:
-                        pool = self.pools[rate] = np.tile(pool, 2 * size // pool.size + 1)
-                    at = int(self.rng.integers(pool.size - size))
-                    parts.append((slice(begin, end), pool[at : at + size].reshape(shape)))
-                begin = end
-            found.append(parts)
-        return found
 
     def _observe(self, hidden: list[Float], index: NDArray[np.int64]) -> None:
         """Count the batch in to the running means and second moments of the hidden layers."""
@@ -254,7 +221,8 @@ class LockStep:
 
     def _refresh(self) -> None:
         """Invert the damped covariances of the hidden layers, and renew the backward gains."""
-        self.inverses, self.gains = [], []
+        inverses: list[Float] = []
+        gains: list[Float] = []
         for gram, mean, weight in zip(self.grams, self.means, self.weights[1:], strict=True):
             c = gram - mean[:, :, None] * mean[:, None, :]
             trace = np.einsum("gii->g", c)
@@ -262,17 +230,18 @@ class LockStep:
             ridge = ridge / np.maximum(trace, 1e-20) + 1e-6 * trace + 1e-12
             diagonal = np.arange(c.shape[1])
             c[:, diagonal, diagonal] += ridge[:, None]
-            self.inverses.append(np.linalg.inv(c))
+            inverses.append(np.linalg.inv(c))
             turned = weight.swapaxes(-1, -2)
             if weight.shape[2] <= weight.shape[1]:
                 small = np.matmul(turned, weight)
                 small += self.settings.gain * np.eye(weight.shape[2], dtype=np.float32)
-                self.gains.append(np.linalg.solve(small, turned))
+                gains.append(np.linalg.solve(small, turned))
             else:  # the same from the smaller matrix
                 small = np.matmul(weight, turned)
                 small += self.settings.gain * np.eye(weight.shape[1], dtype=np.float32)
                 inverse = np.linalg.inv(small)
-                self.gains.append(np.ascontiguousarray(np.matmul(turned, inverse)))
+                gains.append(np.ascontiguousarray(np.matmul(turned, inverse)))
+        self.inverses, self.gains = inverses, gains
 
     def average(self) -> None:
         """Move the averages towards the weights: old ones are forgotten polynomially."""

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from fastbcd.formats import DenseMatrix
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.network import Layer, Network
 from fastbcd.network.scaling import Scaling
 from fastbcd.objective.terms import Penalties, Terms
 from fastbcd.parallel.blas_threads import one_blas_thread
 from fastbcd.solvers.batch.coordinates import Coordinates
 from fastbcd.solvers.batch.engine import LockStep, Rows, first_bias
-from fastbcd.solvers.batch.race import Lane, Race, stratified_folds
+from fastbcd.solvers.batch.race import Block, LineUp, Race, Team, stratified_folds
+from fastbcd.solvers.batch.ramps import encode
 from fastbcd.solvers.batch.settings import (
     BatchSettings,
     batch_size_for,
@@ -31,12 +34,52 @@ HeldOut = tuple[Any, Float, Float64 | None]
 
 
 @dataclass(frozen=True)
-class Task:
-    """A fit: what does not change while it runs."""
+class Inputs:
+    """How a team sees rows.
 
-    engine: LockStep
-    race: Race
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Of the columns, or of the ramps of their encoding.
+    encoding : PiecewiseLinear or None
+        The encoding.
+    """
+
     coordinates: Coordinates
+    encoding: PiecewiseLinear | None = None
+
+    def apply(self, x: Float) -> Float:
+        """Return rows ``x`` in the coordinates."""
+        return self.coordinates.apply(x if self.encoding is None else self.ramps(x))
+
+    def ramps(self, x: Float) -> Float:
+        """Return the ramps of rows ``x``."""
+        assert self.encoding is not None
+        return self.encoding.rows(x)[:, len(self.encoding.plain) :]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fit: what does not change while it runs.
+
+    Parameters
+    ----------
+    race : Race
+        Judges the networks of the teams.
+    inputs : list of Inputs
+        What each team sees.
+    scaling : Scaling or None
+        Of the targets.
+    dtype : dtype
+        Of the network.
+    batch_size : int
+        Rows of a step.
+    checks : frozenset of int
+        Steps after which the networks are judged.
+    """
+
+    race: Race
+    inputs: list[Inputs]
     scaling: Scaling | None
     dtype: np.dtype[Any]
     batch_size: int
@@ -52,7 +95,7 @@ class State:
         self.rng = rng
         self.record = ConvergenceRecord()
         self.ending: Ending | None = None
-        self.shown: tuple[Lane | None, int, Network | None] = (None, -1, None)
+        self.shown: tuple[LineUp | None, int, Network | None] = (None, -1, None)
         self.write(loss)
 
     def write(self, loss: float) -> None:
@@ -70,55 +113,81 @@ class BatchSolver:
 
     sweep_name = "epoch"
 
-    def step(self, problem: Task, state: State) -> None:
+    def step(self, problem: Problem, state: State) -> None:
         """Pass over the data once."""
-        engine, race, size = problem.engine, problem.race, problem.batch_size
-        n = len(engine.rows.x)
+        race, size = problem.race, problem.batch_size
+        n = len(race.teams[0].engine.rows.x)
         order = state.rng.permutation(n)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, n - size + 1, size):
-                engine.step(order[begin : begin + size])
-                if engine.steps in problem.checks:
+                steps = race.step(order[begin : begin + size])
+                if steps in problem.checks:
                     race.check()
-                    if race.over or engine.steps == max(problem.checks):
+                    if race.over or steps == max(problem.checks):
                         state.ending = Ending.CONVERGED
                         break
-        found = race.best.loss
+        found = min(one.loss for one in race.line_ups)
         state.write(found if np.isfinite(found) else state.record.terms[-1].loss)
 
-    def network(self, problem: Task, state: State) -> Network:
+    def network(self, problem: Problem, state: State) -> Network:
         """Return the best network so far, on raw data."""
-        lane = problem.race.best
+        best = problem.race.best
         seen, steps, network = state.shown
-        if network is not None and seen is lane and steps == lane.steps and lane.arrays:
+        if network is not None and seen is best and steps == best.steps and best.found:
             return network
-        arrays = lane.arrays or problem.engine.averaged(lane.first + problem.race.each - 1)
-        network = assemble(problem, *arrays, lane.temperature)
-        state.shown = (lane, lane.steps, network)
+        network = assemble(problem, best)
+        state.shown = (best, best.steps, network)
         return network
 
 
-def assemble(
-    problem: Task, weights: list[Float], biases: list[Float], temperature: float
-) -> Network:
-    """Return a network on raw rows that equals the given one on the coordinates."""
-    raw = [
-        (w.astype(np.float64), b.astype(np.float64)) for w, b in zip(weights, biases, strict=True)
-    ]
-    raw[-1] = (raw[-1][0] * temperature, raw[-1][1] * temperature)
+def assemble(problem: Problem, line_up: LineUp) -> Network:
+    """Return one network on raw rows whose outputs are the mean of those of the blocks."""
+    parts = []
+    for block in line_up.blocks:
+        arrays = block.arrays or problem.race.arrays(block)
+        weights, biases = ([a.astype(np.float64) for a in part] for part in arrays)
+        coordinates = problem.inputs[block.team].coordinates
+        weights[0], biases[0] = coordinates.to_inputs(weights[0], biases[0])
+        parts.append((weights, biases))
+    scale = line_up.temperature / len(parts)
+    encodings = [problem.inputs[block.team].encoding for block in line_up.blocks]
+    encoding = next((one for one in encodings if one is not None), None)
+    last = len(parts[0][0]) - 1
+    weights = [_side_by_side([own[k] for own, _ in parts]) for k in range(last + 1)]
+    if encoding is None:
+        weights[0] = np.hstack([own[0] for own, _ in parts])
+    else:  # a block reads the columns or their ramps
+        own = [part[0][0] for part in parts]
+        weights[0] = np.zeros((encoding.n_features, sum(w.shape[1] for w in own)))
+        column, n_plain = 0, len(encoding.plain)
+        for w, one in zip(own, encodings, strict=True):
+            where = slice(n_plain) if one is None else slice(n_plain, None)
+            weights[0][where, column : column + w.shape[1]] = w
+            column += w.shape[1]
+    biases = [np.concatenate([b[k] for _, b in parts]) for k in range(last)]
+    if last:
+        weights[last] = np.vstack([own[last] for own, _ in parts])
+    weights[last] = weights[last] * scale
+    biases.append(np.sum([b[last] for _, b in parts], axis=0) * scale)
     if problem.scaling is not None:
         factor, shift = problem.scaling.factor, problem.scaling.shift
-        raw[-1] = (raw[-1][0] * factor, raw[-1][1] * factor + shift)
-    raw[0] = problem.coordinates.to_inputs(*raw[0])
-    names = [problem.engine.activation] * (len(raw) - 1) + ["identity"]
-    return Network(
+        weights[last], biases[last] = weights[last] * factor, biases[last] * factor + shift
+    names = [problem.race.teams[0].engine.activation] * last + ["identity"]
+    network = Network(
         [
             Layer(
                 DenseMatrix(np.ascontiguousarray(w, problem.dtype)), b.astype(problem.dtype), name
             )
-            for (w, b), name in zip(raw, names, strict=True)
+            for w, b, name in zip(weights, biases, names, strict=True)
         ]
     )
+    return network.encoded(encoding)
+
+
+def _side_by_side(blocks: list[Float64]) -> Float64:
+    """Return a matrix with ``blocks`` on its diagonal."""
+    found: Float64 = block_diag(*blocks)
+    return found
 
 
 def train_batch(
@@ -133,6 +202,7 @@ def train_batch(
     loss: str = "cross_entropy",
     scale_targets: bool = False,
     dtype: Any = np.float64,
+    encoded: bool = True,
     held_out: HeldOut | None = None,
     settings: BatchSettings | None = None,
 ) -> tuple[Network, ConvergenceRecord, Outcome]:
@@ -158,6 +228,8 @@ def train_batch(
         Fit standardised targets, and scale the network back.
     dtype : dtype
         Type of the network. The arithmetic of the steps is float32.
+    encoded : bool
+        Whether networks that read encoded columns race, too.
     held_out : (x, y, weight), optional
         Rows to judge by; by default, folds of ``x``.
     settings : BatchSettings, optional
@@ -176,60 +248,108 @@ def train_batch(
     n = x.shape[0]
     seed = int(random_state.randint(2**31 - 1))
     rng = np.random.default_rng(seed)
-    coordinates, rotated = Coordinates.of(x, sample_weight)
     scaling = Scaling.of(np.asarray(y), sample_weight, by_column=True) if scale_targets else None
     targets = np.ascontiguousarray(y if scaling is None else scaling.apply(y), np.float32)
     mean = float(sample_weight.mean())
     even = bool(np.all(sample_weight == sample_weight[0]))
-    rows = Rows(
-        rotated,
-        coordinates.variances,
-        targets,
-        None if even else (sample_weight / mean).astype(np.float32),
-    )
-    fold, judges = np.full(n, -1), None
+    weight = None if even else (sample_weight / mean).astype(np.float32)
+    judge_y, judge_weight = targets, sample_weight
+    fold = np.full(n, -1)
     if held_out is None:
         fold = _folds(targets if loss == "cross_entropy" else None, n, settings, rng)
-        n_folds = int(fold.max()) + 1
     else:
-        x_held, y_held, weight_held = held_out
-        n_folds = 0
+        _, y_held, weight_held = held_out
         y_held = y_held if scaling is None else scaling.apply(y_held)
-        judges = (
-            coordinates.apply(x_held),
-            y_held.astype(np.float32),
-            np.ones(len(y_held)) if weight_held is None else weight_held,
-        )
-    masks = [(fold != k).astype(np.float32) for k in range(n_folds)] + [np.ones(n, np.float32)]
-    each, entrants = len(masks), settings.entrants
-    engine = LockStep(
-        rows,
-        hidden_layer_sizes,
-        activation,
-        loss,
-        [entrant for entrant in entrants for _ in range(each)],
-        np.tile(np.stack(masks), (len(entrants), 1)),
-        list(range(each)) * len(entrants),
-        first_bias(targets, sample_weight, loss),
-        settings,
-        seed,
+        judge_y = y_held.astype(np.float32)
+        judge_weight = np.ones(len(y_held)) if weight_held is None else weight_held
+    masks = np.stack(
+        [(fold != k).astype(np.float32) for k in range(int(fold.max()) + 1)]
+        + [np.ones(n, np.float32)]
     )
-    race = Race(engine, len(entrants), fold, sample_weight, settings, judges)
+    bias = first_bias(targets, sample_weight, loss)
+    coordinates, rotated = Coordinates.of(x, sample_weight)
+    plain = Inputs(coordinates)
+    seen: list[tuple[Inputs, Float]] = [(plain, rotated)]
+    encoding = encode(x, sample_weight, settings) if encoded else None
+    if encoding is not None:
+        own = Inputs(coordinates, encoding)
+        coordinates, rotated = Coordinates.of(own.ramps(x).astype(np.float64), sample_weight)
+        seen.append((replace(own, coordinates=coordinates), rotated))
+    b = n_blocks_for(hidden_layer_sizes, settings)
+    layout, line_ups = line_up(b, encoding is not None)
+    teams, inputs = [], []
+    for number, (which, n_own, width_share) in enumerate(layout):
+        view, rotated = seen[which]
+        engine = LockStep(
+            Rows(rotated, view.coordinates.variances, targets, weight),
+            tuple(size // width_share for size in hidden_layer_sizes),
+            activation,
+            loss,
+            np.tile(masks, (n_own, 1)),
+            [place for place in range(n_own) for _ in masks],
+            bias,
+            settings,
+            seed + number,
+        )
+        teams.append(Team(engine, None if held_out is None else view.apply(held_out[0])))
+        inputs.append(view)
+    race = Race(teams, line_ups, fold, judge_y, judge_weight, loss, settings)
     size = min(batch_size_for(n), n)
     monitor = make_monitor(lambda network: network)
     epochs = min(monitor.max_iter, epochs_for(n))
     checks = checks_for(epochs * (n // size), settings)
-    task = Task(engine, race, coordinates, scaling, np.dtype(dtype), size, frozenset(checks))
+    problem = Problem(race, inputs, scaling, np.dtype(dtype), size, frozenset(checks))
     race.check()
     state = State(race.best.loss, rng)
-    for lane in race.lanes:  # the start is no result
-        lane.loss, lane.waited, lane.checks = np.inf, 0, 0
+    race.forget()  # the start is no result
     # The race knows when to stop; a score only chooses among the networks that led it.
     monitor = replace(monitor, max_iter=epochs, n_iter_no_change=epochs)
-    outcome = run(BatchSolver(), task, state, monitor)
-    if monitor.score is None and race.best.arrays is not None:
+    outcome = run(BatchSolver(), problem, state, monitor)
+    if monitor.score is None and race.best.found:
         outcome.best_iter = -(-race.best.steps // (n // size))
     return outcome.network, state.record, outcome
+
+
+def n_blocks_for(widths: tuple[int, ...], settings: BatchSettings) -> int:
+    """Return how many networks share the ``widths``: none is left with a rest or too few units."""
+    b = settings.n_blocks
+    while b > 1 and any(width % b or width // b < settings.block_width for width in widths):
+        b //= 2
+    return b
+
+
+def line_up(b: int, encoded: bool) -> tuple[list[tuple[int, int, int]], list[LineUp]]:
+    """Return the teams and what races.
+
+    Parameters
+    ----------
+    b : int
+        Blocks that share the width.
+    encoded : bool
+        Whether there is an encoding.
+
+    Returns
+    -------
+    teams : list of (int, int, int)
+        What each sees, 0 for columns and 1 for their ramps; its number of blocks; and the number
+        of blocks that would fill the width.
+    line_ups : list of LineUp
+        One network; ``b`` of them; half of them on columns and half on ramps.
+    """
+    teams = [(0, 1, 1)]
+    line_ups = [LineUp([Block(0, 0)])]
+    if b > 1:
+        teams.append((0, b, b))
+        line_ups.append(LineUp([Block(1, k) for k in range(b)]))
+    if encoded:
+        half = max(b // 2, 1)
+        teams.append((1, half, b))
+        number = len(teams) - 1
+        blocks = [Block(number, k) for k in range(half)]
+        if b > 1:
+            blocks = [Block(1, k) for k in range(half)] + blocks
+        line_ups.append(LineUp(blocks, is_encoded=True))
+    return teams, line_ups
 
 
 def _folds(

@@ -1,14 +1,15 @@
-"""The race: which entrant, and after how many steps, by the loss on rows held out."""
+"""The race: which networks, and after how many steps, by the loss on rows held out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.solvers.batch.engine import LockStep
-from fastbcd.solvers.batch.settings import BatchSettings
+from fastbcd.solvers.batch.settings import BatchSettings, patience_for
 from fastbcd.solvers.batch.temperature import fit_temperature, row_losses
 from fastbcd.utils.types import Float, Float64
 
@@ -29,123 +30,206 @@ def stratified_folds(
 
 
 @dataclass
-class Lane:
-    """One entrant of the race.
+class Block:
+    """One of the networks side by side that a line-up consists of.
 
     Parameters
     ----------
-    entrant : int
-        Its number.
-    first : int
-        Number of its first network; those of the folds come first, that of all rows last.
+    team : int
+        Number of the :class:`LockStep` that trains it.
+    place : int
+        Which of its blocks it is.
     """
 
-    entrant: int
-    first: int
+    team: int
+    place: int
+    arrays: tuple[list[Float], list[Float]] | None = None
+
+
+@dataclass
+class LineUp:
+    """Networks side by side, whose outputs are averaged: an entrant of the race.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        The networks.
+    is_encoded : bool
+        Whether any of them reads encoded columns.
+    """
+
+    blocks: list[Block]
+    is_encoded: bool = False
     loss: float = np.inf
     rows: Float64 = field(default_factory=lambda: np.empty(0))
     steps: int = 0
     waited: int = 0
     checks: int = 0
     temperature: float = 1.0
-    arrays: tuple[list[Float], list[Float]] | None = None
+    found: bool = False
     running: bool = True
 
 
-class Race:
-    """Judges the networks of a :class:`LockStep` at its checks.
+class Team:
+    """Blocks that are trained in lock-step, each by one network per fold and one of all rows.
 
     Parameters
     ----------
     engine : LockStep
-        The networks: for each entrant one per fold and, unless ``judges`` is given, one that
-        learns from all rows.
-    n_entrants : int
-        Entrants.
+        Its networks: those of the first block come first; of each block those of the folds, then
+        the one that learns from all rows.
+    judged : Float, optional
+        Other rows to judge by, in the coordinates of the engine.
+    """
+
+    def __init__(self, engine: LockStep, judged: Float | None = None) -> None:
+        self.engine, self.judged = engine, judged
+
+
+class Race:
+    """Judges the networks of some teams at its checks.
+
+    Parameters
+    ----------
+    teams : sequence of Team
+        The networks.
+    line_ups : list of LineUp
+        What races.
     fold : (n,) array
         Fold of each row; -1 for those that are never held out.
-    weight : (n,) array
-        Weights of the rows.
-    judges : (x, y, weight), optional
-        Other rows to judge by: then there is one network for each entrant.
+    y, weight : (n, k) and (n,) arrays
+        Targets and weights of all rows; with ``judged`` of the teams, those of the other rows.
+    loss : str
+        Name of the loss.
+    settings : BatchSettings
+        Numbers of the method.
     """
 
     def __init__(
         self,
-        engine: LockStep,
-        n_entrants: int,
+        teams: Sequence[Team],
+        line_ups: list[LineUp],
         fold: NDArray[np.int64],
+        y: Float,
         weight: Float64,
+        loss: str,
         settings: BatchSettings,
-        judges: tuple[Float, Float, Float64] | None = None,
     ) -> None:
-        self.engine, self.settings, self.judges = engine, settings, judges
-        self.n_folds = int(fold.max()) + 1 if judges is None else 0
+        self.teams, self.line_ups, self.loss, self.settings = teams, line_ups, loss, settings
+        self.patience = patience_for(len(fold))
+        self.n_folds = int(fold.max()) + 1
         self.each = self.n_folds + 1
-        self.lanes = [Lane(k, k * self.each) for k in range(n_entrants)]
         self.held = [np.flatnonzero(fold == k) for k in range(self.n_folds)]
-        if judges is None:
-            index = np.concatenate(self.held)
-            self.y, self.weight = engine.rows.y[index], weight[index]
-        else:
-            self.y, self.weight = judges[1], judges[2]
+        index = np.concatenate(self.held) if self.held else slice(None)
+        self.y, self.weight = y[index], weight[index]
+        self.steps = 0
+        self.needed = [
+            max(b.place for one in line_ups for b in one.blocks if b.team == k) + 1
+            for k in range(len(teams))
+        ]
 
     @property
-    def best(self) -> Lane:
-        """The entrant of the least held-out loss so far."""
-        return min(self.lanes, key=lambda lane: lane.loss)
+    def best(self) -> LineUp:
+        """The line-up of the least held-out loss so far; an encoded one must be clearly better."""
+        best = min(self.line_ups, key=lambda one: one.loss)
+        plain = [one for one in self.line_ups if not one.is_encoded]
+        if best.is_encoded and plain:
+            other = min(plain, key=lambda one: one.loss)
+            if other.found and not self._behind(other, best, self.settings.encode_from):
+                return other
+        return best
 
     @property
     def over(self) -> bool:
-        """Whether no entrant has a hope left."""
-        return not any(lane.running for lane in self.lanes)
+        """Whether no line-up has a hope left."""
+        return not any(one.running for one in self.line_ups)
+
+    def step(self, index: NDArray[np.intp]) -> int:
+        """Take one step of all networks on the rows of ``index``; return the number of steps."""
+        for team, needed in zip(self.teams, self.needed, strict=True):
+            if needed:
+                team.engine.step(index)
+        self.steps += 1
+        return self.steps
+
+    def forget(self) -> None:
+        """Let the race begin: what was judged so far is no result."""
+        for one in self.line_ups:
+            one.loss, one.waited, one.checks, one.found = np.inf, 0, 0, False
 
     def check(self) -> None:
         """Judge all networks that still run, and let losers go."""
-        engine = self.engine
-        engine.average()
-        for lane in self.lanes:
-            if lane.running:
-                self._judge(lane)
-        best = self.best
-        for lane in self.lanes:
-            if lane.running and lane is not best and lane.checks >= self.settings.leave_after:
-                gap = lane.rows - best.rows
-                error = np.sqrt(np.sum(np.square(self.weight * (gap - np.average(gap)))))
-                error /= self.weight.sum()
-                if lane.loss - best.loss > self.settings.leave_behind * error:
-                    lane.running = False
-        left = [lane for lane in self.lanes if lane.running]
-        if left and len(left) * self.each < len(engine.entrants):
-            chosen = np.concatenate([lane.first + np.arange(self.each) for lane in left])
-            engine.keep(chosen)
-            for place, lane in enumerate(left):
-                lane.first = place * self.each
+        outputs: dict[tuple[int, int], Float] = {}
+        for team, needed in zip(self.teams, self.needed, strict=True):
+            if needed:
+                team.engine.average()
+        for one in self.line_ups:
+            if one.running:
+                self._judge(one, outputs)
+        best = min(self.line_ups, key=lambda one: one.loss)
+        for one in self.line_ups:
+            if one.running and one is not best and one.checks >= self.settings.leave_after:
+                one.running = not self._behind(one, best, self.settings.leave_behind)
+        self._count()
 
-    def _judge(self, lane: Lane) -> None:
-        engine, loss = self.engine, self.engine.loss
-        if self.judges is None:
-            parts = [
-                engine.outputs(lane.first + k, engine.rows.x[rows])
-                for k, rows in enumerate(self.held)
+    def arrays(self, block: Block) -> tuple[list[Float], list[Float]]:
+        """Return weights and biases of the network of all rows, as they are now."""
+        own = self.teams[block.team].engine.averaged((block.place + 1) * self.each - 1)
+        return [a.copy() for a in own[0]], [a.copy() for a in own[1]]
+
+    def _behind(self, one: LineUp, best: LineUp, n_errors: float) -> bool:
+        """Return whether ``one`` is so many standard errors of the difference behind."""
+        gap = one.rows - best.rows
+        error = np.sqrt(np.sum(np.square(self.weight * (gap - np.average(gap)))))
+        return bool(one.loss - best.loss > n_errors * error / self.weight.sum())
+
+    def _count(self) -> None:
+        """Let blocks go that no line-up of the race has any more."""
+        for number, team in enumerate(self.teams):
+            places = [
+                block.place
+                for one in self.line_ups
+                if one.running
+                for block in one.blocks
+                if block.team == number
             ]
-            outputs = np.concatenate(parts)
-        else:
-            outputs = engine.outputs(lane.first, self.judges[0])
-        lane.checks += 1
-        if not np.isfinite(outputs).all():
-            lane.running = False
+            needed = max(places, default=-1) + 1
+            if 0 < needed < self.needed[number]:
+                team.engine.keep(needed * self.each)
+            self.needed[number] = needed
+
+    def _outputs(self, block: Block) -> Float:
+        """Return the outputs for the rows that judge, of networks that did not learn from them."""
+        team = self.teams[block.team]
+        first = block.place * self.each
+        if team.judged is not None:
+            return team.engine.outputs(first, team.judged)
+        x = team.engine.rows.x
+        return np.concatenate(
+            [team.engine.outputs(first + k, x[rows]) for k, rows in enumerate(self.held)]
+        )
+
+    def _judge(self, one: LineUp, outputs: dict[tuple[int, int], Float]) -> None:
+        for block in one.blocks:
+            key = block.team, block.place
+            if key not in outputs:
+                outputs[key] = self._outputs(block)
+        each = [outputs[block.team, block.place] for block in one.blocks]
+        mean_output: Float = np.mean(each, axis=0)
+        one.checks += 1
+        if not np.isfinite(mean_output).all():
+            one.running = False
             return
         factor = 1.0
-        if loss in TEMPERED:
+        if self.loss in TEMPERED:
             spread = self.settings.temperature_spread
-            factor = fit_temperature(outputs, self.y, self.weight, spread, loss)
-        rows = row_losses(factor * outputs, self.y, loss)
+            factor = fit_temperature(mean_output, self.y, self.weight, spread, self.loss)
+        rows = row_losses(factor * mean_output, self.y, self.loss)
         mean = float(np.average(rows, weights=self.weight))
-        lane.waited += 1
-        if mean < lane.loss:
-            own = engine.averaged(lane.first + self.each - 1)
-            lane.arrays = ([a.copy() for a in own[0]], [a.copy() for a in own[1]])
-            lane.loss, lane.rows, lane.temperature = mean, rows, factor
-            lane.steps, lane.waited = engine.steps, 0
-        lane.running = lane.waited < self.settings.patience
+        one.waited += 1
+        if mean < one.loss:
+            for block in one.blocks:
+                block.arrays = self.arrays(block)
+            one.loss, one.rows, one.temperature = mean, rows, factor
+            one.steps, one.waited, one.found = self.steps, 0, True
+        one.running = one.waited < self.patience
