@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.layers.architecture import check_input_shape, check_layers
 from fastbcd.solvers.starts import INITS
 from fastbcd.utils import validation as check
@@ -120,10 +120,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "activation",
-        choices(ACTIVATIONS),
+        choices(ALL_ACTIVATIONS),
         "relu",
-        "Activation of the hidden layers.",
-        one_of(*ACTIVATIONS),
+        "Activation of the hidden layers. Exact sweeps need a piecewise-linear one: with "
+        '"logistic" and "tanh" solver="auto" is "batch" or "minibatch".',
+        one_of(*ALL_ACTIVATIONS),
     ),
     Parameter(
         "encoding",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastbcd.network.layers.activations import ACTIVATIONS
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import LayerSize
@@ -69,6 +70,11 @@ class Settings:
                 f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
                 'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
             )
+        if self.activation not in ACTIVATIONS and (self.certificate or self.solver == "full"):
+            raise ValueError(
+                f'activation="{self.activation}" has no exact step, and exact sweeps need one: set '
+                f'one of {", ".join(ACTIVATIONS)}, or solver="auto" and certificate=False.'
+            )
         if self.solver == "batch" and not self.is_plain:
             raise ValueError(
                 'solver="batch" trains plain dense networks: leave out scheme, certificate, '
@@ -117,7 +123,8 @@ def choose_solver(
         return "batch"
     layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
     largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))
-    return "full" if largest < FULL_BELOW else "minibatch"
+    exact = settings.activation in ACTIVATIONS
+    return "full" if exact and largest < FULL_BELOW else "minibatch"
 
 
 def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:

@@ -185,9 +185,7 @@ class HardTanh(_Elementwise):
 
 
 class Smooth(_Elementwise):
-    """An activation without a closed-form U-step, for networks trained by other libraries.
-
-    Such networks can predict and be compressed, but not be trained with exact block updates.
+    """An activation without a closed-form U-step: for training on batches, not by exact sweeps.
 
     Parameters
     ----------
@@ -227,8 +225,8 @@ class Smooth(_Elementwise):
 
     def _refusal(self) -> ValueError:
         return ValueError(
-            f"The activation {self.name!r} has no exact U-step, so a network with it can be "
-            f"compressed but not trained. Train with one of {', '.join(ACTIVATIONS)}."
+            f"The activation {self.name!r} has no exact U-step, so exact sweeps cannot train it. "
+            f'Set solver="auto", or one of the activations {", ".join(ACTIVATIONS)}.'
         )
 
     def _derivative(self, v: Float) -> Float:
@@ -252,11 +250,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "hard_tanh": HardTanh(),
     "identity": PiecewiseLinear("identity", 1.0),
 }
-"""Activations that a network can be trained with, by name."""
+"""Activations with an exact U-step, by name."""
 
 ALL_ACTIVATIONS: dict[str, Activation] = {
     **ACTIVATIONS,
     "logistic": Smooth("logistic"),
     "tanh": Smooth("tanh"),
 }
-"""All activations by name, including those of imported networks only."""
+"""All activations, by name."""

@@ -54,6 +54,10 @@ def activate(name: str, z: Float) -> Float:
         np.maximum(z, LEAK * z, out=z)
     elif name == "hard_tanh":
         np.clip(z, -1, 1, out=z)
+    elif name == "tanh":
+        np.tanh(z, out=z)
+    elif name == "logistic":
+        expit(z, out=z)
     return z
 
 
@@ -65,4 +69,8 @@ def pull_back(name: str, d: Float, v: Float) -> Float:
         d *= np.where(v > 0, np.float32(1), np.float32(LEAK))
     elif name == "hard_tanh":
         d *= np.abs(v) < 1
+    elif name == "tanh":
+        d *= 1 - v * v
+    elif name == "logistic":
+        d *= v * (1 - v)
     return d

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import LayerSize
@@ -160,7 +160,7 @@ def train_minibatch(
         Rows(x, y, None if unit else sample_weight, n_out, kind, scaling),
         thin,
         LOSSES[loss],
-        ACTIVATIONS[activation],
+        ALL_ACTIVATIONS[activation],
         thin_schemes,
         size,
         settings,
@@ -219,7 +219,7 @@ def start_stream(
         rows,
         layout,
         LOSSES[loss],
-        ACTIVATIONS[activation],
+        ALL_ACTIVATIONS[activation],
         schemes,
         STREAM_BATCH,
         # Rows of a stream are seen once: noise would only hide them.
