@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd.linalg.eigen import all_eigenpairs
+from fastbcd.linalg.eigen import all_eigenpairs, largest_eigenpairs
 from fastbcd.linalg.products import (
     CHUNK,
     add_product,
@@ -180,3 +180,24 @@ def test_eigenpairs_make_up_the_matrix_in_rising_order(dtype, n):
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), rtol=0, atol=10 * TOL[dtype])
     again, _ = all_eigenpairs(matrix, overwrite=True)
     np.testing.assert_array_equal(again, values)
+
+
+@each_dtype
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (2, 1), (3, 3), (40, 16)])
+def test_the_largest_eigenpairs_are_the_last_of_all(dtype, n, count):
+    matrix = normal(n, n, seed=n)
+    matrix = (matrix @ matrix.T).astype(dtype)
+    before = matrix.copy()
+    values, vectors = largest_eigenpairs(matrix, count)
+    assert values.dtype == vectors.dtype == dtype
+    assert vectors.shape == (n, count)
+    np.testing.assert_array_equal(matrix, before)
+    tol = 10 * TOL[dtype] * values[-1]
+    np.testing.assert_allclose(values, all_eigenpairs(matrix)[0][n - count :], rtol=0, atol=tol)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, rtol=0, atol=tol)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(count), rtol=0, atol=10 * TOL[dtype])
+
+
+def test_the_largest_eigenpairs_of_a_matrix_with_nan_are_refused():
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        largest_eigenpairs(np.full((3, 3), np.nan), 1)

@@ -10,10 +10,10 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.linalg import products as la
+from fastbcd.linalg.eigen import largest_eigenpairs
 from fastbcd.solvers.refine.blocks import Block, DenseBlock, block_of
 from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.statistics.moments import Moments
@@ -44,7 +44,7 @@ class Leading:
     def __init__(self, gram: Float64) -> None:
         d = len(gram)
         count = min(LEADING, d)
-        largest, directions = eigh(gram, subset_by_index=[d - count, d - 1])
+        largest, directions = largest_eigenpairs(gram, count)
         total = float(np.trace(gram))
         rest = (total - largest.sum()) / (d - count) if d > count else total / d
         self._rest = np.float32(1 / rest)
