@@ -17,13 +17,8 @@ from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import start_stream, train_minibatch
 from fastbcd.solvers.minibatch.coordinates import rebase
 from fastbcd.solvers.minibatch.rows import Rows
-from fastbcd.solvers.minibatch.schedule import (
-    CompressionSchedule,
-    Schedule,
-    batch_size_for,
-    epochs_for,
-    noise_for,
-)
+from fastbcd.solvers.minibatch.schedule import Schedule, batch_size_for, epochs_for, noise_for
+from fastbcd.solvers.minibatch.settings import CompressionSchedule
 from fastbcd.statistics.inputs import MANY, Moments
 
 

@@ -12,7 +12,6 @@ from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import MiniBatchSolver, Settings, train_minibatch
-from fastbcd.solvers.minibatch import solver as _solver
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -151,7 +150,7 @@ def test_a_fit_that_diverges_again_and_again_ends_with_advice(digits):
     x, y, x_test, _ = digits
     with np.errstate(all="ignore"), pytest.warns(ConvergenceWarning, match="Scale the features"):
         fitted = fit(x, y, settings=Settings(learning_rate=1e30))
-    assert fitted.n_step_backs > _solver.MOST_STEP_BACKS
+    assert fitted.n_step_backs > Settings().most_step_backs
     assert np.isfinite(fitted.network.forward(x_test)).all()
 
 

@@ -23,12 +23,8 @@ from fastbcd.solvers.minibatch.copies import renew
 from fastbcd.solvers.minibatch.factored import merged, pair_of, plan, split
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem, prepare
 from fastbcd.solvers.minibatch.rows import Rows
-from fastbcd.solvers.minibatch.schedule import (
-    THIN,
-    CompressionSchedule,
-    Schedule,
-    Settings,
-)
+from fastbcd.solvers.minibatch.schedule import Schedule
+from fastbcd.solvers.minibatch.settings import CompressionSchedule, Settings
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
 from fastbcd.solvers.minibatch.step import batch_mean, take_step
 
@@ -167,7 +163,7 @@ def test_a_fit_that_steps_back_finds_the_train_of_the_snapshot():
     solver.step(problem, state)
     state.step_back()
     assert train.tangent is None
-    renew(train, THIN, 0.5)
+    renew(train, Settings().thin_copies, 0.5)
     assert train.tangent is not None
     assert_allclose(train.weight, kept, atol=1e-8)
 
