@@ -383,7 +383,7 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
 
 
 def test_kinds_without_sizes_are_refused(digits, mlp):
-    with pytest.raises(ValueError, match="no amount that a budget could choose"):
+    with pytest.raises(ValueError, match="no open amount for the budget to choose"):
         compress(mlp, digits[0], ratio=4, scheme=LowRank() + Prune())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbcd import BCDClassifier, compress
-from fastbcd.compression.search.bisection import PRECISE, STRIDE, tries_left
+from fastbcd.compression import settings
+from fastbcd.compression.search.bisection import tries_left
+from fastbcd.compression.settings import DEFAULTS
 from fastbcd.schemes import Prune
 from fastbcd.utils import progress as _progress
 from fastbcd.utils.progress import Progress, duration
@@ -156,12 +159,12 @@ def test_the_search_takes_no_more_tries_than_it_says(ratio, threshold):
         else:
             low, failed = size, True
         promised.append(tries_left(low, high, passed, failed))
-        if high <= PRECISE * low:
+        if high <= DEFAULTS.precise * low:
             break
         if not failed:
-            size = max(high / STRIDE, low)
+            size = max(high / DEFAULTS.stride, low)
         else:
-            size = np.sqrt(low * high) if passed else min(low * STRIDE, high)
+            size = np.sqrt(low * high) if passed else min(low * DEFAULTS.stride, high)
     assert promised[-1] == 0
     for done, left in enumerate(promised):
         assert len(promised) - 1 - done <= left
@@ -238,7 +241,7 @@ def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
         return original(job, schemes)
 
     monkeypatch.setattr(Job, "one_shot", interrupt)
-    monkeypatch.setattr("fastbcd.compression.allocation.by_bytes.FULL", 1.0)
+    monkeypatch.setattr(settings, "DEFAULTS", replace(DEFAULTS, full=1.0))
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
         small = clf.compress(X, y, ratio=12)
     assert len(calls) == 2

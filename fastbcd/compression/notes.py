@@ -1,4 +1,4 @@
-"""What a reader of a compression report should know besides its figures."""
+"""The notes of a compression report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastbcd.solvers.reconstruct import count_dead
 
 
 def dense_bytes(network: Network) -> int:
-    """Return the bytes that ``network`` takes, or would take, with dense weights."""
+    """Return the number of bytes of ``network`` with dense weights."""
     return sum(
         math.prod(layer.weight.shape) * layer.weight.dtype.itemsize + layer.intercept.nbytes
         for layer in network.layers
@@ -20,7 +20,7 @@ INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
     "a better one, or give fewer epochs."
 )
-"""The warning that goes with such a network, given its bytes."""
+"""Warning after an interruption, with the number of bytes."""
 
 
 def notes(
@@ -33,22 +33,22 @@ def notes(
     interrupted: bool,
     refined: bool,
 ) -> list[str]:
-    """Return a sentence for each thing worth knowing.
+    """Return the notes, one sentence each.
 
     Parameters
     ----------
     network, source : Network
         After and before the compression.
     n_rows : int
-        Rows of the layer-by-layer pass.
+        Number of rows of the layer-by-layer pass.
     n_judging : int or None
-        Rows that judged the score, if any did.
+        Number of rows that judged the score, if any.
     sets_aside : bool
-        Whether they were set aside from X.
+        Whether these rows were held out of X.
     interrupted : bool
         Whether the compression was interrupted.
     refined : bool
-        Whether the refinement changed anything, or was not asked for.
+        Whether the refinement changed the network, or was not requested.
     """
     found = [
         f"layer {index} keeps {count} dead neurons"
