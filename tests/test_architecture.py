@@ -270,15 +270,78 @@ def test_only_parallel_starts_threads():
     assert found == {"parallel", "utils"}
 
 
+LAPACK_ELSEWHERE = {
+    "parallel/blas_threads.py": {"scipy.linalg"},  # loads SciPy's BLAS to find its threads
+    "schemes/low_rank.py": {"scipy.linalg.solve_triangular", "np.linalg.svd"},
+    "schemes/nearest/codebook_factors.py": {"np.linalg.solve"},
+    "schemes/nearest/codebook_metric.py": {"np.linalg.lstsq"},
+    "schemes/nearest/neurons.py": {"scipy.linalg.cho_solve"},
+    "schemes/nearest/quantized_train.py": {"np.linalg.lstsq"},
+    "schemes/nearest/train_fit.py": {"scipy.linalg.solve"},
+    "schemes/nearest/train_sweep.py": {"scipy.linalg.qr", "scipy.linalg.svd"},
+    "schemes/nearest/train_tangent.py": {"scipy.linalg.qr"},
+    "solvers/batch/engine.py": {"np.linalg.inv", "np.linalg.solve"},
+    "utils/info.py": {"scipy.linalg"},  # loads SciPy's BLAS to describe it
+}
+"""Modules outside linalg/ that call LAPACK or BLAS routines, and which. The list only shrinks."""
+
+NO_LAPACK = {"norm", "LinAlgError"}
+"""Names of numpy.linalg that call no routine."""
+
+
+def lapack_calls(tree: ast.Module) -> set[str]:
+    """Return the names of scipy.linalg and numpy.linalg that a module uses."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names if "linalg" in each.name}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            module = (node.module or "").replace("numpy", "np")
+            names = {f"{module}.{each.name}" for each in node.names}
+            found |= {name for name in names if re.match(r"(scipy|np)\.linalg\b", name)}
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if re.fullmatch(r"(np|numpy|scipy)\.linalg\.\w+", name):
+                found.add(name.replace("numpy", "np"))
+    return {name for name in found if name.split(".")[-1] not in NO_LAPACK}
+
+
+def test_only_linalg_calls_lapack():
+    found = {
+        path.relative_to(PACKAGE).as_posix(): names
+        for path in MODULES
+        if (names := lapack_calls(parse(path))) and path.parent.name != "linalg"
+    }
+    assert found == LAPACK_ELSEWHERE
+
+
 def test_one_module_calls_the_eigensolvers():
     # Some versions of SciPy need a special case, which linalg/eigen.py holds.
-    solvers = re.compile(r"\b(eigh?|eigvalsh?|syev[dr]?|eigsh?)\b(?=\(|,|\n)")
+    solvers = re.compile(r"\.(eigh?|eigvalsh?|eig_banded|[sd]syev[dr]?)$")
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in MODULES
-        if solvers.search(path.read_text(encoding="utf-8"))
+        if any(solvers.search(name) for name in lapack_calls(parse(path)))
     }
     assert found == {"linalg/eigen.py"}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("from scipy.linalg import eigh, norm", {"scipy.linalg.eigh"}),
+        ("from scipy.linalg import blas", {"scipy.linalg.blas"}),
+        ("from scipy.linalg.lapack import dpotrf", {"scipy.linalg.lapack.dpotrf"}),
+        ("from numpy.linalg import svd", {"np.linalg.svd"}),
+        ("from scipy import linalg", {"scipy.linalg"}),
+        ("import scipy.linalg", {"scipy.linalg"}),
+        ("x = np.linalg.norm(y) + np.linalg.inv(y)", {"np.linalg.inv"}),
+        ("from fastbcd.linalg import eigen", set()),
+        ("x = a @ b", set()),
+    ],
+)
+def test_calls_of_lapack_are_found(source, names):
+    assert lapack_calls(ast.parse(source)) == names
 
 
 def test_importing_the_package_loads_no_heavy_library():

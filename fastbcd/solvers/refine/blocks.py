@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.linalg import products as la
+from fastbcd.linalg.factorisations import cholesky_inverse
 from fastbcd.network.network import Layer
 from fastbcd.parallel.crew import ALONE, Crew
 from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
@@ -216,8 +216,7 @@ def _dense_block(weight: DenseMatrix) -> type[Block]:
 
 def inverse(gram: Float64) -> Float:
     """Return the inverse of a positive definite matrix, in float32."""
-    found: Float = cho_solve(cho_factor(gram), np.eye(len(gram))).astype(np.float32)
-    return found
+    return cholesky_inverse(gram).astype(np.float32)
 
 
 def centred_gradient(v: Float, pull: Float, mean: Float) -> Float:
