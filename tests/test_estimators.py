@@ -306,7 +306,7 @@ def test_compressed_estimators_are_ordinary_ones(digits, fitted):
     buffer.seek(0)
     assert_array_equal(joblib.load(buffer).predict(x), small.predict(x))
     calibrated = CalibratedClassifierCV(FrozenEstimator(small)).fit(x, y)
-    assert calibrated.score(x, y) > 0.8
+    assert calibrated.score(x, y) > small.score(x, y) - 0.02
 
 
 def test_grid_search_goes_over_schemes_and_over_their_parameters(digits):
@@ -459,7 +459,7 @@ def test_an_interrupted_fit_keeps_what_was_fitted(monkeypatch, digits):
     with pytest.warns(ConvergenceWarning, match="Interrupted after 12 sweeps"):
         clf = BCDClassifier((16,), solver="full", random_state=0).fit(x, y)
     assert clf.n_iter_ == 12
-    assert clf.score(x_test, y_test) > 0.8
+    assert clf.score(x_test, y_test) > 0.93
 
 
 def test_running_out_of_sweeps_is_a_warning_with_advice(digits):

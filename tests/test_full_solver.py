@@ -397,7 +397,7 @@ def test_a_deep_compressed_network_leaves_chance_within_the_first_sweeps():
         outputs = solver.network(problem, state).forward(x)
         scores.append(np.mean(outputs.argmax(axis=1) == y))
     assert scores[0] < 0.2  # a tau that does not know how small the activations are
-    assert scores[1] > 0.6
+    assert scores[1] > 0.7
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -376,7 +376,7 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
     with pytest.warns(ConvergenceWarning, match="best network until then is returned, of [0-9,]+"):
         small = compress(mlp, X, y, **options)
     assert len(calls) == 4
-    assert small.score(X, y) > 0.8
+    assert small.score(X, y) > mlp.score(X, y) - 0.12  # 0.05 on the rows that judged
     assert any("interrupted" in note for note in small.compression_report_.warnings)
     with pytest.raises(KeyboardInterrupt):
         compress(mlp, X, y, **options)  # at once: there is nothing yet
@@ -578,7 +578,7 @@ def test_few_rows_work(digits, mlp):
     for n_rows in (1, 2, 10):
         small = compress(mlp, X[:n_rows], scheme=Prune(sparsity=0.5), epochs=1, random_state=0)
         assert np.isfinite(small.predict_proba(X)).all()
-    assert small.score(X, y) > 0.5
+    assert small.score(X, y) > mlp.score(X, y) - 0.08
 
 
 def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
@@ -587,7 +587,11 @@ def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
+    options = {"scheme": Prune(sparsity=0.5), "random_state": 0}
+    by_layers = compress(mlp, digits[0], **options, epochs=0)
     monkeypatch.setattr(Chain, "step", interrupt)
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
-        small = compress(mlp, digits[0], scheme=Prune(sparsity=0.5), random_state=0)
-    assert small.score(*digits) > 0.8
+        small = compress(mlp, digits[0], **options)
+    np.testing.assert_array_equal(
+        small.predict_proba(digits[0]), by_layers.predict_proba(digits[0])
+    )

@@ -221,7 +221,7 @@ def test_an_interrupted_fit_keeps_what_it_learnt(digits, monkeypatch, first_epoc
     with pytest.warns(ConvergenceWarning, match="Interrupted after"):
         clf = classifier(scheme=scheme, max_iter=5).fit(x, y)
     assert clf.n_iter_ == (0 if first_epoch else 2)
-    assert clf.score(x_test, y_test) > 0.8
+    assert clf.score(x_test, y_test) > (0.85 if first_epoch else 0.95)
     if scheme is not None:
         assert clf.layers_[0].n_params == 64 * 64 // 2
 

@@ -220,12 +220,13 @@ def test_an_interrupted_refinement_returns_the_best_and_says_so(dense, monkeypat
             raise KeyboardInterrupt
         return original(chain, *args)
 
+    by_layers = clf.compress(X, y, scheme=Prune(sparsity=0.8), epochs=0)
     monkeypatch.setattr(Chain, "step", interrupt)
     with pytest.warns(ConvergenceWarning, match="Interrupted; the best") as caught:
         small = compress(clf, X, y, scheme=Prune(sparsity=0.8), epochs=30)
     assert caught[0].filename == __file__
     assert len(calls) == 45
-    assert small.score(X, y) > 0.8
+    assert small.score(X, y) > by_layers.score(X, y) - 0.005
 
 
 def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
