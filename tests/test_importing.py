@@ -484,12 +484,12 @@ def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
     X, y = digits
     options = {"scheme": Prune(sparsity=0.8), "epochs": 1, "random_state": 0}
     better = compress(mlp, X, y, **options)
-    assert not any("nothing better" in note for note in better.compression_report_.warnings)
+    assert not any("no better network" in note for note in better.compression_report_.warnings)
     monkeypatch.setattr(job, "refine", lambda network, *args, **kwargs: network)
     same = compress(mlp, X, y, **options)
-    assert any("nothing better" in note for note in same.compression_report_.warnings)
+    assert any("no better network" in note for note in same.compression_report_.warnings)
     alone = compress(mlp, X, y, **(options | {"epochs": 0}))
-    assert not any("nothing better" in note for note in alone.compression_report_.warnings)
+    assert not any("no better network" in note for note in alone.compression_report_.warnings)
 
 
 @pytest.mark.parametrize(

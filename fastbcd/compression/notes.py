@@ -18,7 +18,7 @@ def dense_bytes(network: Network) -> int:
 
 INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
-    "a better one, or give fewer epochs."
+    "a better one, or pass fewer epochs."
 )
 """Warning after an interruption, with the number of bytes."""
 
@@ -58,27 +58,28 @@ def notes(
     widest = max(layer.weight.shape[0] for layer in source.layers if layer.view.positions == 1)
     if n_rows < 2 * widest:
         found.append(
-            f"{n_rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
+            f"{n_rows} rows are few for a layer of {widest} inputs; the weights stay closer to the "
+            "old ones"
         )
     if sets_aside:
         found.append(
-            f"judged on {n_judging} rows of X; if the network was trained on them, it remembers "
-            "them, and a smaller one would do: give validation_data"
+            f"the score drop was measured on {n_judging} rows of X; if the network was trained on "
+            "them, the drop is overestimated: pass validation_data to get a smaller network"
         )
     elif n_judging is not None:
         found.append(f"judged on {n_judging} rows")
     before, dense = source.n_bytes, dense_bytes(source)
     if before < dense and network.n_bytes >= before:
         found.append(
-            f"the network was compressed before, to {before:,} bytes, and is now no smaller: ratio "
-            f"counts from its {dense:,} bytes as a dense network; ask for a ratio above "
+            f"the network was already compressed, to {before:,} bytes, and is not smaller now: "
+            f"ratio is relative to its {dense:,} bytes as a dense network; pass a ratio above "
             f"{dense / before:.3g}"
         )
     if interrupted:
         found.append("interrupted: the best network until then")
     elif not refined:
         found.append(
-            "refinement found nothing better on rows held out; this is the network of the "
+            "refinement found no better network on held-out rows; this is the result of the "
             "layer-by-layer pass"
         )
     return found

@@ -30,7 +30,7 @@ from fastbcd_kernels import minibatch_weights
 
 
 def renew(
-    layer: LayerState, course: CompressionSchedule, fraction: float, scale: Float | None = None
+    layer: LayerState, schedule: CompressionSchedule, fraction: float, scale: Float | None = None
 ) -> bool:
     """Project the weights of ``layer`` and tie the used weights to the result.
 
@@ -38,7 +38,7 @@ def renew(
     ----------
     layer : LayerState
         A layer with a scheme; modified.
-    course : CompressionSchedule
+    schedule : CompressionSchedule
         The schedule of the tie.
     fraction : float
         Fraction of the fit that is done.
@@ -50,7 +50,7 @@ def renew(
     bool
         Whether this call has fixed the structure of the copy.
     """
-    tie = course.tie(fraction)
+    tie = schedule.tie(fraction)
     if layer.scheme is None or tie <= 0:
         return False
     if layer.tangent is not None:
@@ -64,13 +64,13 @@ def renew(
     if train is not None:
         layer.tangent = TangentSpace(train)
     target = layer.compressed.to_dense()
-    if fraction < course.fixed and layer.tied is not None:
+    if fraction < schedule.fixed and layer.tied is not None:
         tied = layer.tied
         np.subtract(layer.weight, target, out=tied)
         forget = 1.0
-        if np.count_nonzero(target) <= course.sparse * target.size:
+        if np.count_nonzero(target) <= schedule.sparse * target.size:
             n_left = round((1 - tie) * np.count_nonzero(tied))
-            forget = course.forget
+            forget = schedule.forget
             sizes = tied if scale is None else scale * tied
             tied[hard_threshold(sizes, n_left) == 0] = 0
         else:
@@ -87,7 +87,7 @@ def renew(
     layer.fixed = True
     layer.tied = None
     layer.support = target != 0
-    if layer.support.mean() > course.sparse or layer.compressed.n_levels is not None:
+    if layer.support.mean() > schedule.sparse or layer.compressed.n_levels is not None:
         # The zeros are not a structure; or the values come from a codebook, whose projection is a
         # disturbance that was observed to grow if steps were restricted to a support.
         layer.support = None

@@ -104,7 +104,7 @@ class MiniBatchProblem:
             for index in range(len(self.schemes))
         ]
 
-    def course(self, index: int) -> CompressionSchedule:
+    def copies_of(self, index: int) -> CompressionSchedule:
         """Return the compression schedule of a layer."""
         return self.settings.thin_copies if self.is_thin(index) else self.copies
 

@@ -225,8 +225,8 @@ class MiniBatchSolver:
         settings, step = problem.settings, state.step
         fraction = problem.schedule.fraction(step)
         for index, layer in enumerate(state.layers):
-            course, scale = problem.course(index), None if index else state.inputs.sizes
-            if step % course.period == 0 and renew(layer, course, fraction, scale):
+            copies, scale = problem.copies_of(index), None if index else state.inputs.sizes
+            if step % copies.period == 0 and renew(layer, copies, fraction, scale):
                 state.take_snapshot()
         if step % settings.refresh == 0 and not refreshed(state, problem.settings):
             state.step += 1
