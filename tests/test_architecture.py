@@ -344,6 +344,69 @@ def test_calls_of_lapack_are_found(source, names):
     assert lapack_calls(ast.parse(source)) == names
 
 
+WITH_SETTINGS = (
+    "compression",
+    "solvers/full",
+    "solvers/minibatch",
+    "solvers/reconstruct",
+    "solvers/refine",
+)
+"""The packages whose measured numbers stand in the one class of their ``settings.py``."""
+
+NOT_MEASURED = {
+    "compression/coarse_to_fine.py": {"BYTE"},  # 256: what one byte can address
+    "compression/report_html.py": {"LEAST"},  # pixels
+    "solvers/minibatch/step.py": {"NOWHERE"},  # an empty array
+    "solvers/refine/factored.py": {"LEAST"},  # epsilon of Adam's paper
+}
+"""Constants that are neither measured nor numbers of the machine. The list only shrinks."""
+
+
+def constants(tree: ast.Module) -> dict[str, str]:
+    """Return the module-level names of numbers, each with the text below it."""
+    found = {}
+    following = [*tree.body[1:], ast.Pass()]
+    for node, after in zip(tree.body, following, strict=True):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            values = [each for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
+            numbers = any(isinstance(each.value, int | float) for each in values)
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            names = [each.id for t in targets for each in ast.walk(t) if isinstance(each, ast.Name)]
+            if numbers:
+                words = " ".join(str(after.value.value).split()) if text else ""
+                found |= {name: words for name in names if name.isupper()}
+    return found
+
+
+def test_measured_numbers_stand_in_the_settings_of_their_package():
+    elsewhere: dict[str, set[str]] = {}
+    for package in WITH_SETTINGS:
+        for path in (PACKAGE / package).rglob("*.py"):
+            for name, text in constants(parse(path)).items():
+                if "number of the machine" not in text.lower():
+                    key = path.relative_to(PACKAGE).as_posix()
+                    elsewhere.setdefault(key, set()).add(name)
+    assert elsewhere == NOT_MEASURED
+
+
+@pytest.mark.parametrize("package", WITH_SETTINGS)
+def test_every_setting_is_documented_and_cannot_be_changed(package):
+    module = importlib.import_module(f"fastbcd.{package.replace('/', '.')}.settings")
+    settings = type(module.DEFAULTS)
+    assert settings.__dataclass_params__.frozen
+    documented = set()
+    for line in (inspect.getdoc(settings) or "").splitlines():
+        if re.fullmatch(r"\w+(, \w+)* : .+", line):
+            documented |= set(line.split(" : ")[0].split(", "))
+    assert documented == set(settings.__dataclass_fields__)
+
+
+def test_constants_are_found():
+    source = 'A, B = 1, 2.0\n"""Two."""\nC: int = 1 << 3\nNAME = "x"\nd = 4'
+    assert constants(ast.parse(source)) == {"A": "Two.", "B": "Two.", "C": ""}
+
+
 def test_importing_the_package_loads_no_heavy_library():
     heavy = {"sklearn", "scipy", "numba", "fastbcd_kernels"}
     code = f"import fastbcd, sys; print(sorted({heavy} & set(sys.modules)))"
