@@ -157,7 +157,7 @@ def test_steps_far_too_long_are_taken_back_and_the_fit_goes_on(
     assert fitted.n_step_backs > 0
     assert fitted.record.loss[-1] < fitted.record.loss[0]
     usual = accuracy(usual_fits[str(scheme)], x_test, y_test)
-    assert accuracy(fitted, x_test, y_test) > usual - 0.05
+    assert accuracy(fitted, x_test, y_test) > usual - 0.08
 
 
 def test_a_fit_that_diverges_again_and_again_ends_with_advice(digits):
