@@ -1,9 +1,9 @@
-"""A compression report as HTML, for notebooks and as a self-contained page.
+"""A compression report as HTML: for notebooks, and as a page that stands alone.
 
-Both use the same fragment. It needs no script, no font and no other file. Its bars are inline SVG,
-and its labels are text beside them, so they are legible in a narrow window. All colours come from
-the surrounding page, except the two colours of the bars, which are visible and distinct on light
-and dark backgrounds.
+One fragment serves both. It needs no script, no font and no other file; its bars are inline
+SVG, its words are text beside them, so that they stay legible in a narrow window. Colours are
+those of the surroundings but for the two of the bars, which can be told apart, and seen, on light
+and dark.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 """
 
 LEAST = 0.006
-"""Minimum share of the width of a bar that is drawn: one pixel if bars are 170 pixels wide."""
+"""Least share of the width that is drawn: a pixel where bars are 170 pixels wide."""
 
 COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("layer", "text", lambda row: row.layer),
@@ -98,7 +98,7 @@ COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
 
 
 def percent(share: float | None) -> str:
-    """Return a share as per cent, or an empty string if it is unknown."""
+    """Return a share as per cent; nothing if it is not known."""
     return "" if share is None else f"{100 * share:.3g} %"
 
 
@@ -110,12 +110,12 @@ def fragment(report: Any) -> str:
 
 
 def page(report: Any, title: str) -> str:
-    """Return the report as a self-contained page."""
+    """Return the report as a page of its own."""
     return PAGE.format(title=escape(title), body=fragment(report), version=__version__)
 
 
 def write_page(report: Any, path: str | os.PathLike[str], title: str) -> None:
-    """Write the report to ``path`` atomically."""
+    """Write the report to ``path``, whole or not at all."""
     write_atomic(path, page(report, title).encode())
 
 
@@ -134,7 +134,7 @@ def _facts(report: Any) -> str:
 def _bar(name: str, about: str, fills: Sequence[tuple[str, float]], value: str) -> str:
     """Return one bar: ``fills`` are (class, share of the width), drawn one over the other.
 
-    A share of zero is not drawn; every other share is visible.
+    Nothing is drawn for a share of zero; any other can be seen, however small.
     """
     rects = "".join(
         f'<rect class="{kind}" width="{100 * min(max(share, LEAST), 1.0):.2f}" height="10"/>'
