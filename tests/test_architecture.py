@@ -285,8 +285,8 @@ LAPACK_ELSEWHERE = {
 }
 """Modules outside linalg/ that call LAPACK or BLAS routines, and which. The list only shrinks."""
 
-NO_LAPACK = {"norm", "LinAlgError"}
-"""Names of numpy.linalg that call no routine."""
+NO_LAPACK = {"norm", "block_diag", "LinAlgError"}
+"""Names of numpy.linalg and scipy.linalg that call no routine."""
 
 
 def lapack_calls(tree: ast.Module) -> set[str]:
