@@ -563,7 +563,7 @@ def test_data_are_checked(digits, mlp):
         compress(mlp, X[:, :10], scheme=scheme)
     with pytest.raises(ValueError, match="NaN"):
         compress(mlp, np.full((4, 64), np.nan), scheme=scheme)
-    with pytest.raises(ValueError, match="X has 20 rows, y has 10"):
+    with pytest.raises(ValueError, match="X has 20 rows, but y has 10"):
         compress(mlp, X[:20], y[:10], scheme=scheme)
     with pytest.raises(ValueError, match="not among the fitted classes"):
         compress(mlp, X[:2], ["digit 1", "digit x"], scheme=scheme)

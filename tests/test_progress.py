@@ -195,7 +195,8 @@ def test_a_search_says_what_it_tried_and_what_is_left(dense, capsys):
     clf, X, y = dense
     small = clf.compress(X, y, max_score_drop=0.05, epochs=1, verbose=1)
     lines = capsys.readouterr().err.splitlines()
-    assert re.match(r"dense network: [0-9,]+ bytes, score [01]\.\d+", lines[0])
+    # A slow measurement of the layers shows its own progress before.
+    assert any(re.match(r"dense network: [0-9,]+ bytes, score [01]\.\d+", line) for line in lines)
     tries = [line for line in lines if line.startswith("try ")]
     assert "at most" in tries[0]
     assert "at most" not in tries[-1]

@@ -36,7 +36,10 @@ class Sizes:
         better curves but lower accuracy on held-out rows.
     """
 
+    settings: CompressionSettings = DEFAULTS
+
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
+        self.settings = job.settings
         self._job, self._choice = job, choice
         self.dense_bytes: int = dense_bytes(job.network)
         layers = [
@@ -67,7 +70,7 @@ class Sizes:
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
-        self._weighted = discounted(self._curves, job.settings) if job.epochs > 0 else self._curves
+        self._weighted = discounted(self._curves, self.settings) if job.epochs > 0 else self._curves
 
     @property
     def smallest(self) -> int:
@@ -95,8 +98,8 @@ class Sizes:
         OneShot or None
             None if that is not possible.
         """
-        room, full = self._job.settings.room, self._job.settings.full
-        fills = self._job.settings.fills if fills is None else fills
+        room, full = self.settings.room, self.settings.full
+        fills = self.settings.fills if fills is None else fills
         if limit < self.smallest:
             while room * limit < self.smallest and self._narrow(room * limit):
                 pass
@@ -141,7 +144,7 @@ class Sizes:
         may_go = dense.is_plain and _removes_weights(self._choice)
         if not may_go or max(widths, default=1) == 1:
             return False
-        share = float(np.clip(goal / self.smallest, *job.settings.narrower))
+        share = float(np.clip(goal / self.smallest, *self.settings.narrower))
         schemes: list[Scheme | None] = [
             Prune(density=max(1, int(share * width)) / width, structure="neuron")
             for width in widths
