@@ -7,16 +7,10 @@ import pytest
 
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.network.network import Layer, Network
-from fastbcd.solvers.refine import Course, Targets, refine
-from fastbcd.solvers.refine.adversary import (
-    CERTAIN,
-    PLENTY,
-    SCARCE,
-    Adversary,
-    certainty,
-    plenty,
-)
+from fastbcd.solvers.refine import RefineSettings, Targets, refine
+from fastbcd.solvers.refine.adversary import Adversary, certainty, plenty
 from fastbcd.solvers.refine.chain import Chain
+from fastbcd.solvers.refine.settings import DEFAULTS
 
 
 @pytest.fixture
@@ -109,9 +103,10 @@ def test_every_second_batch_is_the_one_before():
 def test_only_single_weights_are_plenty(rng):
     net = network(rng, density=1.0)
     stored = sum(layer.weight.n_params for layer in net.layers)
-    assert plenty(net, round(stored / PLENTY / 2)) == 1
-    assert plenty(net, round(stored / SCARCE) + 1) == 0
-    assert plenty(net, stored) == pytest.approx(np.log(1 / SCARCE) / np.log(PLENTY / SCARCE))
+    scarce, many = DEFAULTS.scarce, DEFAULTS.plenty
+    assert plenty(net, round(stored / many / 2)) == 1
+    assert plenty(net, round(stored / scarce) + 1) == 0
+    assert plenty(net, stored) == pytest.approx(np.log(1 / scarce) / np.log(many / scarce))
     factors = LowRankMatrix(*rng.standard_normal((2, 3, 3)))
     assert plenty(Network([Layer(factors, np.zeros(3), "identity")]), 1) == 0
 
@@ -130,11 +125,11 @@ def test_rows_move_where_weights_are_many_and_rows_certain(
     net = network(rng, sizes=(12, width, 3))
     x = rng.standard_normal((n_rows, 12)).astype(np.float32)
     dense = scale * net.forward(x)
-    assert (certainty(dense) >= CERTAIN) == (scale > 1)
+    assert (certainty(dense) >= DEFAULTS.certain) == (scale > 1)
     moves = moves and scale > 1
     targets = Targets(dense, None, True)
     steps = []
-    course = Course(epochs=0.5, batch_size=100)
+    course = RefineSettings(epochs=0.5, batch_size=100)
     refine(net, x, targets, course, np.random.RandomState(0), lambda done, *_: steps.append(done))
     assert len(counted) == (len(steps) // 2 if moves else 0)
 

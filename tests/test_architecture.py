@@ -270,6 +270,143 @@ def test_only_parallel_starts_threads():
     assert found == {"parallel", "utils"}
 
 
+LAPACK_ELSEWHERE = {
+    "parallel/blas_threads.py": {"scipy.linalg"},  # loads SciPy's BLAS to find its threads
+    "schemes/low_rank.py": {"scipy.linalg.solve_triangular", "np.linalg.svd"},
+    "schemes/nearest/codebook_factors.py": {"np.linalg.solve"},
+    "schemes/nearest/codebook_metric.py": {"np.linalg.lstsq"},
+    "schemes/nearest/neurons.py": {"scipy.linalg.cho_solve"},
+    "schemes/nearest/quantized_train.py": {"np.linalg.lstsq"},
+    "schemes/nearest/train_fit.py": {"scipy.linalg.solve"},
+    "schemes/nearest/train_sweep.py": {"scipy.linalg.qr", "scipy.linalg.svd"},
+    "schemes/nearest/train_tangent.py": {"scipy.linalg.qr"},
+    "solvers/batch/engine.py": {"np.linalg.inv", "np.linalg.solve"},
+    "utils/info.py": {"scipy.linalg"},  # loads SciPy's BLAS to describe it
+}
+"""Modules outside linalg/ that call LAPACK or BLAS routines, and which. The list only shrinks."""
+
+NO_LAPACK = {"norm", "block_diag", "LinAlgError"}
+"""Names of numpy.linalg and scipy.linalg that call no routine."""
+
+
+def lapack_calls(tree: ast.Module) -> set[str]:
+    """Return the names of scipy.linalg and numpy.linalg that a module uses."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names if "linalg" in each.name}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            module = (node.module or "").replace("numpy", "np")
+            names = {f"{module}.{each.name}" for each in node.names}
+            found |= {name for name in names if re.match(r"(scipy|np)\.linalg\b", name)}
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if re.fullmatch(r"(np|numpy|scipy)\.linalg\.\w+", name):
+                found.add(name.replace("numpy", "np"))
+    return {name for name in found if name.split(".")[-1] not in NO_LAPACK}
+
+
+def test_only_linalg_calls_lapack():
+    found = {
+        path.relative_to(PACKAGE).as_posix(): names
+        for path in MODULES
+        if (names := lapack_calls(parse(path))) and path.parent.name != "linalg"
+    }
+    assert found == LAPACK_ELSEWHERE
+
+
+def test_one_module_calls_the_eigensolvers():
+    # Some versions of SciPy need a special case, which linalg/eigen.py holds.
+    solvers = re.compile(r"\.(eigh?|eigvalsh?|eig_banded|[sd]syev[dr]?)$")
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if any(solvers.search(name) for name in lapack_calls(parse(path)))
+    }
+    assert found == {"linalg/eigen.py"}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("from scipy.linalg import eigh, norm", {"scipy.linalg.eigh"}),
+        ("from scipy.linalg import blas", {"scipy.linalg.blas"}),
+        ("from scipy.linalg.lapack import dpotrf", {"scipy.linalg.lapack.dpotrf"}),
+        ("from numpy.linalg import svd", {"np.linalg.svd"}),
+        ("from scipy import linalg", {"scipy.linalg"}),
+        ("import scipy.linalg", {"scipy.linalg"}),
+        ("x = np.linalg.norm(y) + np.linalg.inv(y)", {"np.linalg.inv"}),
+        ("from fastbcd.linalg import eigen", set()),
+        ("x = a @ b", set()),
+    ],
+)
+def test_calls_of_lapack_are_found(source, names):
+    assert lapack_calls(ast.parse(source)) == names
+
+
+WITH_SETTINGS = (
+    "compression",
+    "solvers/full",
+    "solvers/minibatch",
+    "solvers/reconstruct",
+    "solvers/refine",
+)
+"""The packages whose measured numbers stand in the one class of their ``settings.py``."""
+
+NOT_MEASURED = {
+    "compression/coarse_to_fine.py": {"BYTE"},  # 256: what one byte can address
+    "compression/report_html.py": {"LEAST"},  # pixels
+    "solvers/minibatch/step.py": {"NOWHERE"},  # an empty array
+    "solvers/refine/factored.py": {"LEAST"},  # epsilon of Adam's paper
+}
+"""Constants that are neither measured nor numbers of the machine. The list only shrinks."""
+
+
+def constants(tree: ast.Module) -> dict[str, str]:
+    """Return the module-level names of numbers, each with the text below it."""
+    found = {}
+    following = [*tree.body[1:], ast.Pass()]
+    for node, after in zip(tree.body, following, strict=True):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            values = [each for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
+            numbers = any(isinstance(each.value, int | float) for each in values)
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            names = [each.id for t in targets for each in ast.walk(t) if isinstance(each, ast.Name)]
+            if numbers:
+                words = " ".join(str(after.value.value).split()) if text else ""
+                found |= {name: words for name in names if name.isupper()}
+    return found
+
+
+def test_measured_numbers_stand_in_the_settings_of_their_package():
+    elsewhere: dict[str, set[str]] = {}
+    for package in WITH_SETTINGS:
+        for path in (PACKAGE / package).rglob("*.py"):
+            for name, text in constants(parse(path)).items():
+                if "number of the machine" not in text.lower():
+                    key = path.relative_to(PACKAGE).as_posix()
+                    elsewhere.setdefault(key, set()).add(name)
+    assert elsewhere == NOT_MEASURED
+
+
+@pytest.mark.parametrize("package", WITH_SETTINGS)
+def test_every_setting_is_documented_and_cannot_be_changed(package):
+    module = importlib.import_module(f"fastbcd.{package.replace('/', '.')}.settings")
+    settings = type(module.DEFAULTS)
+    assert settings.__dataclass_params__.frozen
+    documented = set()
+    for line in (inspect.getdoc(settings) or "").splitlines():
+        if re.fullmatch(r"\w+(, \w+)* : .+", line):
+            documented |= set(line.split(" : ")[0].split(", "))
+    assert documented == set(settings.__dataclass_fields__)
+
+
+def test_constants_are_found():
+    source = 'A, B = 1, 2.0\n"""Two."""\nC: int = 1 << 3\nNAME = "x"\nd = 4'
+    assert constants(ast.parse(source)) == {"A": "Two.", "B": "Two.", "C": ""}
+
+
 def test_importing_the_package_loads_no_heavy_library():
     heavy = {"sklearn", "scipy", "numba", "fastbcd_kernels"}
     code = f"import fastbcd, sys; print(sorted({heavy} & set(sys.modules)))"

@@ -337,7 +337,8 @@ def test_rare_classes_and_few_rows_are_learnt():
     assert model.predict_proba(x).shape == (150, 3)
     few = np.r_[0:7, 50:57, 100:107]
     small = BCDClassifier((8,), solver="batch", random_state=0).fit(x[few], y[few])
-    assert small.score(x, y) > 0.8
+    whole = BCDClassifier((8,), solver="batch", random_state=0).fit(x, y)
+    assert small.score(x, y) > whole.score(x, y) - 0.05
 
 
 def test_sparse_rows_are_learnt_as_dense_ones():

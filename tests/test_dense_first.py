@@ -1,14 +1,17 @@
 """Codes of a network that learned more as a dense one, before it was quantised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbcd import compress
-from fastbcd.compression import dense_first, job
-from fastbcd.compression.dense_first import FIRST, RATE, is_coded
+from fastbcd.compression import job, settings
+from fastbcd.compression.dense_first import is_coded
 from fastbcd.compression.one_shot import OneShot
+from fastbcd.compression.settings import DEFAULTS
 from fastbcd.formats import CodebookMatrix, DenseMatrix
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.solvers.refine import Interrupted, refine
@@ -40,7 +43,7 @@ def runs(monkeypatch):
         return refine(network, x, targets, course, *rest)
 
     monkeypatch.setattr(job, "refine", record)
-    monkeypatch.setattr(dense_first, "ENOUGH", 3000)
+    monkeypatch.setattr(settings, "DEFAULTS", replace(DEFAULTS, dense_first_rows=3000))
     return found
 
 
@@ -63,9 +66,11 @@ def test_codes_know_more_after_their_dense_network_learned_more(
     (source, course), (coded, after) = runs
     assert all(type(layer.weight) is DenseMatrix for layer in source.layers)
     assert all(type(layer.weight) is CodebookMatrix for layer in coded.layers[:-1])
-    assert course.rate == RATE
-    assert (course.epochs, after.epochs) == pytest.approx((30 * FIRST, 30 * (1 - FIRST)))
-    monkeypatch.setattr(dense_first, "ENOUGH", 3001)
+    assert course.rate == DEFAULTS.dense_first_rate
+    first_share = DEFAULTS.dense_first_share
+    epochs = 30 * first_share, 30 * (1 - first_share)
+    assert (course.epochs, after.epochs) == pytest.approx(epochs)
+    monkeypatch.setattr(settings, "DEFAULTS", replace(DEFAULTS, dense_first_rows=3001))
     at_once = score()
     assert len(runs) == 3
     assert first > max(at_once, dense) + 0.01

@@ -51,12 +51,10 @@ IN_FULL = [
 ]
 """Checked for every convention."""
 VARIANTS = [
-    *[
-        BCDClassifier(**QUICK, loss=loss, scheme=scheme)
-        for loss in ("cross_entropy", "squared")
-        for scheme in SCHEMES
-    ],
-    *[BCDRegressor(**QUICK, scheme=scheme) for scheme in [*SCHEMES, BY_LAYER]],
+    *[BCDClassifier(**QUICK, scheme=scheme) for scheme in SCHEMES],
+    BCDClassifier(**QUICK, loss="squared"),
+    BCDRegressor(**QUICK, scheme=SCHEMES[1]),
+    BCDRegressor(**QUICK, scheme=BY_LAYER),
     BCDClassifier(**QUICK, activation="leaky_relu"),
     BCDClassifier(**QUICK, activation="hard_tanh"),
     BCDRegressor(**QUICK, activation="identity"),
@@ -68,6 +66,11 @@ VARIANTS = [
     BCDRegressor(solver="minibatch", scheme=LowRank(energy=0.95)),
 ]
 """Checked for those that hang on what a fit computes and keeps: losses, schemes, activations."""
+PAIRS = [
+    *[BCDClassifier(**QUICK, loss="squared", scheme=scheme) for scheme in SCHEMES[1:]],
+    *[BCDRegressor(**QUICK, scheme=scheme) for scheme in (None, *SCHEMES[2:])],
+]
+"""The other pairs of a loss and a scheme, each of which some variant has: among the slow tests."""
 OF_A_FIT = {
     "check_class_weight_classifiers",
     "check_classifiers_classes",
@@ -103,8 +106,9 @@ def expected_to_fail(estimator):
     return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in kinds}
 
 
-def checks_of(estimators, chosen=None):
+def checks_of(estimators, chosen=None, marks=()):
     """Return estimators and checks as parameters of a test, all checks or the chosen ones."""
+    every = list(marks)
     found = []
     for estimator in estimators:
         expected = expected_to_fail(estimator)
@@ -114,7 +118,9 @@ def checks_of(estimators, chosen=None):
             given = getattr(check, "keywords", {})
             if chosen is not None and name not in chosen:
                 continue
-            marks = [pytest.mark.xfail(reason=expected[name])] if name in expected else []
+            marks = list(every)
+            if name in expected:
+                marks.append(pytest.mark.xfail(reason=expected[name]))
             more = "".join(f",{key}={value}" for key, value in given.items())
             found.append(pytest.param(of, check, marks=marks, id=f"{words}-{name}{more}"))
     return found
@@ -128,7 +134,10 @@ def test_scikit_learn_conventions(estimator, check):
 
 
 @pytest.mark.filterwarnings("ignore::fastbcd.exceptions.IgnoredParameterWarning")
-@pytest.mark.parametrize(("estimator", "check"), checks_of(VARIANTS, OF_A_FIT))
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    checks_of(VARIANTS, OF_A_FIT) + checks_of(PAIRS, OF_A_FIT, [pytest.mark.slow]),
+)
 def test_scikit_learn_conventions_of_a_fit(estimator, check):
     check(estimator)
 
@@ -297,7 +306,7 @@ def test_compressed_estimators_are_ordinary_ones(digits, fitted):
     buffer.seek(0)
     assert_array_equal(joblib.load(buffer).predict(x), small.predict(x))
     calibrated = CalibratedClassifierCV(FrozenEstimator(small)).fit(x, y)
-    assert calibrated.score(x, y) > 0.8
+    assert calibrated.score(x, y) > small.score(x, y) - 0.02
 
 
 def test_grid_search_goes_over_schemes_and_over_their_parameters(digits):
@@ -450,7 +459,7 @@ def test_an_interrupted_fit_keeps_what_was_fitted(monkeypatch, digits):
     with pytest.warns(ConvergenceWarning, match="Interrupted after 12 sweeps"):
         clf = BCDClassifier((16,), solver="full", random_state=0).fit(x, y)
     assert clf.n_iter_ == 12
-    assert clf.score(x_test, y_test) > 0.8
+    assert clf.score(x_test, y_test) > 0.93
 
 
 def test_running_out_of_sweeps_is_a_warning_with_advice(digits):

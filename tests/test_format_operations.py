@@ -25,7 +25,7 @@ from fastbcd.formats.operations import (
 )
 from fastbcd.network.dead import remove_dead
 from fastbcd.network.network import Layer, Network
-from fastbcd.solvers.refine import Course, Targets, refine
+from fastbcd.solvers.refine import RefineSettings, Targets, refine
 
 ROOT = Path(fastbcd.__file__).parent
 
@@ -216,7 +216,7 @@ def test_a_refinement_moves_the_weights_and_is_no_worse(name):
         ]
     )
     targets = Targets(x @ truth, None, classify=False)
-    course = Course(epochs=20, batch_size=50)
+    course = RefineSettings(epochs=20, batch_size=50)
     found = refine(start, x, targets, course, np.random.RandomState(0))
     every = np.arange(len(x))
     before, after = (targets.loss(net.forward(x), every) for net in (start, found))

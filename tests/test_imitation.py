@@ -11,14 +11,11 @@ from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Prune, Quantize
 from fastbcd.solvers.reconstruct import Calibration
 from fastbcd.solvers.reconstruct import calibration as sequential
-from fastbcd.solvers.reconstruct.imitation import (
-    ENOUGH,
-    TEMPERATURE,
-    UNCERTAIN,
-    imitate,
-    row_weights,
-)
+from fastbcd.solvers.reconstruct.imitation import imitate, row_weights
+from fastbcd.solvers.reconstruct.settings import DEFAULTS
 from fastbcd.statistics.moments import Moments
+
+ENOUGH, TEMPERATURE = DEFAULTS.enough, DEFAULTS.temperature
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def test_rows_count_by_their_uncertainty(rng):
     p = softmax(outputs / TEMPERATURE, axis=1)
     uncertain = 1 - np.square(p).sum(axis=1)
     assert weights.mean() == pytest.approx(1)
-    assert weights.min() >= 1 - UNCERTAIN
+    assert weights.min() >= 1 - DEFAULTS.uncertain
     np.testing.assert_array_equal(np.argsort(weights), np.argsort(uncertain))
 
 

@@ -376,14 +376,14 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
     with pytest.warns(ConvergenceWarning, match="best network until then is returned, of [0-9,]+"):
         small = compress(mlp, X, y, **options)
     assert len(calls) == 4
-    assert small.score(X, y) > 0.8
+    assert small.score(X, y) > mlp.score(X, y) - 0.12  # 0.05 on the rows that judged
     assert any("interrupted" in note for note in small.compression_report_.warnings)
     with pytest.raises(KeyboardInterrupt):
         compress(mlp, X, y, **options)  # at once: there is nothing yet
 
 
 def test_kinds_without_sizes_are_refused(digits, mlp):
-    with pytest.raises(ValueError, match="no amount that a budget could choose"):
+    with pytest.raises(ValueError, match="no open amount for the budget to choose"):
         compress(mlp, digits[0], ratio=4, scheme=LowRank() + Prune())
 
 
@@ -484,12 +484,12 @@ def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
     X, y = digits
     options = {"scheme": Prune(sparsity=0.8), "epochs": 1, "random_state": 0}
     better = compress(mlp, X, y, **options)
-    assert not any("nothing better" in note for note in better.compression_report_.warnings)
+    assert not any("no better network" in note for note in better.compression_report_.warnings)
     monkeypatch.setattr(job, "refine", lambda network, *args, **kwargs: network)
     same = compress(mlp, X, y, **options)
-    assert any("nothing better" in note for note in same.compression_report_.warnings)
+    assert any("no better network" in note for note in same.compression_report_.warnings)
     alone = compress(mlp, X, y, **(options | {"epochs": 0}))
-    assert not any("nothing better" in note for note in alone.compression_report_.warnings)
+    assert not any("no better network" in note for note in alone.compression_report_.warnings)
 
 
 @pytest.mark.parametrize(
@@ -563,7 +563,7 @@ def test_data_are_checked(digits, mlp):
         compress(mlp, X[:, :10], scheme=scheme)
     with pytest.raises(ValueError, match="NaN"):
         compress(mlp, np.full((4, 64), np.nan), scheme=scheme)
-    with pytest.raises(ValueError, match="X has 20 rows, y has 10"):
+    with pytest.raises(ValueError, match="X has 20 rows, but y has 10"):
         compress(mlp, X[:20], y[:10], scheme=scheme)
     with pytest.raises(ValueError, match="not among the fitted classes"):
         compress(mlp, X[:2], ["digit 1", "digit x"], scheme=scheme)
@@ -578,7 +578,7 @@ def test_few_rows_work(digits, mlp):
     for n_rows in (1, 2, 10):
         small = compress(mlp, X[:n_rows], scheme=Prune(sparsity=0.5), epochs=1, random_state=0)
         assert np.isfinite(small.predict_proba(X)).all()
-    assert small.score(X, y) > 0.5
+    assert small.score(X, y) > mlp.score(X, y) - 0.08
 
 
 def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
@@ -587,7 +587,11 @@ def test_interruption_returns_the_best_so_far(digits, mlp, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
+    options = {"scheme": Prune(sparsity=0.5), "random_state": 0}
+    by_layers = compress(mlp, digits[0], **options, epochs=0)
     monkeypatch.setattr(Chain, "step", interrupt)
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
-        small = compress(mlp, digits[0], scheme=Prune(sparsity=0.5), random_state=0)
-    assert small.score(*digits) > 0.8
+        small = compress(mlp, digits[0], **options)
+    np.testing.assert_array_equal(
+        small.predict_proba(digits[0]), by_layers.predict_proba(digits[0])
+    )

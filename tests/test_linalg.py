@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbcd.linalg.eigen import all_eigenpairs
+from fastbcd.linalg.eigen import all_eigenpairs, largest_eigenpairs
+from fastbcd.linalg.factorisations import (
+    cholesky_inverse,
+    general_inverse,
+    reduced_qr,
+    upper_cholesky,
+)
 from fastbcd.linalg.products import (
     CHUNK,
     add_product,
@@ -180,3 +186,54 @@ def test_eigenpairs_make_up_the_matrix_in_rising_order(dtype, n):
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), rtol=0, atol=10 * TOL[dtype])
     again, _ = all_eigenpairs(matrix, overwrite=True)
     np.testing.assert_array_equal(again, values)
+
+
+@each_dtype
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (2, 1), (3, 3), (40, 16)])
+def test_the_largest_eigenpairs_are_the_last_of_all(dtype, n, count):
+    matrix = normal(n, n, seed=n)
+    matrix = (matrix @ matrix.T).astype(dtype)
+    before = matrix.copy()
+    values, vectors = largest_eigenpairs(matrix, count)
+    assert values.dtype == vectors.dtype == dtype
+    assert vectors.shape == (n, count)
+    np.testing.assert_array_equal(matrix, before)
+    tol = 10 * TOL[dtype] * values[-1]
+    np.testing.assert_allclose(values, all_eigenpairs(matrix)[0][n - count :], rtol=0, atol=tol)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, rtol=0, atol=tol)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(count), rtol=0, atol=10 * TOL[dtype])
+
+
+def test_the_largest_eigenpairs_of_a_matrix_with_nan_are_refused():
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        largest_eigenpairs(np.full((3, 3), np.nan), 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_factorisations_make_up_the_matrix(n):
+    square = normal(n, n, seed=n)
+    matrix = square @ square.T + np.eye(n)
+    before = matrix.copy()
+    upper = upper_cholesky(matrix)
+    np.testing.assert_array_equal(upper, np.triu(upper))
+    np.testing.assert_allclose(upper.T @ upper, matrix, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(cholesky_inverse(matrix) @ matrix, np.eye(n), rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(matrix, before)
+    general = square + 5 * np.sqrt(n) * np.eye(n)
+    np.testing.assert_allclose(general_inverse(general) @ general, np.eye(n), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5)])
+def test_reduced_qr_is_orthonormal_and_triangular(shape):
+    matrix = normal(*shape)
+    q, r = reduced_qr(matrix)
+    assert q.shape == (shape[0], min(shape))
+    np.testing.assert_allclose(q.T @ q, np.eye(min(shape)), atol=1e-12)
+    np.testing.assert_array_equal(r, np.triu(r))
+    np.testing.assert_allclose(q @ r, matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize("factorise", [upper_cholesky, cholesky_inverse])
+def test_an_indefinite_matrix_has_no_cholesky_factor(factorise):
+    with pytest.raises(np.linalg.LinAlgError):
+        factorise(np.diag([1.0, -1.0]))

@@ -12,7 +12,6 @@ from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
 from fastbcd.solvers import Monitor
 from fastbcd.solvers.minibatch import MiniBatchSolver, Settings, train_minibatch
-from fastbcd.solvers.minibatch import solver as _solver
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -134,9 +133,22 @@ def test_a_bad_row_of_a_fit_is_refused(digits, bad, row, chunked):
         fit(Chunked() if chunked else x, digits[1], dtype=np.float32)
 
 
+def accuracy(fitted, x, y):
+    return np.mean(fitted.network.forward(x).argmax(axis=1) == y)
+
+
+@pytest.fixture(scope="module")
+def usual_fits(digits):
+    """Return the fits with steps of the usual length, by scheme."""
+    schemes = None, Prune(sparsity=0.5)
+    return {str(each): fit(*digits[:2], max_iter=40, scheme=each) for each in schemes}
+
+
 @pytest.mark.parametrize("learning_rate", [1.0, 10.0])
 @pytest.mark.parametrize("scheme", [None, Prune(sparsity=0.5)])
-def test_steps_far_too_long_are_taken_back_and_the_fit_goes_on(digits, scheme, learning_rate):
+def test_steps_far_too_long_are_taken_back_and_the_fit_goes_on(
+    digits, usual_fits, scheme, learning_rate
+):
     x, y, x_test, y_test = digits
     with np.errstate(all="ignore"):
         fitted = fit(
@@ -144,14 +156,15 @@ def test_steps_far_too_long_are_taken_back_and_the_fit_goes_on(digits, scheme, l
         )
     assert fitted.n_step_backs > 0
     assert fitted.record.loss[-1] < fitted.record.loss[0]
-    assert np.mean(fitted.network.forward(x_test).argmax(axis=1) == y_test) > 0.94
+    usual = accuracy(usual_fits[str(scheme)], x_test, y_test)
+    assert accuracy(fitted, x_test, y_test) > usual - 0.08
 
 
 def test_a_fit_that_diverges_again_and_again_ends_with_advice(digits):
     x, y, x_test, _ = digits
     with np.errstate(all="ignore"), pytest.warns(ConvergenceWarning, match="Scale the features"):
         fitted = fit(x, y, settings=Settings(learning_rate=1e30))
-    assert fitted.n_step_backs > _solver.MOST_STEP_BACKS
+    assert fitted.n_step_backs > Settings().most_step_backs
     assert np.isfinite(fitted.network.forward(x_test)).all()
 
 
@@ -208,7 +221,7 @@ def test_an_interrupted_fit_keeps_what_it_learnt(digits, monkeypatch, first_epoc
     with pytest.warns(ConvergenceWarning, match="Interrupted after"):
         clf = classifier(scheme=scheme, max_iter=5).fit(x, y)
     assert clf.n_iter_ == (0 if first_epoch else 2)
-    assert clf.score(x_test, y_test) > 0.8
+    assert clf.score(x_test, y_test) > (0.85 if first_epoch else 0.95)
     if scheme is not None:
         assert clf.layers_[0].n_params == 64 * 64 // 2
 

@@ -14,7 +14,8 @@ from fastbcd.network.losses.losses import LOSSES
 from fastbcd.solvers.minibatch import MiniBatchProblem, MiniBatchSolver
 from fastbcd.solvers.minibatch import step as _step
 from fastbcd.solvers.minibatch.rows import Rows
-from fastbcd.solvers.minibatch.schedule import CompressionSchedule, Schedule, Settings
+from fastbcd.solvers.minibatch.schedule import Schedule
+from fastbcd.solvers.minibatch.settings import CompressionSchedule, Settings
 from fastbcd_kernels import minibatch_step as kernel
 from fastbcd_kernels import minibatch_weights
 
@@ -221,7 +222,7 @@ def test_running_gram_is_the_weighted_covariance():
     gram, mean = products.symmetric(layer.gram), layer.mean.copy()
     v = rng.standard_normal((8, 6))
     s = rng.random(8)
-    _step.observe(state, 1, v, s, False, 0.2)
+    _step.observe(state, 1, v, s, False, Settings(), 0.2)
     keep = 1 - 0.2 * s.mean()
     assert_allclose(products.symmetric(layer.gram), keep * gram + 0.2 / 8 * (v.T * s) @ v)
     assert_allclose(layer.mean, keep * mean + 0.2 / 8 * s @ v)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -106,8 +109,45 @@ def test_contributing_says_where_every_session_of_nox_runs() -> None:
             assert any(f"`{name}`" in row and when in row for row in rows), name
 
 
-def test_the_last_step_of_the_ci_script_leaves_no_test_out() -> None:
-    commands = [
-        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if " pytest " in line
+def test_the_last_step_of_the_ci_script_runs_all_tests_that_have_not_passed() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    commands = [line for line in lines if " pytest " in line]
+    assert commands[-1] == 'python -m pytest -n auto -m "" --skip-passed="$PASSED"'
+    # Nothing but the first step of the same run writes that file.
+    recorded = [line for line in lines if "record-passed" in line]
+    assert recorded == [
+        'PYTEST_ADDOPTS="--record-passed=\'$PASSED\'" bash -euo pipefail -c "$command"'
     ]
-    assert commands[-1] == 'python -m pytest -n auto -m ""'
+
+
+def test_a_second_run_is_of_the_tests_that_did_not_pass(tmp_path):
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_some.py").write_text(SOME_TESTS, encoding="utf-8")
+    passed = tmp_path / "passed"
+
+    def outcomes(*options):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+        environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return re.findall(r"\d+ (?:passed|failed|skipped)", done.stdout.splitlines()[-1])
+
+    first = outcomes("-m", "not slow", "-n2", f"--record-passed={passed}")
+    assert first == ["1 failed", "3 passed", "1 skipped"]
+    names = sorted(passed.read_text(encoding="utf-8").split("\n"))
+    assert names == [f"test_some.py::test_{name}" for name in ("good", "many[1 2]", "many[a::b]")]
+    assert outcomes(f"--skip-passed={passed}") == ["1 failed", "1 passed", "1 skipped"]
+
+
+SOME_TESTS = """
+import pytest
+
+def test_good(): pass
+def test_bad(): assert False
+def test_unable(): pytest.skip("no such library")
+@pytest.mark.parametrize("word", ["1 2", "a::b"])
+def test_many(word): pass
+@pytest.mark.slow
+def test_slow(): pass
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbcd import BCDClassifier, compress
-from fastbcd.compression.search.bisection import PRECISE, STRIDE, tries_left
+from fastbcd.compression import settings
+from fastbcd.compression.search.bisection import tries_left
+from fastbcd.compression.settings import DEFAULTS
 from fastbcd.schemes import Prune
 from fastbcd.utils import progress as _progress
 from fastbcd.utils.progress import Progress, duration
@@ -156,12 +159,12 @@ def test_the_search_takes_no_more_tries_than_it_says(ratio, threshold):
         else:
             low, failed = size, True
         promised.append(tries_left(low, high, passed, failed))
-        if high <= PRECISE * low:
+        if high <= DEFAULTS.precise * low:
             break
         if not failed:
-            size = max(high / STRIDE, low)
+            size = max(high / DEFAULTS.stride, low)
         else:
-            size = np.sqrt(low * high) if passed else min(low * STRIDE, high)
+            size = np.sqrt(low * high) if passed else min(low * DEFAULTS.stride, high)
     assert promised[-1] == 0
     for done, left in enumerate(promised):
         assert len(promised) - 1 - done <= left
@@ -192,7 +195,8 @@ def test_a_search_says_what_it_tried_and_what_is_left(dense, capsys):
     clf, X, y = dense
     small = clf.compress(X, y, max_score_drop=0.05, epochs=1, verbose=1)
     lines = capsys.readouterr().err.splitlines()
-    assert re.match(r"dense network: [0-9,]+ bytes, score [01]\.\d+", lines[0])
+    # A slow measurement of the layers shows its own progress before.
+    assert any(re.match(r"dense network: [0-9,]+ bytes, score [01]\.\d+", line) for line in lines)
     tries = [line for line in lines if line.startswith("try ")]
     assert "at most" in tries[0]
     assert "at most" not in tries[-1]
@@ -217,12 +221,13 @@ def test_an_interrupted_refinement_returns_the_best_and_says_so(dense, monkeypat
             raise KeyboardInterrupt
         return original(chain, *args)
 
+    by_layers = clf.compress(X, y, scheme=Prune(sparsity=0.8), epochs=0)
     monkeypatch.setattr(Chain, "step", interrupt)
     with pytest.warns(ConvergenceWarning, match="Interrupted; the best") as caught:
         small = compress(clf, X, y, scheme=Prune(sparsity=0.8), epochs=30)
     assert caught[0].filename == __file__
     assert len(calls) == 45
-    assert small.score(X, y) > 0.8
+    assert small.score(X, y) > by_layers.score(X, y) - 0.005
 
 
 def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
@@ -238,7 +243,7 @@ def test_an_interrupted_second_filling_keeps_the_first(dense, monkeypatch):
         return original(job, schemes)
 
     monkeypatch.setattr(Job, "one_shot", interrupt)
-    monkeypatch.setattr("fastbcd.compression.allocation.by_bytes.FULL", 1.0)
+    monkeypatch.setattr(settings, "DEFAULTS", replace(DEFAULTS, full=1.0))
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
         small = clf.compress(X, y, ratio=12)
     assert len(calls) == 2

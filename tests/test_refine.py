@@ -12,9 +12,10 @@ from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
 from fastbcd.compression import job
-from fastbcd.compression.coarse_start import MANY, are_many, denser
+from fastbcd.compression.coarse_start import are_many, denser
 from fastbcd.compression.coarse_to_fine import bytes_of, narrowed, trimmed
-from fastbcd.compression.lengths import FEW, LONG, LONGER, batch_size, times_longer
+from fastbcd.compression.lengths import batch_size, times_longer
+from fastbcd.compression.settings import DEFAULTS as COMPRESSION
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.network.balance import balanced
 from fastbcd.network.network import Layer, Network
@@ -23,13 +24,13 @@ from fastbcd.parallel.crew import WORTH, Crew
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.reconstruct import Calibration
-from fastbcd.solvers.refine import Course, Descent, Interrupted, Targets, refine
+from fastbcd.solvers.refine import Descent, Interrupted, RefineSettings, Targets, refine
 from fastbcd.solvers.refine.batches import Batches
 from fastbcd.solvers.refine.chain import Chain
 from fastbcd.solvers.refine.descent import survivors
 from fastbcd.solvers.refine.judge import Judge
-from fastbcd.solvers.refine.loop import DESCENTS
-from fastbcd.solvers.refine.quantized import LEADING, Leading, Rounding
+from fastbcd.solvers.refine.quantized import Leading, Rounding
+from fastbcd.solvers.refine.settings import DEFAULTS
 from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.statistics.moments import Moments
 from fastbcd_kernels import codebook_fit, dense_step, masked_refit, sparse_batch
@@ -146,13 +147,13 @@ def test_snap_takes_the_nearest_level(rng):
     np.testing.assert_array_equal(out, options[np.arange(200), codes])
 
 
-@pytest.mark.parametrize("d", [1, LEADING, LEADING + 1, 40])
+@pytest.mark.parametrize("d", [1, DEFAULTS.leading, DEFAULTS.leading + 1, 40])
 def test_all_but_the_leading_variances_are_replaced_by_their_mean(rng, d):
     gram = np.cov(rng.standard_normal((d, 3 * d + 9)), ddof=0).reshape(d, d) + 0.1 * np.eye(d)
     matrix = rng.standard_normal((d, 5)).astype(np.float32)
     variances, directions = np.linalg.eigh(gram)
-    if d > LEADING:
-        variances[:-LEADING] = variances[:-LEADING].mean()
+    if d > DEFAULTS.leading:
+        variances[: -DEFAULTS.leading] = variances[: -DEFAULTS.leading].mean()
     expected = (directions / variances) @ directions.T @ matrix
     np.testing.assert_allclose(Leading(gram).times(matrix.copy()), expected, atol=1e-4)
 
@@ -239,7 +240,7 @@ def test_threads_change_no_bit_of_a_refinement(rng, monkeypatch):
     found = []
     for n in (1, 3):
         monkeypatch.setattr(crew_of_threads, "n_threads", lambda n=n: n)
-        course = Course(epochs=20, batch_size=50)
+        course = RefineSettings(epochs=20, batch_size=50)
         found.append(refine(start.network, x, targets, course, np.random.RandomState(0)))
     for one, other in zip(*(few.layers for few in found), strict=True):
         np.testing.assert_array_equal(one.weight.to_dense(), other.weight.to_dense())
@@ -281,11 +282,11 @@ def test_only_layers_of_few_levels_are_refined_longer(rng):
         ]
         return Network([*layers[:-1], net.layers[-1]])
 
-    assert coded(4).layers[0].weight.codebook.size == FEW
+    assert coded(4).layers[0].weight.codebook.size == COMPRESSION.few_levels
     assert times_longer(net, 5.0) == times_longer(coded(5), 5.0) == 1
-    assert times_longer(coded(4), 5.0) == times_longer(coded(1), 5.0) == LONGER
-    assert times_longer(coded(1), LONG / 1.25) == 1.25
-    assert times_longer(coded(1), LONG) == 1
+    assert times_longer(coded(4), 5.0) == times_longer(coded(1), 5.0) == COMPRESSION.longer
+    assert times_longer(coded(1), COMPRESSION.long / 1.25) == 1.25
+    assert times_longer(coded(1), COMPRESSION.long) == 1
 
 
 def test_supports_move_to_where_they_gain(rng):
@@ -388,7 +389,7 @@ def test_the_start_itself_is_returned_where_nothing_is_better(rng, classify):
     net = network(rng)
     x = rng.standard_normal((300, 12)).astype(np.float32)
     targets = Targets(7 * net.forward(x), None, classify)
-    far = Course(epochs=1, rate=1e9)
+    far = RefineSettings(epochs=1, rate=1e9)
     assert refine(net, x, targets, far, np.random.RandomState(0)) is net
 
 
@@ -411,7 +412,9 @@ def test_refinement_lowers_the_loss_and_keeps_the_format(rng, scheme, classify):
     calibration = Calibration(net, x, None, classify)
     start = calibration.reconstruct([scheme, scheme, None]).network
     targets = Targets(net.forward(x), None, classify)
-    found = refine(start, x, targets, Course(epochs=20, batch_size=50), np.random.RandomState(0))
+    found = refine(
+        start, x, targets, RefineSettings(epochs=20, batch_size=50), np.random.RandomState(0)
+    )
     fresh = np.random.default_rng(0).standard_normal((1000, 12)).astype(np.float32)
     judge = Targets(net.forward(fresh), None, classify)
     everything = np.arange(1000)
@@ -436,7 +439,7 @@ def test_steps_that_are_too_long_are_shortened(rng):
     x = rng.standard_normal((2000, 12)).astype(np.float32)
     start = Calibration(net, x, None, True).reconstruct([Prune(density=0.3)] * 2 + [None]).network
     targets = Targets(net.forward(x), None, True)
-    course = Course(epochs=10, batch_size=50, rate=300.0)
+    course = RefineSettings(epochs=10, batch_size=50, rate=300.0)
     found = refine(start, x, targets, course, np.random.RandomState(0))
     everything = np.arange(2000)
     assert targets.loss(found.forward(x), everything) <= targets.loss(start.forward(x), everything)
@@ -457,7 +460,9 @@ def test_an_interruption_carries_the_best_network(rng, monkeypatch):
     start = Calibration(net, x, None, True).reconstruct([Prune(density=0.3)] * 2 + [None]).network
     targets = Targets(net.forward(x), None, True)
     with pytest.raises(Interrupted) as raised:
-        refine(start, x, targets, Course(epochs=40, batch_size=50), np.random.RandomState(0))
+        refine(
+            start, x, targets, RefineSettings(epochs=40, batch_size=50), np.random.RandomState(0)
+        )
     best = raised.value.best
     everything = np.arange(500)
     assert targets.loss(best.forward(x), everything) < targets.loss(start.forward(x), everything)
@@ -518,7 +523,7 @@ def test_steps_that_are_far_too_long_are_taken_back_at_once_and_cost_no_course()
     start = Network([
         replace(layer, weight=layer.weight.scaled(0.7)) for layer in goal.layers
     ])  # fmt: skip
-    course = Course(epochs=20, rate=1e4)
+    course = RefineSettings(epochs=20, rate=1e4)
     found = refine(start, x, targets, course, np.random.RandomState(0))
     rows = np.arange(len(x))
     assert targets.loss(found.forward(x), rows) < targets.loss(start.forward(x), rows)
@@ -570,7 +575,7 @@ def test_a_descent_ends_with_the_wanted_weights_and_a_smaller_loss(rng, together
     x, targets, few, many = descending(rng)
     wanted = stored(few)
     left = (sum(wanted),) if together else tuple(wanted)
-    course = Course(epochs=40, batch_size=50)
+    course = RefineSettings(epochs=40, batch_size=50)
     random_states = (np.random.RandomState(seed) for seed in (0, 0))
     plain = refine(few, x, targets, course, next(random_states))
     found = refine(few, x, targets, course, next(random_states), None, Descent(many, left))
@@ -584,7 +589,7 @@ def test_a_descent_ends_with_the_wanted_weights_and_a_smaller_loss(rng, together
 @pytest.mark.parametrize("rate", [50.0, 1e4])
 def test_a_descent_with_steps_that_are_too_long_keeps_its_word(rng, rate):
     x, targets, few, many = descending(rng)
-    course = Course(epochs=40, batch_size=50, rate=rate)
+    course = RefineSettings(epochs=40, batch_size=50, rate=rate)
     descent = Descent(many, (sum(stored(few)),))
     found = refine(few, x, targets, course, np.random.RandomState(0), None, descent)
     rows = np.arange(len(x))
@@ -601,10 +606,12 @@ def test_a_descent_that_is_too_fast_begins_again_with_half_of_its_steps(rng, mon
         restart(chain, layers)
 
     monkeypatch.setattr(Chain, "restart", noted)
-    course = Course(epochs=40, batch_size=50, rate=1e4)
+    course = RefineSettings(epochs=40, batch_size=50, rate=1e4)
     descent = Descent(many, (sum(stored(few)),))
     refine(few, x, targets, course, np.random.RandomState(0), None, descent)
-    assert begun[: DESCENTS + 1] == [sum(stored(many))] * DESCENTS + [sum(stored(few))]
+    assert begun[: DEFAULTS.descents + 1] == [sum(stored(many))] * DEFAULTS.descents + [
+        sum(stored(few))
+    ]
 
 
 def test_inputs_whose_squares_overflow_are_not_measured(rng):
@@ -625,7 +632,7 @@ def test_inputs_whose_squares_overflow_are_not_measured(rng):
 
 def test_a_short_course_has_no_descent(rng):
     x, targets, few, many = descending(rng)
-    course, descent = Course(epochs=2), Descent(many, (sum(stored(few)),))
+    course, descent = RefineSettings(epochs=2), Descent(many, (sum(stored(few)),))
     with_it = refine(few, x, targets, course, np.random.RandomState(0), None, descent)
     without = refine(few, x, targets, course, np.random.RandomState(0))
     np.testing.assert_array_equal(with_it.forward(x), without.forward(x))
@@ -638,7 +645,7 @@ def test_an_interrupted_descent_returns_few_weights(rng):
         if done == total // 4:
             raise KeyboardInterrupt
 
-    course, descent = Course(epochs=40, batch_size=50), Descent(many, (sum(stored(few)),))
+    course, descent = RefineSettings(epochs=40, batch_size=50), Descent(many, (sum(stored(few)),))
     with pytest.raises(Interrupted) as raised:
         refine(few, x, targets, course, np.random.RandomState(0), tell, descent)
     assert raised.value.best is few
@@ -720,7 +727,7 @@ def test_weights_are_trimmed_until_the_bytes_with_codes_are_met(rng):
     schemes = [Prune(n_nonzero=9) + Quantize(bits=2), Prune(n_nonzero=9), None]
     dense = np.concatenate([layer.weight.to_dense().ravel() for layer in many.layers])
     fixed, free = bytes_of(many, schemes)
-    task = SimpleNamespace(targets=lambda front, n_inputs: (x, targets))
+    task = SimpleNamespace(settings=COMPRESSION, targets=lambda front, n_inputs: (x, targets))
     bound = sum(fixed) + sum(free) // 2
     fewer = trimmed(task, many, schemes, bound)
     assert sum(map(sum, bytes_of(fewer, schemes))) <= bound
@@ -748,8 +755,16 @@ def test_a_layer_a_little_wider_than_a_byte_is_narrowed(rng):
 
 def test_only_few_weights_per_output_start_as_more():
     shapes = [(100, 30), (30, 20), (20, 5)]
-    at_bound = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY), None]
-    above = [Prune(n_nonzero=40 * MANY), Prune(n_nonzero=10 * MANY + 1), None]
+    at_bound = [
+        Prune(n_nonzero=40 * COMPRESSION.many),
+        Prune(n_nonzero=10 * COMPRESSION.many),
+        None,
+    ]
+    above = [
+        Prune(n_nonzero=40 * COMPRESSION.many),
+        Prune(n_nonzero=10 * COMPRESSION.many + 1),
+        None,
+    ]
     assert not are_many(at_bound, shapes)
     assert are_many(above, shapes)
     assert are_many([Prune(density=0.5), None, None], shapes)

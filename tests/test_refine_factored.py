@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from fastbcd.compression.allocation.by_bytes import LATER, discounted
-from fastbcd.compression.lengths import MAX_EPOCHS, MAX_FACTORED, STEPS, automatic_epochs
+from fastbcd.compression.allocation.by_bytes import discounted
+from fastbcd.compression.lengths import automatic_epochs
+from fastbcd.compression.settings import DEFAULTS
 from fastbcd.formats import DenseMatrix, LowRankMatrix, TensorTrainMatrix
 from fastbcd.formats.tensor_train import chain
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune
 from fastbcd.schemes.protocol import Level
-from fastbcd.solvers.refine import Course
+from fastbcd.solvers.refine import RefineSettings
 from fastbcd.solvers.refine.factored import LowRankBlock, ParametricBlock
 
 D, M, B = 12, 6, 40
@@ -100,16 +101,18 @@ def test_factors_see_few_rows_more_often():
 
     many, few = 100_000, 1000
     assert automatic_epochs(network(thin), many) == automatic_epochs(network(dense), many)
-    assert automatic_epochs(network(dense), many) == STEPS * Course.batch_size / many
-    assert automatic_epochs(network(thin), few) == MAX_FACTORED
-    assert automatic_epochs(network(dense), few) == MAX_EPOCHS
+    assert (
+        automatic_epochs(network(dense), many) == DEFAULTS.steps * RefineSettings.batch_size / many
+    )
+    assert automatic_epochs(network(thin), few) == DEFAULTS.max_factored
+    assert automatic_epochs(network(dense), few) == DEFAULTS.max_epochs
 
 
 def test_errors_of_later_factors_count_less():
     curve = [Level(LowRank(rank=1), 10, 40, 3.0), Level(None, 20, 80, 0.0)]
     first, second = discounted([curve, curve])
     assert [level.error for level in first] == [3.0, 0.0]
-    assert [level.error for level in second] == [3.0 * LATER, 0.0]
+    assert [level.error for level in second] == [3.0 * DEFAULTS.later, 0.0]
 
 
 def test_errors_of_pruned_layers_count_alike():

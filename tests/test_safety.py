@@ -126,6 +126,7 @@ def test_without_the_compiler_the_answers_are_the_same():
     np.testing.assert_allclose(plain, compiled, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow  # all kernels of a fit are compiled in a new process
 def test_a_read_only_installation_without_a_home_runs(tmp_path):
     site = tmp_path / "site"
     for package in (fastbcd, fastbcd_kernels):

@@ -192,7 +192,7 @@ def test_a_fitted_estimator_goes_on_learning_after_a_file(tmp_path):
     again = load(tmp_path / "net.safetensors")
     np.testing.assert_array_equal(again.predict(x), clf.predict(x))
     again.partial_fit(x[:100], y[:100])
-    assert again.score(x, y) > 0.8
+    assert again.score(x, y) > clf.score(x, y) - 0.02
     again.compress(scheme=Prune(sparsity=0.8))
 
 

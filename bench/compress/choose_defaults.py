@@ -26,11 +26,11 @@ from sklearn.neural_network import MLPClassifier
 
 from bench.data import load, sources
 from fastbcd import compress
-from fastbcd.compression.coarse_start import MANY, MOST, TIMES
-from fastbcd.compression.lengths import MAX_EPOCHS, STEPS, batch_size
+from fastbcd.compression.lengths import batch_size
+from fastbcd.compression.settings import DEFAULTS
 from fastbcd.io.importing import read as importing
 from fastbcd.schemes import Prune
-from fastbcd.solvers.refine import Course, Descent, Targets, refine
+from fastbcd.solvers.refine import Descent, RefineSettings, Targets, refine
 
 NETWORKS = {
     "mnist": ((300, 100), 16),
@@ -105,7 +105,7 @@ def main() -> None:
 
         @cache
         def start(density, dense=dense, x=x):
-            scheme = Prune(density=min(density, MOST))
+            scheme = Prune(density=min(density, DEFAULTS.most))
             return compress(dense, x, scheme=scheme, epochs=0, random_state=0).network_
 
         densities = [1 - s for s in SPARSITIES[name]]
@@ -113,8 +113,8 @@ def main() -> None:
         show("one-shot", starts, split, held, 0.0)
         for variant in args.only or VARIANTS:
             settings = {"batch_size": batch_size(len(x)), **VARIANTS[variant]}
-            passes = settings.pop("steps", STEPS) * Course.batch_size / len(x)
-            settings["epochs"] = min(passes, settings.pop("most", MAX_EPOCHS))
+            passes = settings.pop("steps", DEFAULTS.steps) * RefineSettings.batch_size / len(x)
+            settings["epochs"] = min(passes, settings.pop("most", DEFAULTS.max_epochs))
             targets = Targets(
                 outputs,
                 labels if settings.pop("labels", True) else None,
@@ -130,7 +130,7 @@ def main() -> None:
                 descents.append(descent(many, few, together) if more > 1 else None)
             begin = process_time()
             refined = [
-                refine(s, x, targets, Course(**settings), np.random.RandomState(0), None, d)
+                refine(s, x, targets, RefineSettings(**settings), np.random.RandomState(0), None, d)
                 for s, d in zip(starts, descents, strict=True)
             ]
             show(variant, refined, split, held, process_time() - begin)
@@ -140,7 +140,9 @@ def times_of(few):
     """Return how many times the weights of ``few`` its refinement starts with."""
     hidden = [layer.weight for layer in few.layers[:-1]]
     outputs = sum(weight.shape[1] for weight in hidden)
-    return 1 if sum(weight.n_params for weight in hidden) > MANY * outputs else TIMES
+    return (
+        1 if sum(weight.n_params for weight in hidden) > DEFAULTS.many * outputs else DEFAULTS.times
+    )
 
 
 def descent(many, few, together):

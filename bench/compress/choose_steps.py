@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 from time import process_time
 from unittest.mock import patch
 
 from bench.compress.choose_defaults import FOLDS, show, without_held_out
 from fastbcd import compress
-from fastbcd.compression import dense_first
-from fastbcd.compression import lengths as epochs
-from fastbcd.compression.allocation import by_bytes as sizes
+from fastbcd.compression import settings
+from fastbcd.compression.settings import DEFAULTS as COMPRESSION
 from fastbcd.schemes import LowRank, Quantize
-from fastbcd.solvers.refine import factored, quantized
-from fastbcd.solvers.refine.quantized import QuantizedBlock
+from fastbcd.solvers.refine import settings as refine_settings
+from fastbcd.solvers.refine.settings import DEFAULTS as REFINE
 
 AMOUNTS = {
     "factors": [{"scheme": LowRank(), "ratio": ratio} for ratio in (5, 10, 20)],
@@ -33,28 +33,29 @@ AMOUNTS = {
 VARIANTS = {
     "factors": {
         "default": {},
-        "half steps": {(factored, "STEP"): factored.STEP / 2},
-        "twice the steps": {(factored, "STEP"): factored.STEP * 2},
-        "no decay": {(factored, "DECAY"): 0.0},
-        "ten times the decay": {(factored, "DECAY"): factored.DECAY * 10},
-        "late layers count 1/2": {(sizes, "LATER"): 1 / 2},
-        "late layers count alike": {(sizes, "LATER"): 1.0},
-        "at most 40 epochs": {(epochs, "MAX_FACTORED"): 40},
+        "half steps": {"factor_step": REFINE.factor_step / 2},
+        "twice the steps": {"factor_step": REFINE.factor_step * 2},
+        "no decay": {"factor_decay": 0.0},
+        "ten times the decay": {"factor_decay": REFINE.factor_decay * 10},
+        "late layers count 1/2": {"later": 1 / 2},
+        "late layers count alike": {"later": 1.0},
+        "at most 40 epochs": {"max_factored": 40},
     },
     "codes": {
         "default": {},
-        "8 directions": {(quantized, "LEADING"): 8},
-        "64 directions": {(quantized, "LEADING"): 64},
-        "all directions": {(quantized, "LEADING"): 1 << 20},
-        "a third of the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE / 3},
-        "three times the steps": {(QuantizedBlock, "_caution"): quantized.CAUTION_DENSE * 3},
-        "two thirds of the epochs": {(epochs, "LONGER"): 1.0},
-        "codes at once": {(dense_first, "ENOUGH"): 1 << 40},
-        "dense for half of the epochs": {(dense_first, "FIRST"): 0.5},
-        "dense steps twice as long": {(dense_first, "RATE"): dense_first.RATE * 2},
-        "dense steps half as long": {(dense_first, "RATE"): dense_first.RATE / 2},
+        "8 directions": {"leading": 8},
+        "64 directions": {"leading": 64},
+        "all directions": {"leading": 1 << 20},
+        "a third of the steps": {"caution_dense": REFINE.caution_dense / 3},
+        "three times the steps": {"caution_dense": REFINE.caution_dense * 3},
+        "two thirds of the epochs": {"longer": 1.0},
+        "codes at once": {"dense_first_rows": 1 << 40},
+        "dense for half of the epochs": {"dense_first_share": 0.5},
+        "dense steps twice as long": {"dense_first_rate": COMPRESSION.dense_first_rate * 2},
+        "dense steps half as long": {"dense_first_rate": COMPRESSION.dense_first_rate / 2},
     },
 }
+"""Settings of the compression or of the refinement, by name, that differ from the defaults."""
 
 
 def main() -> None:
@@ -72,8 +73,11 @@ def main() -> None:
             for variant in args.only or VARIANTS[kind]:
                 begin = process_time()
                 with ExitStack() as patches:
-                    for (owner, constant), value in VARIANTS[kind][variant].items():
-                        patches.enter_context(patch.object(owner, constant, value))
+                    for owner, defaults in ((refine_settings, REFINE), (settings, COMPRESSION)):
+                        names = {field.name for field in fields(defaults)}
+                        changes = {k: v for k, v in VARIANTS[kind][variant].items() if k in names}
+                        changed = replace(defaults, **changes)
+                        patches.enter_context(patch.object(owner, "DEFAULTS", changed))
                     found = [
                         compress(dense, x, y, random_state=0, **how).network_
                         for how in AMOUNTS[kind]

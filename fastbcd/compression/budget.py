@@ -1,4 +1,4 @@
-"""The one budget that a call of compress names."""
+"""The budget of a call of compress."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fastbcd.utils import validation as check
 
 @dataclass(frozen=True)
 class Budget:
-    """The one budget that was given.
+    """The budget of a call of compress.
 
     Parameters
     ----------
     kind : {"scheme", "max_bytes", "ratio", "max_score_drop"}
-        Which one.
+        Kind of the budget.
     amount : float
         Its value; unused for "scheme".
     scheme : SchemeChoice
-        What was given as ``scheme``.
+        The argument ``scheme``.
     allocation : {"global", "uniform"}
-        How one sparsity is shared by the layers.
+        Distribution of one sparsity over the layers.
     """
 
     kind: str

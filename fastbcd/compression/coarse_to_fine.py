@@ -1,8 +1,8 @@
-"""Refinements that start with more weights than are wanted, and what is made of their ends.
+"""Refinements that start with more weights than are wanted, and the quantisation of their results.
 
-Pruned layers of a byte budget are refined without codes first: they lose weights on the way until
-the bytes, codes counted, are what is wanted. Then the layers are quantised one after the other, on
-the supports found, in the metric of the data, and refined with their codes.
+Pruned layers of a byte budget are first refined without codes. They lose weights until their bytes,
+with the future codes, meet the budget. The layers are then quantised one after another, on their
+supports and in the metric of the data, and refined with their codes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastbcd.compression.coarse_start import are_many, denser, quantizing_of
 from fastbcd.compression.dense_first import refined_at_its_size
 from fastbcd.compression.job import Job
 from fastbcd.compression.one_shot import OneShot
+from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.formats import CodebookMatrix, Format, SparseMatrix
 from fastbcd.network.network import Network
 from fastbcd.schemes import Quantize
@@ -28,25 +29,12 @@ from fastbcd.solvers.refine import Descent, thinned
 from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 
-CODED = 0.4
-"""Share of the epochs, added to them, that is spent on codes."""
-
-SPENT = 1.02
-"""So much of the bytes are aimed at; neurons that die give some back, and the rest is trimmed."""
-
-BYTE, NARROWED = 256, 1.25
-"""Columns that a byte can tell apart, and how many times as many neurons are cut down to that: an
-index of one byte instead of two buys half as many weights again."""
-
-TRIMS = 4
-"""At most so often weights are taken away until the bytes are met."""
-
-TRIM_ROWS = 8000
-"""Rows that tell what a weight costs."""
+BYTE = 256
+"""Number of columns that an index of one byte can address."""
 
 
 def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
-    """Return a start of a refinement with more weights than ``found`` has.
+    """Return the start of a refinement with more weights than ``found`` has.
 
     Parameters
     ----------
@@ -55,15 +43,16 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
     found : OneShot
         The network of the wanted size.
     together : bool
-        Whether layers may exchange weights, so that only their sum is what is wanted.
+        Whether layers may exchange weights, so that only their total number is fixed.
 
     Returns
     -------
     Descent or None
-        None for convolutions, where nothing is pruned, or in a structure, and if interrupted.
+        None for convolutions, if no layer is pruned without structure, and after an interruption.
     """
     network = job.network
-    more = denser(found.schemes, [layer.weight.shape for layer in network.layers])
+    shapes = [layer.weight.shape for layer in network.layers]
+    more = denser(found.schemes, shapes, job.settings)
     if more is None or not network.is_plain or job.epochs == 0 or job.interrupted:
         return None
     schemes, left = more
@@ -76,14 +65,15 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
 
 
 def refined(job: Job, found: OneShot, together: bool) -> Network:
-    """Return ``found`` refined, starting with more weights where few are left of it.
+    """Return ``found`` refined, from a start with more weights if it has few.
 
     Parameters
     ----------
     job, found, together
         As in :func:`descent`.
     """
-    many = are_many(found.schemes, [layer.weight.shape for layer in job.network.layers])
+    shapes = [layer.weight.shape for layer in job.network.layers]
+    many = are_many(found.schemes, shapes, job.settings)
     way = None if many else descent(job, found, together)
     if way is None:
         return refined_at_its_size(job, found)
@@ -92,33 +82,33 @@ def refined(job: Job, found: OneShot, together: bool) -> Network:
 
 
 def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
-    """Return ``found`` refined, starting with more weights where it is pruned.
+    """Return ``found`` refined, from a start with more weights if it is pruned.
 
     Parameters
     ----------
     job : Job
         Network and data.
     found : OneShot
-        A network that keeps the bound.
+        A network within the bound.
     n_bytes : int
-        Bound of the bytes; what dead neurons give back is spent.
+        Maximum number of bytes; the bytes of dead neurons are spent again.
     """
     way = descent(job, found, together=False)
     if way is None:
         return refined_at_its_size(job, found)
-    way = _spending(way, found.schemes, n_bytes)
+    way = _spending(way, found.schemes, n_bytes, job.settings)
     few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, n_bytes)
 
 
 def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Network:
-    """Return ``few``, refined without codes, with those of ``found`` and within the bound."""
+    """Return ``few``, which was refined without codes, quantised and within the bound."""
     bound = np.inf if n_bytes is None else n_bytes
     wanted = any(map(quantizing_of, found.schemes))
     weights = [layer.weight for layer in few.layers]
     coded = any(w.n_levels is not None and not w.is_factored for w in weights)
     if job.interrupted or coded:
-        # With codes it never left ``found``: the course was too short.
+        # It has codes, so it is still ``found``: the refinement was too short.
         return few if coded == wanted and few.n_bytes <= bound else found.network
     try:
         small = few if n_bytes is None else trimmed(job, few, found.schemes, n_bytes)
@@ -131,30 +121,32 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
         return few
     if small.n_bytes > bound:
         return job.refined(found.network, found.schemes)
-    return job.refined(small, found.schemes, share=CODED)
+    return job.refined(small, found.schemes, share=job.settings.coded)
 
 
-def _spending(way: Descent, schemes: Sequence[Scheme | None], n_bytes: int) -> Descent:
-    """Return a descent to as many weights as ``n_bytes`` buy, in the proportions of ``way``."""
-    start = remove_dead(narrowed(way.start))[0]
+def _spending(
+    way: Descent, schemes: Sequence[Scheme | None], n_bytes: int, settings: CompressionSettings
+) -> Descent:
+    """Return a descent to the number of weights that ``n_bytes`` allow, in proportion."""
+    start = remove_dead(narrowed(way.start, settings))[0]
     fixed, free = bytes_of(start, schemes)
     stored = [layer.weight.n_params for layer in start.layers if layer.weight.is_pruned]
     asked = sum(size * left / k for size, left, k in zip(free, way.left, stored, strict=True))
-    times = SPENT * max(0, n_bytes - sum(fixed)) / asked
+    times = settings.spent * max(0, n_bytes - sum(fixed)) / asked
     left = (min(k, max(1, round(times * n))) for k, n in zip(stored, way.left, strict=True))
     return Descent(start, tuple(left))
 
 
-def narrowed(network: Network) -> Network:
-    """Return ``network`` with sparse layers whose columns fit a byte, where few have to go.
+def narrowed(network: Network, settings: CompressionSettings = DEFAULTS) -> Network:
+    """Return ``network`` with one-byte indices of columns in sparse layers with few excess neurons.
 
-    The neurons go through which the least passes: by the product of the norms of what comes in and
-    what goes out.
+    The removed neurons have the smallest products of the norms of their incoming and outgoing
+    weights.
     """
     layers = list(network.layers)
     for index in range(len(layers) - 1):
         weight, after = layers[index].weight, layers[index + 1].weight.to_dense()
-        if weight.is_pruned and BYTE < weight.shape[1] <= NARROWED * BYTE:
+        if weight.is_pruned and BYTE < weight.shape[1] <= settings.narrowed * BYTE:
             dense = weight.to_dense()
             passing = np.linalg.norm(dense, axis=0) * np.linalg.norm(after, axis=1)
             dense[:, np.argsort(-passing, kind="stable")[BYTE:]] = 0
@@ -199,7 +191,7 @@ class Settled(Scheme):
 
 
 def _coded(job: Job, network: Network, schemes: Sequence[Scheme | None]) -> Network:
-    """Return ``network`` with the numbers quantised that ``schemes`` say."""
+    """Return ``network`` quantised as ``schemes`` define."""
     settled: list[Scheme | None] = [
         scheme
         if scheme is None or isinstance(scheme, Quantize)
@@ -210,9 +202,9 @@ def _coded(job: Job, network: Network, schemes: Sequence[Scheme | None]) -> Netw
 
 
 def trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_bytes: int) -> Network:
-    """Return ``network`` with so few weights that it keeps the bound when it is quantised."""
+    """Return ``network`` with few enough weights to be within the bound after quantisation."""
     x, targets = job.targets((), network.n_inputs)
-    rows = slice(min(TRIM_ROWS, len(x)))
+    rows = slice(min(job.settings.trim_rows, len(x)))
     targets = replace(
         targets,
         dense=targets.dense[rows],
@@ -220,7 +212,7 @@ def trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byte
         trust=targets.alpha,
         smoothing=targets.spread,
     )
-    for _ in range(TRIMS):
+    for _ in range(job.settings.trims):
         fixed, free = (sum(sizes) for sizes in bytes_of(network, schemes))
         if fixed + free <= n_bytes:
             break
@@ -235,8 +227,8 @@ def trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byte
 
 
 def bytes_of(network: Network, schemes: Sequence[Scheme | None]) -> tuple[list[int], list[int]]:
-    """Return the bytes of each layer that do not depend on how many weights there are, and the
-    others of each pruned layer.
+    """Return the fixed bytes of each layer, and the bytes of each pruned layer that depend on the
+    number of its weights.
     """
     fixed, free = [], []
     for layer, scheme in zip(network.layers, schemes, strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from fastbcd.compression import settings as compression_settings
 from fastbcd.compression.lengths import automatic_epochs, batch_size, has_factors, times_longer
 from fastbcd.compression.notes import INTERRUPTED, notes
 from fastbcd.compression.one_shot import OneShot
@@ -24,34 +25,20 @@ from fastbcd.network.units import output_units, with_outputs_times
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
-from fastbcd.solvers.refine import Course, Descent, Interrupted, Targets, refine
+from fastbcd.solvers.refine import Descent, Interrupted, Targets, refine
+from fastbcd.solvers.refine import settings as refine_settings
 from fastbcd.utils import validation as check
 from fastbcd.utils.progress import Progress
 from fastbcd.utils.types import Float
 from fastbcd.utils.warnings import warn
 
-CALIBRATION_ROWS = 20_000
-"""Rows of the layer-by-layer pass; more change little."""
-
-HELD_OUT = 0.2
-"""Share of the rows that max_score_drop is judged on."""
-
-JUDGING = 100
-"""Rows that are worth setting aside for max_score_drop. With fewer all rows judge: one row among a
-handful decides by chance."""
-
-IMITATING = {"trust": 0.9, "smoothing": 0.0}
-"""What is refined to where rows set aside judge. The dense network may have learned them by heart:
-who generalises instead of imitating it falls behind on them."""
-
-
 Scorer: TypeAlias = Callable[[Network, Float, NDArray[Any]], float]
-"""Returns the score of a network on inputs and the targets that they shall be decoded to."""
+"""A function that returns the score of a network on inputs and decoded targets."""
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A compressed network, and what was done to it.
+    """A compressed network with its schemes and report.
 
     Parameters
     ----------
@@ -60,7 +47,7 @@ class Compressed:
     scheme : SchemeChoice
         The schemes of its layers, as the parameter ``scheme`` of an estimator.
     report : CompressionReport
-        What was saved.
+        Sizes and errors.
     """
 
     network: Network
@@ -71,28 +58,28 @@ class Compressed:
 class Job:
     """A network and the rows that it is compressed with.
 
-    Outputs of a regression that differ in size are compressed in units of their own: the errors of
-    a small output would not count beside those of a large one.
+    Each output of a regression is scaled to its own unit during the compression. Otherwise the
+    errors of small outputs would be negligible next to those of large ones.
 
     Parameters
     ----------
     network : Network
-        What to compress.
+        Network to compress.
     task : Task
-        What its outputs mean.
+        Meaning of its outputs.
     rows : Rows
-        Rows like those that the network will see.
+        Rows from the distribution of the future inputs.
     epochs : float or "auto"
-        Passes of the refinement.
+        Number of passes of the refinement.
     random_state : RandomState
-        Chooses rows.
+        Source of all random numbers.
     verbose : int
         Positive shows progress.
     judged : bool
         Whether networks are judged by their scores.
     held : Rows, optional
-        Rows to judge on. Without them a share of ``rows`` is set aside; where that is too few to
-        tell networks apart, all rows judge.
+        Rows to judge on. By default a share of ``rows`` is held out, or all rows judge if this
+        share is too small to compare networks.
     """
 
     def __init__(
@@ -108,6 +95,7 @@ class Job:
     ) -> None:
         self.original, self.task = network, task
         self.interrupted = False
+        self.settings = compression_settings.DEFAULTS
         self._random_state = random_state
         self.progress = Progress(verbose)
         self._units = None
@@ -120,8 +108,8 @@ class Job:
             present = np.flatnonzero(rows.weight > 0)
         # Rows of the layer-by-layer pass come from the front of this order.
         order = random_state.permutation(present)
-        n_held = round(HELD_OUT * order.size)
-        self.sets_aside = judged and held is None and n_held >= JUDGING
+        n_held = round(self.settings.held_out * order.size)
+        self.sets_aside = judged and held is None and n_held >= self.settings.judging
         if self.sets_aside:
             chosen, order = order[:n_held], order[n_held:]
             self._held = self._judging(rows.x[chosen], None if labels is None else labels[chosen])
@@ -137,17 +125,17 @@ class Job:
         self._weight = None if rows.weight is None else rows.weight[used]
         self._automatic: bool = epochs == "auto"
         if self._automatic:
-            epochs = automatic_epochs(network, used.size)
+            epochs = automatic_epochs(network, used.size, self.settings)
         self.epochs: float = check.check_number("epochs", epochs, 0, strict=False)
         self.use(self.network)
 
     @property
     def n_judging(self) -> int:
-        """Rows that networks are judged on."""
+        """Number of rows that networks are judged on."""
         return len(self._held[0])
 
     def _judging(self, x: Float, targets: Float | None) -> tuple[Float, Float]:
-        """Return rows to judge on, and their targets or what the dense network says of them."""
+        """Return rows to judge on, with their targets or the dense network's predictions."""
         return x, own_targets(self.network, self.task, x) if targets is None else targets
 
     def _in_units(self, network: Network) -> Network:
@@ -164,23 +152,23 @@ class Job:
         return network if self._units is None else with_outputs_times(network, self._units)
 
     def use(self, network: Network) -> None:
-        """Compress ``network``, the source in its own type or another."""
+        """Use ``network``, the source in its own or another type, as the network to compress."""
         self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
         self._dense_outputs = self._imitated = forward(network, self._x)
         self._calibrate(network)
 
     def narrow(self, network: Network) -> None:
-        """Compress ``network`` instead, of fewer neurons; what is imitated stays."""
+        """Compress ``network`` with fewer neurons instead, towards the same outputs."""
         self.network = network
         self._calibrate(network)
 
     def _calibrate(self, network: Network) -> None:
-        rows = self._order[:CALIBRATION_ROWS]
+        rows = self._order[: self.settings.calibration_rows]
         weight = None if self._weight is None else self._weight[rows]
         self.calibration = Calibration(network, self._x[rows], weight, self._classify)
 
     def imitate(self, network: Network) -> None:
-        """Let what refinements imitate be ``network``, which may know more than the source."""
+        """Use the outputs of ``network``, which may be better than the source, as targets."""
         self._imitated = forward(network, self._x)
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
@@ -208,14 +196,14 @@ class Job:
         schemes: Sequence[Scheme | None],
         descent: Descent | None = None,
         share: float = 1.0,
-        rate: float = Course.rate,
+        rate: float | None = None,
     ) -> Network:
-        """Return the network after refinement, ``network`` itself if nothing better was found.
+        """Return the refined network, or ``network`` itself if no better one was found.
 
-        If that is interrupted, the best so far. Convolutions stay as the layer-by-layer pass left
-        them; the dense layers after them are refined on what they give. With a ``descent`` it
-        starts there. It takes a ``share`` of the epochs, with steps of that ``rate``. Where one of
-        the ``schemes`` prunes in a structure no support moves.
+        After an interruption, it is the best network so far. Convolutions are not refined; the
+        dense layers after them are, on the outputs of the convolutions. The refinement starts from
+        ``descent``, if given, and takes a ``share`` of the epochs at ``rate``. If one of the
+        ``schemes`` prunes in a structure, no support moves.
         """
         front, tail = split(network)
         if self.epochs == 0 or self.interrupted or not tail.layers:
@@ -223,17 +211,23 @@ class Job:
         x, targets = self.targets(front, tail.n_inputs)
         epochs = self.epochs
         if self._automatic and has_factors(tail):
-            epochs = automatic_epochs(tail, len(x))
-        course = Course(epochs=share * epochs, batch_size=batch_size(len(x)), rate=rate)
+            epochs = automatic_epochs(tail, len(x), self.settings)
+        settings = replace(
+            refine_settings.DEFAULTS,
+            epochs=share * epochs,
+            batch_size=batch_size(len(x), self.settings),
+        )
+        if rate is not None:
+            settings = replace(settings, rate=rate)
         if any(map(structure_of, schemes)):
-            course = replace(course, moving=0.0)
+            settings = replace(settings, moving=0.0)
         self.progress.stage("refining", 1)
 
         def tell(done: int, total: int, loss: float) -> None:
             self.progress.update(done / total, f"best held-out loss {loss:.4g}")
 
         try:
-            better = refine(tail, x, targets, course, self._random_state, tell, descent)
+            better = refine(tail, x, targets, settings, self._random_state, tell, descent)
         except Interrupted as interruption:
             self.interrupted = True
             better = interruption.best
@@ -242,34 +236,38 @@ class Job:
         return remove_dead(Network([*front, *better.layers]), aligned(schemes))[0]
 
     def length(self, network: Network) -> float:
-        """Return how many times the epochs ``network`` is to be refined."""
+        """Return the factor of the epochs for a refinement of ``network``."""
         if not self._automatic:
             return 1.0
-        return times_longer(network, self.epochs)
+        return times_longer(network, self.epochs, self.settings)
 
     def targets(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
-        """Return what the layers after ``front`` see, ``n_inputs`` numbers, and what they shall do.
+        """Return the ``n_inputs`` inputs of the layers after ``front``, and their targets.
 
-        Of all rows, or where images are behind it, of as many as memory holds.
+        All rows are used, or after convolutions as many as fit in memory.
         """
-        # Margins are no indicators: such a network imitates its own outputs.
+        # The outputs of a hinge loss are margins, not logits, so the network imitates them.
         labels = None if self.task.loss == "hinge" else self._labels
         several = self.task.loss == "logistic"
         classify = self._classify or several
         rows: slice | NDArray[np.intp] = slice(None)
         if front:
             rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
+        # The dense network may have memorised the rows that judge.
+        imitates = self.sets_aside and classify
         targets = Targets(
             self._imitated[rows],
             None if labels is None else labels[rows],
             classify,
             several=several,
-            **(IMITATING if self.sets_aside and classify else {}),
+            trust=self.settings.imitating_trust if imitates else None,
+            smoothing=self.settings.imitating_smoothing if imitates else None,
+            settings=refine_settings.DEFAULTS,
         )
         return features(front, self._x[rows]), targets
 
     def held_out_score(self, network: Network, scorer: Scorer | None) -> float:
-        """Return the score on the rows that judge."""
+        """Return the score on the judging rows."""
         x, targets = self._held
         if scorer is None:
             return float(self.task.score(forward(network, x), targets, None))
@@ -288,13 +286,13 @@ class Job:
         Parameters
         ----------
         network : Network
-            What it predicts with.
+            The compressed network.
         found : OneShot
-            Where the network came from.
+            The result of the layer-by-layer pass.
         choice : SchemeChoice
-            The scheme that was given; None for those of ``found``.
+            The scheme of the call; None for the schemes of ``found``.
         scores : (float, float), optional
-            Before and after; by default on all rows, if there are labels.
+            Scores before and after; by default measured on all rows, if there are labels.
         """
         self.progress.close()
         if self.interrupted:

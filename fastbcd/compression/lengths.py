@@ -1,36 +1,26 @@
-"""How long a refinement is, if nobody says, and how many rows its steps see."""
+"""The automatic length of a refinement, and the number of rows of its steps."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.network.network import Network
-from fastbcd.solvers.refine import Course
-
-STEPS = 3000
-"""Steps of an automatic refinement, if there are rows enough for them."""
-
-MAX_EPOCHS, MAX_FACTORED = 80, 100
-"""Passes over the rows that an automatic refinement does not exceed, the second of factors: they
-are too few to learn the rows by heart, and have a longer way to go."""
-
-FEW, LONGER, LONG = 16, 1.5, 40
-"""Layers of at most so many levels, nothing pruned, take so many times the epochs, but for that no
-more of them than the third: only many short steps change codes one by one."""
-
-BATCHES = 30
-"""Steps in an epoch, if batches of a quarter of the usual size are enough for that."""
+from fastbcd.solvers.refine import RefineSettings
 
 
-def batch_size(n_rows: int) -> int:
-    """Return how many of ``n_rows`` rows a step sees."""
-    return min(Course.batch_size, max(Course.batch_size // 4, n_rows // BATCHES))
+def batch_size(n_rows: int, settings: CompressionSettings = DEFAULTS) -> int:
+    """Return the number of rows of a step, if there are ``n_rows`` rows."""
+    usual = RefineSettings.batch_size
+    return min(usual, max(usual // 4, n_rows // settings.batches))
 
 
-def automatic_epochs(network: Network, n_rows: int) -> float:
-    """Return the passes over ``n_rows`` rows that a refinement of ``network`` takes."""
-    most = MAX_FACTORED if has_factors(network) else MAX_EPOCHS
-    return float(np.clip(STEPS * Course.batch_size / n_rows, 1, most))
+def automatic_epochs(
+    network: Network, n_rows: int, settings: CompressionSettings = DEFAULTS
+) -> float:
+    """Return the number of passes over ``n_rows`` rows of a refinement of ``network``."""
+    most = settings.max_factored if has_factors(network) else settings.max_epochs
+    return float(np.clip(settings.steps * RefineSettings.batch_size / n_rows, 1, most))
 
 
 def has_factors(network: Network) -> bool:
@@ -39,14 +29,16 @@ def has_factors(network: Network) -> bool:
     return any(weight.is_factored and weight.n_levels is None for weight in weights)
 
 
-def times_longer(network: Network, epochs: float) -> float:
-    """Return how many times ``epochs`` a refinement of ``network`` takes, for all its codes."""
+def times_longer(
+    network: Network, epochs: float, settings: CompressionSettings = DEFAULTS
+) -> float:
+    """Return the factor of ``epochs`` for a refinement of ``network``, given its codes."""
     weights = [layer.weight for layer in network.layers]
     levels = [
         weight.n_levels
         for weight in weights
         if weight.n_levels is not None and not (weight.on_support or weight.is_factored)
     ]
-    if not levels or min(levels) > FEW:
+    if not levels or min(levels) > settings.few_levels:
         return 1.0
-    return max(1.0, min(LONGER, LONG / epochs))
+    return max(1.0, min(settings.longer, settings.long / epochs))

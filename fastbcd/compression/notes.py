@@ -1,4 +1,4 @@
-"""What a reader of a compression report should know besides its figures."""
+"""The notes of a compression report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastbcd.solvers.reconstruct import count_dead
 
 
 def dense_bytes(network: Network) -> int:
-    """Return the bytes that ``network`` takes, or would take, with dense weights."""
+    """Return the number of bytes of ``network`` with dense weights."""
     return sum(
         math.prod(layer.weight.shape) * layer.weight.dtype.itemsize + layer.intercept.nbytes
         for layer in network.layers
@@ -18,9 +18,9 @@ def dense_bytes(network: Network) -> int:
 
 INTERRUPTED = (
     "Interrupted; the best network until then is returned, of {:,} bytes. Let compress finish for "
-    "a better one, or give fewer epochs."
+    "a better one, or pass fewer epochs."
 )
-"""The warning that goes with such a network, given its bytes."""
+"""Warning after an interruption, with the number of bytes."""
 
 
 def notes(
@@ -33,22 +33,22 @@ def notes(
     interrupted: bool,
     refined: bool,
 ) -> list[str]:
-    """Return a sentence for each thing worth knowing.
+    """Return the notes, one sentence each.
 
     Parameters
     ----------
     network, source : Network
         After and before the compression.
     n_rows : int
-        Rows of the layer-by-layer pass.
+        Number of rows of the layer-by-layer pass.
     n_judging : int or None
-        Rows that judged the score, if any did.
+        Number of rows that judged the score, if any.
     sets_aside : bool
-        Whether they were set aside from X.
+        Whether these rows were held out of X.
     interrupted : bool
         Whether the compression was interrupted.
     refined : bool
-        Whether the refinement changed anything, or was not asked for.
+        Whether the refinement changed the network, or was not requested.
     """
     found = [
         f"layer {index} keeps {count} dead neurons"
@@ -58,27 +58,28 @@ def notes(
     widest = max(layer.weight.shape[0] for layer in source.layers if layer.view.positions == 1)
     if n_rows < 2 * widest:
         found.append(
-            f"{n_rows} rows are few for a layer of {widest} inputs; old weights were trusted more"
+            f"{n_rows} rows are few for a layer of {widest} inputs; the weights stay closer to the "
+            "old ones"
         )
     if sets_aside:
         found.append(
-            f"judged on {n_judging} rows of X; if the network was trained on them, it remembers "
-            "them, and a smaller one would do: give validation_data"
+            f"the score drop was measured on {n_judging} rows of X; if the network was trained on "
+            "them, the drop is overestimated: pass validation_data to get a smaller network"
         )
     elif n_judging is not None:
         found.append(f"judged on {n_judging} rows")
     before, dense = source.n_bytes, dense_bytes(source)
     if before < dense and network.n_bytes >= before:
         found.append(
-            f"the network was compressed before, to {before:,} bytes, and is now no smaller: ratio "
-            f"counts from its {dense:,} bytes as a dense network; ask for a ratio above "
+            f"the network was already compressed, to {before:,} bytes, and is not smaller now: "
+            f"ratio is relative to its {dense:,} bytes as a dense network; pass a ratio above "
             f"{dense / before:.3g}"
         )
     if interrupted:
         found.append("interrupted: the best network until then")
     elif not refined:
         found.append(
-            "refinement found nothing better on rows held out; this is the network of the "
+            "refinement found no better network on held-out rows; this is the result of the "
             "layer-by-layer pass"
         )
     return found

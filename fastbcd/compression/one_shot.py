@@ -1,4 +1,4 @@
-"""What the layer-by-layer pass gives."""
+"""The result of the layer-by-layer pass."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class OneShot:
     network : Network
         The network.
     schemes : list of Scheme or None
-        What was done to each layer.
+        Scheme of each layer.
     errors : list of float
-        What that changed, per layer.
+        Relative error of each layer.
     """
 
     network: Network

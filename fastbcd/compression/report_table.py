@@ -1,4 +1,4 @@
-"""A compression report as a table of JSON, and back."""
+"""Conversion of a compression report to JSON and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastbcd.io.storage.plain import to_plain
 
 
 def report_to_plain(report: CompressionReport | None) -> Any:
-    """Return the report as a table: names of the columns, then rows."""
+    """Return the report as a table with column names and rows."""
     if report is None:
         return None
     names = [field.name for field in fields(LayerReport)]
@@ -25,12 +25,12 @@ def report_to_plain(report: CompressionReport | None) -> Any:
 
 
 def report_from_plain(plain: Any) -> CompressionReport | None:
-    """Return the report; columns that only another version knows are left out.
+    """Return the report; columns that this version does not know are left out.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the table is not one.
+        If the table is not valid.
     """
     if plain is None:
         return None

@@ -1,4 +1,4 @@
-"""The rows that a network is compressed with, checked and encoded."""
+"""The rows of a compression, checked and encoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastbcd.utils.types import Float, Float64
 
 @dataclass(frozen=True)
 class Rows:
-    """Inputs and, if there are any, targets and weights.
+    """Inputs, with or without targets and weights.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def rows_of(
     Raises
     ------
     ValueError
-        For targets that do not fit the rows or the outputs, or weights that are not usable.
+        If the targets do not match the rows or the outputs, or the weights are invalid.
     """
     x = as_network_type(x, network)
     weight = check_weights(sample_weight, x)
@@ -54,7 +54,7 @@ def rows_of(
 
 
 def own_targets(network: Network, task: Task, x: Float) -> Float:
-    """Return what the network says of rows ``x``, as targets."""
+    """Return the predictions of the network for rows ``x`` as targets."""
     outputs = forward(network, x)
     return task.encode(task.decode(outputs), x.dtype) if task.kind == "labels" else outputs
 
@@ -62,11 +62,12 @@ def own_targets(network: Network, task: Task, x: Float) -> Float:
 def _encoded(task: Task, y: ArrayLike, x: Float) -> Float:
     targets = np.asarray(y)
     if len(targets) != len(x):
-        raise ValueError(f"X has {len(x)} rows, y has {len(targets)}: one target per row.")
+        raise ValueError(f"X has {len(x)} rows, but y has {len(targets)}. Pass one target per row.")
     encoded = task.encode(targets, x.dtype)
     if encoded.shape[1] != task.n_outputs or not np.isfinite(encoded).all():
         raise ValueError(
-            f"y must be finite and of {task.n_outputs} columns like the network's outputs; it has "
-            f"{encoded.shape[1]}, and {np.sum(~np.isfinite(encoded))} values are not finite."
+            f"y must be finite with {task.n_outputs} columns, one per output of the network; it "
+            f"has {encoded.shape[1]} columns and {np.sum(~np.isfinite(encoded))} values that are "
+            "not finite."
         )
     return encoded

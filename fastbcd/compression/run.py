@@ -1,4 +1,4 @@
-"""From a budget to a compressed network."""
+"""Compress a network within a budget."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def run(job: Job, budget: Budget, scorer: Scorer | None = None) -> Compressed:
     job : Job
         Network, task and rows.
     budget : Budget
-        How small it shall be.
+        Required size or score.
     scorer : callable, optional
-        Judges networks for ``max_score_drop``; by default the task's own score.
+        Score of networks for ``max_score_drop``; by default the score of the task.
     """
     with job.progress:
         return _run(job, budget, scorer)
@@ -31,7 +31,7 @@ def run(job: Job, budget: Budget, scorer: Scorer | None = None) -> Compressed:
 
 def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
     if budget.kind == "scheme":
-        found = job.one_shot(fixed_schemes(budget, job.calibration))
+        found = job.one_shot(fixed_schemes(budget, job.calibration, job.settings))
         together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"
         return job.finish(refined(job, found, together), found, choice=budget.scheme)
     sizes = Sizes(job, budget.scheme)
@@ -48,7 +48,6 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
         least = sizes.smallest if sizes.made is None else sizes.made
         raise BudgetError(
             f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
-            f"network can be made is {least} bytes. Ask for no less, "
-            "or name other schemes."
+            f"network can be made is {least} bytes. Ask for at least that, or name other schemes."
         )
     return job.finish(refined_within(job, one, int(limit)), one)

@@ -1,4 +1,4 @@
-"""Pruning in a structure: what a refinement, and the removal of dead neurons, must not break."""
+"""Structured pruning, which a refinement and the removal of dead neurons must keep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastbcd.schemes.protocol import Scheme
 
 
 def structure_of(scheme: Scheme | None) -> str | None:
-    """Return the structure that ``scheme`` prunes in, if there is one."""
+    """Return the pruning structure of ``scheme``, or None."""
     pruning = scheme.prune if isinstance(scheme, Combination) else scheme
     return pruning.structure if isinstance(pruning, Prune) else None
 
@@ -18,8 +18,8 @@ def structure_of(scheme: Scheme | None) -> str | None:
 def aligned(schemes: Sequence[Scheme | None]) -> frozenset[int]:
     """Return the hidden layers that must keep all neurons.
 
-    Patterns and blocks are counted from the first row and column of a layer: without a neuron in
-    their midst those behind it would no longer fit.
+    Patterns and blocks are counted from the first row and column of a layer. Without one neuron,
+    the patterns after it would no longer be aligned.
     """
     kept: set[int] = set()
     for index, structure in enumerate(map(structure_of, schemes)):

@@ -23,7 +23,7 @@ from fastbcd.io.importing.source import Source
 from fastbcd.network.network import Network
 from fastbcd.parallel.blas_threads import blas_for
 from fastbcd.schemes.by_layer import SchemeChoice
-from fastbcd.solvers.refine import Course
+from fastbcd.solvers.refine import RefineSettings
 from fastbcd.utils import validation as check
 
 Build = Callable[[Network], Any]
@@ -127,7 +127,7 @@ def compress_source(
         held = _rows(source, reference, *validation_data, None, name="validation_data")
     layers = source.network.layers
     largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
-    with blas_for(2 * Course.batch_size * largest):
+    with blas_for(2 * RefineSettings.batch_size * largest):
         job = Job(
             source.network,
             source.task,

@@ -27,23 +27,12 @@ from fastbcd.solvers.batch.fit import HeldOut
 from fastbcd.solvers.choice import Settings as Settings
 from fastbcd.solvers.choice import choose_solver
 from fastbcd.solvers.full.schedule import Growth, TauRamp
+from fastbcd.solvers.full.settings import DEFAULTS
 from fastbcd.solvers.loop import Outcome
 from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
 from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
-
-RAMP_SWEEPS = 200
-"""Sweeps over which an automatic tau grows; fewer where max_iter is short."""
-
-GROWTH = Growth(start=1.0, n_sweeps=30)
-"""Balanced penalties of the first sweeps of an accelerated fit from a random start."""
-
-RAMP_START = 0.3
-"""First value of an automatic tau, in units of the curvature that the data give to a weight."""
-
-RAMP_MOST = 0.03
-"""Most that an automatic tau starts with, relative to its end."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ class Trained:
     network : Network
         On raw data, compressed where a scheme said so.
     record : ConvergenceRecord
-        The course of the fit, in the units of the scaled data.
+        The training history, in the units of the scaled data.
     outcome : Outcome
         How the fit ended.
     solver : {"batch", "full", "minibatch"}
@@ -222,22 +211,24 @@ def train(
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:
-    """Return the course of the other penalties: None if they are what it would start from."""
-    if settings.rho == settings.gamma == settings.alpha == GROWTH.start:
+    """Return the schedule of rho, gamma and alpha; None if they start at the given values."""
+    start, n_sweeps = DEFAULTS.growth_start, DEFAULTS.growth_sweeps
+    if settings.rho == settings.gamma == settings.alpha == start:
         return None
-    return GROWTH._replace(n_sweeps=min(GROWTH.n_sweeps, max_iter // 2))
+    return Growth(start, min(n_sweeps, max_iter // 2))
 
 
 def _ramp(settings: Settings, n_weighted: float, max_iter: int) -> TauRamp:
-    """Return the course of tau: constant if it is a number.
+    """Return the schedule of tau, which is constant if tau is a number.
 
-    "auto" starts from a share of rho times the mean diagonal entry of the Gram matrix of each
-    layer's inputs: the curvature that the data give to a weight. It ends at rho times the total
-    sample weight, which is that curvature for inputs of unit mean square, so that the weights and
-    their copies agree in the end without the copies ever standing still.
+    With "auto", tau starts at a fraction of rho times the mean diagonal entry of the Gram matrix of
+    each layer's inputs: the curvature that the data give to a weight. It ends at rho times the
+    total sample weight, which is that curvature for inputs of unit mean square. The weights and
+    their copies then agree at the end, and the copies can change until then.
     """
     if not isinstance(settings.tau, str):
         return TauRamp(settings.tau, settings.tau, 0)
     end = settings.rho * n_weighted
-    n_sweeps = min(RAMP_SWEEPS, max_iter // 2)
-    return TauRamp(RAMP_START, end, n_sweeps, relative=True, most=RAMP_MOST * end)
+    n_sweeps = min(DEFAULTS.ramp_sweeps, max_iter // 2)
+    most = DEFAULTS.ramp_most * end
+    return TauRamp(DEFAULTS.ramp_start, end, n_sweeps, relative=True, most=most)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastbcd.linalg.factorisations import reduced_qr
 from fastbcd.utils.types import Float
 
 GAIN = 0.2
@@ -21,7 +22,7 @@ Draw = Callable[[int, int, np.random.RandomState], Float]
 
 def _orthogonal(n_in: int, n_out: int, random_state: np.random.RandomState) -> Float:
     tall = random_state.standard_normal((max(n_in, n_out), min(n_in, n_out)))
-    q, r = np.linalg.qr(tall)
+    q, r = reduced_qr(tall)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the distribution uniform
     return np.ascontiguousarray(q if n_in >= n_out else q.T)
 

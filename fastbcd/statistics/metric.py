@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cholesky
 
 from fastbcd.linalg import products as la
 from fastbcd.linalg.eigen import all_eigenpairs
+from fastbcd.linalg.factorisations import upper_cholesky
 from fastbcd.utils.types import Float, Float64
 
 FLOOR = 1e-7
@@ -99,8 +99,7 @@ class Metric:
     @cached_property
     def factor(self) -> Float64:
         """Upper triangular R with R'R = G, (n_in, n_in)."""
-        upper: Float64 = cholesky(self.gram, lower=False, check_finite=False)
-        return upper
+        return upper_cholesky(self.gram)
 
     @cached_property
     def scaled_eigen(self) -> tuple[Float, Float]:

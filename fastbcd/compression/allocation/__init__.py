@@ -1,1 +1,1 @@
-"""How much each layer may keep."""
+"""Distribution of a budget over the layers."""

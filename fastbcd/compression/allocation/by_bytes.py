@@ -1,4 +1,4 @@
-"""The best network within so many bytes, by the error curves of the layers."""
+"""The best network within a number of bytes, by the error curves of the layers."""
 
 from __future__ import annotations
 
@@ -11,47 +11,35 @@ from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.job import Job
 from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
+from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.formats import DenseMatrix
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Level, Scheme
 
-FULL, FILLS = 0.95, 4
-"""A byte budget is spent when this share of it is; at most so many passes try to."""
-
-LATER = 1 / 3
-"""What an error of a layer of factors counts before a refinement, relative to the same one of the
-layer before it: what an early layer lets through no later one brings back, while the error of a
-late layer is made up for by those before it, which are trained for it."""
-
-
-NARROWER = (0.25, 0.8)
-"""Bounds of the share of the neurons that a step towards a budget keeps, where the least weights of
-all neurons are too many."""
-
-ROOM = 0.5
-"""Then neurons go until this share of the budget is enough for the least weights: fewer neurons of
-more weights each are worth more."""
-
 
 class Sizes:
-    """What every layer costs in error at every size, measured once.
+    """The error of every layer at every size, measured before the search.
 
-    Numbers are stored as float32: a budget in bytes is better spent on more of them. Where even the
-    smallest sizes of all layers exceed a budget, neurons go, and the rest is measured anew.
+    Parameters are stored as float32, because more parameters of lower precision use a byte budget
+    better. If even the smallest sizes of all layers exceed a budget, neurons are removed and the
+    layers are measured again.
 
     Parameters
     ----------
     job : Job
-        Network and data; its numbers become float32.
+        Network and data; the network becomes float32.
     choice : SchemeChoice
-        The kinds of schemes to choose from; None for pruning, quantised or not, and low rank. The
-        output layer may be quantised without being pruned, too; in hidden layers that won on
-        paper, by the curves, and lost on rows held out.
+        Kinds of schemes to choose from; None for pruning, with or without quantisation, and low
+        rank. The output layer may also be quantised without pruning. In hidden layers this had
+        better curves but lower accuracy on held-out rows.
     """
 
+    settings: CompressionSettings = DEFAULTS
+
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
+        self.settings = job.settings
         self._job, self._choice = job, choice
         self.dense_bytes: int = dense_bytes(job.network)
         layers = [
@@ -66,7 +54,7 @@ class Sizes:
         self._measure(layers)
 
     def _measure(self, layers: Sequence[Layer]) -> None:
-        """Measure what the sizes of dense ``layers`` cost, those of the job's calibration."""
+        """Measure the error curves of the dense ``layers`` of the job's calibration."""
         job, choice = self._job, self._choice
         self.made: int | None = None
         self._intercepts = sum(layer.intercept.nbytes for layer in layers)
@@ -76,41 +64,44 @@ class Sizes:
         )
         if not any(self._curves):
             raise ValueError(
-                f"scheme={choice!r} has no amount that a budget could choose. Give Prune(), "
+                f"scheme={choice!r} has no open amount for the budget to choose. Use Prune(), "
                 "LowRank(), TensorTrain(), Quantize() or Prune() + Quantize() without amounts."
             )
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
-        self._weighted = discounted(self._curves) if job.epochs > 0 else self._curves
+        self._weighted = discounted(self._curves, self.settings) if job.epochs > 0 else self._curves
 
     @property
     def smallest(self) -> int:
-        """Bytes of the smallest choice of sizes, before dead neurons are removed."""
+        """Number of bytes of the smallest sizes of all layers, before dead neurons are removed."""
         return self._intercepts + sum(min(c.n_bytes for c in curve) for curve in self._curves)
 
     @property
     def largest(self) -> int:
-        """Bytes of the dense network in float32."""
+        """Number of bytes of the dense network in float32."""
         return self._intercepts + sum(curve[-1].n_bytes for curve in self._curves)
 
-    def one_shot(self, limit: int, fills: int = FILLS) -> OneShot | None:
-        """Compress to at most ``limit`` bytes, and spend what dead neurons give back.
+    def one_shot(self, limit: int, fills: int | None = None) -> OneShot | None:
+        """Compress to at most ``limit`` bytes, and spend the bytes of dead neurons again.
 
         Parameters
         ----------
         limit : int
-            Bound of the bytes.
-        fills : int
-            Bound of the passes; more spend more of the limit.
+            Maximum number of bytes.
+        fills : int, optional
+            Maximum number of passes; more passes use more of the limit. By default that of the
+            settings.
 
         Returns
         -------
         OneShot or None
             None if that is not possible.
         """
+        room, full = self.settings.room, self.settings.full
+        fills = self.settings.fills if fills is None else fills
         if limit < self.smallest:
-            while ROOM * limit < self.smallest and self._narrow(ROOM * limit):
+            while room * limit < self.smallest and self._narrow(room * limit):
                 pass
         best: OneShot | None = None
         asked, enough, too_much = max(limit, self.smallest), 0, None
@@ -122,21 +113,21 @@ class Sizes:
                     raise
                 self._job.interrupted = True
                 break
-            assert found is not None  # nothing below the smallest is asked for
+            assert found is not None  # the search stays above the smallest size
             size = found.network.n_bytes
             self.made = size if self.made is None else min(size, self.made)
             if size <= limit:
                 enough = asked
                 if best is None or size > best.network.n_bytes:
                     best = found
-                if size >= FULL * limit:
+                if size >= full * limit:
                     break
             elif asked == self.smallest:
                 break
             else:
                 too_much = asked
-            # Too much was asked for, or neurons died and left room. Where that makes indices
-            # shorter the size jumps: then the middle of what was enough and what was too much.
+            # The request was too large, or dead neurons have left room. If indices become shorter,
+            # the size jumps; then the middle between sufficient and excessive requests is tried.
             asked = round(asked * limit / size)
             if too_much is not None and not enough < asked < too_much:
                 asked = (enough + too_much) // 2
@@ -144,8 +135,8 @@ class Sizes:
         return best
 
     def _narrow(self, goal: float) -> bool:
-        """Remove neurons, so that the smallest choice comes nearer to ``goal`` bytes, if any can
-        go; return whether.
+        """Remove neurons so that the smallest sizes approach ``goal`` bytes; return whether any
+        could be removed.
         """
         job = self._job
         dense = job.calibration.network
@@ -153,7 +144,7 @@ class Sizes:
         may_go = dense.is_plain and _removes_weights(self._choice)
         if not may_go or max(widths, default=1) == 1:
             return False
-        share = float(np.clip(goal / self.smallest, *NARROWER))
+        share = float(np.clip(goal / self.smallest, *self.settings.narrower))
         schemes: list[Scheme | None] = [
             Prune(density=max(1, int(share * width)) / width, structure="neuron")
             for width in widths
@@ -164,12 +155,12 @@ class Sizes:
         return True
 
     def spending(self, n_bytes: int) -> OneShot | None:
-        """Compress by the schemes that ``n_bytes`` buy before dead neurons are removed.
+        """Compress with the schemes that use ``n_bytes`` before dead neurons are removed.
 
         Returns
         -------
         OneShot or None
-            About so large, or smaller; None if even the smallest choice costs more.
+            A network of about this size or smaller; None if the smallest sizes exceed it.
         """
         schemes = self._allocated(n_bytes)
         return None if schemes is None else self._job.one_shot(schemes)
@@ -179,19 +170,21 @@ class Sizes:
         return None if chosen is None else [level.scheme for level in chosen]
 
 
-def discounted(curves: list[list[Level]]) -> list[list[Level]]:
-    """Return the curves with errors as they count before a refinement, where all are of factors."""
+def discounted(
+    curves: list[list[Level]], settings: CompressionSettings = DEFAULTS
+) -> list[list[Level]]:
+    """Return the curves with errors weighted for a refinement, if all schemes are low rank."""
     schemes = [level.scheme for curve in curves for level in curve if level.scheme is not None]
     if not all(isinstance(scheme, LowRank) for scheme in schemes):
         return curves
     return [
-        [replace(level, error=level.error * LATER**index) for level in curve]
+        [replace(level, error=level.error * settings.later**index) for level in curve]
         for index, curve in enumerate(curves)
     ]
 
 
 def _removes_weights(choice: SchemeChoice) -> bool:
-    """Return whether ``choice`` lets single weights go, and with them neurons."""
+    """Return whether ``choice`` removes single weights, so that neurons may be removed."""
     if isinstance(choice, Combination):
         return choice.prune is not None
     return choice is None or isinstance(choice, Prune)

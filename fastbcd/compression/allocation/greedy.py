@@ -1,4 +1,4 @@
-"""Which layer gets how much of a budget: the largest gain per byte first."""
+"""Distribution of a budget over the layers: the largest gain per byte first."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def allocate(
 ) -> list[Level] | None:
     """Choose one level per layer so that the summed error is small and the cost within budget.
 
-    Starting from the cheapest level of every layer, always the step with the largest gain per
-    cost is taken that still fits. On convex curves this is optimal up to the last steps
-    (Fox, Operations Research 14, 1966).
+    Starting from the cheapest level of every layer, the function repeatedly takes the step with
+    the largest gain per cost that still fits. On convex curves this is optimal up to the last
+    steps (Fox, Operations Research 14, 1966).
 
     Parameters
     ----------
     curves : sequence of sequences of Level
         The levels of each layer; errors of different layers must be comparable.
     budget : int
-        Bound of the summed cost.
+        Maximum of the total cost.
     cost : callable
-        What a level costs.
+        Cost of a level.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def allocate(
         _, layer = heapq.heappop(steps)
         here, there = hulls[layer][place[layer] : place[layer] + 2]
         if cost(there) - cost(here) > left:
-            continue  # this layer stays; a cheaper step elsewhere may still fit
+            continue  # this layer is finished; a cheaper step of another may fit
         left -= cost(there) - cost(here)
         place[layer] += 1
         offer(layer)

@@ -1,18 +1,21 @@
-"""One sparsity for all hidden layers together: each gets what its error curve asks for."""
+"""One sparsity for all hidden layers together, distributed by their error curves."""
 
 from __future__ import annotations
 
 from fastbcd.compression.allocation.greedy import allocate
 from fastbcd.compression.budget import Budget
+from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.schemes.by_layer import schemes_by_layer
 from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration
 
 
-def fixed_schemes(budget: Budget, calibration: Calibration) -> list[Scheme | None]:
+def fixed_schemes(
+    budget: Budget, calibration: Calibration, settings: CompressionSettings = DEFAULTS
+) -> list[Scheme | None]:
     """Return the scheme of every layer.
 
-    A sparsity that is given for all hidden layers is taken as that of all of them together, unless
+    One sparsity for all hidden layers means the sparsity of all of them together, unless
     ``allocation="uniform"``.
     """
     layout = calibration.network.architecture
@@ -26,15 +29,16 @@ def fixed_schemes(budget: Budget, calibration: Calibration) -> list[Scheme | Non
         return schemes
     pruning = one.with_nonzeros(None)
     density = total / sum(sizes)
-    # No layer can have more than everything, and few want less than a third of their share.
-    spans = [(0.35 * density, min(1.0, 3 * density, total / size)) for size in sizes]
+    # No layer can keep more than all of its weights.
+    low, high = settings.span
+    spans = [(low * density, min(1.0, high * density, total / size)) for size in sizes]
     families: list[list[Scheme]] = [[pruning]] * len(hidden) + [[]]
     curves = calibration.curves(families, [*spans, (1.0, 1.0)])[:-1]
     chosen = allocate(curves, total, lambda level: level.n_params)
     if chosen is None:
         return schemes
     counts = [level.n_params for level in chosen]
-    # The curves have steps; what they leave over goes to the last layer that has room.
+    # The curves have steps; the remaining weights go to the last layer with room.
     for index in reversed(range(len(counts))):
         counts[index] += min(total - sum(counts), sizes[index] - counts[index])
     return [*(one.with_nonzeros(count) for count in counts), None]

@@ -1,1 +1,1 @@
-"""Which size to try next."""
+"""Search for the smallest size."""

@@ -1,4 +1,4 @@
-"""The smallest network whose score drops by no more than is allowed."""
+"""The smallest network whose score drops by at most a given amount."""
 
 from __future__ import annotations
 
@@ -9,21 +9,13 @@ from dataclasses import dataclass
 
 from fastbcd.compression.allocation.by_bytes import Sizes
 from fastbcd.compression.coarse_to_fine import refined_within
-from fastbcd.compression.job import JUDGING, Job
+from fastbcd.compression.job import Job
 from fastbcd.compression.one_shot import OneShot
+from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.exceptions import BudgetWarning
 from fastbcd.network.network import Network
 from fastbcd.utils.progress import duration
 from fastbcd.utils.warnings import warn
-
-FIRST = 30
-"""The first size that is tried is the dense one divided by this."""
-
-STRIDE = 2.0
-"""Factor between sizes until one is good enough and one is not."""
-
-PRECISE = 1.25
-"""The search ends when it knows up to this factor what must be spent."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +40,31 @@ class Judged:
 def smallest_within(
     job: Job, sizes: Sizes, max_drop: float, score: Callable[[Network], float]
 ) -> tuple[Judged, float]:
-    """Return the smallest network found whose score is near enough, and the dense network's score.
+    """Return the smallest sufficient network found, and the score of the dense network.
 
-    What is spent is tried in strides, then between the most that failed and the least that did
-    not. What dead neurons give back is not spent again: it makes the network smaller. These tries
-    refine the network of their size. With validation data of its own, a last one for the most that
-    failed starts with more weights, which takes longer and generalises better.
+    The search tries sizes in strides, then between the largest size that failed and the smallest
+    that did not. The bytes of dead neurons are not spent again, so the network is smaller. These
+    tries refine the network of their size. If there are separate validation data, a last try at the
+    largest size that failed starts with more weights, which takes longer and generalises better.
 
     Warns
     -----
     BudgetWarning
-        If no network met the bound; the one with the best score is returned.
+        If no network met the bound; the network with the best score is returned.
 
     Raises
     ------
     KeyboardInterrupt
         If interrupted before there is any network.
     """
+    settings = job.settings
     reference = score(job.network)
     if not math.isfinite(reference):
         raise ValueError(
             f"max_score_drop={max_drop:g}: the score of the dense network on {job.n_judging} rows "
-            f"is {reference}. Give validation_data, or a scoring that is a number on them."
+            f"is {reference}. Pass validation_data, or a scoring that is finite on these rows."
         )
-    tells = max_drop * job.n_judging >= 1 if max_drop > 0 else job.n_judging >= JUDGING
+    tells = max_drop * job.n_judging >= 1 if max_drop > 0 else job.n_judging >= settings.judging
     if not tells:
         warn(
             f"max_score_drop={max_drop:g} is judged on {job.n_judging} rows, one of which changes "
@@ -79,13 +72,13 @@ def smallest_within(
             BudgetWarning,
         )
     start, n_tried, last = time.perf_counter(), 0, False
-    # Rows set aside were perhaps learnt by heart: who stays near the dense weights wins on them.
+    # The dense network may have memorised rows held out of X, which favours networks near it.
     one_more = job.epochs > 0 and not job.sets_aside
     job.progress.say(f"dense network: {job.network.n_bytes:,} bytes, score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
     nearest: Judged | None = None
-    size = min(max(low, high / FIRST), high)
+    size = min(max(low, high / settings.first_divisor), high)
     while not job.interrupted:
         try:
             judged = _judge(job, sizes, size, score, last)
@@ -103,7 +96,7 @@ def smallest_within(
             if nearest is None or not judged.score <= nearest.score:  # NaN gives way
                 nearest = judged
         n_tried += 1
-        n_left = tries_left(low, high, passed is not None, nearest is not None)
+        n_left = tries_left(low, high, passed is not None, nearest is not None, settings)
         if one_more:
             n_left = 0 if last else n_left + 1
         best = "no" if passed is None else f"{passed.network.n_bytes:,}"
@@ -115,14 +108,14 @@ def smallest_within(
         job.progress.say(line)
         if not n_left:
             break
-        # One stride beyond what is known, or half way between what failed and what did not.
+        # One stride beyond the known sizes, or halfway between failure and success.
         last = one_more and n_left == 1
         if last:
             size = low
         elif nearest is None:
-            size = max(high / STRIDE, low)
+            size = max(high / settings.stride, low)
         elif passed is None:
-            size = min(low * STRIDE, high)
+            size = min(low * settings.stride, high)
         else:
             size = math.sqrt(low * high)
     if passed is not None:
@@ -136,23 +129,32 @@ def smallest_within(
     return nearest, reference
 
 
-def tries_left(low: float, high: float, passed: bool, failed: bool) -> int:
-    """Return how many sizes the search tries at most before it knows the smallest well enough.
+def tries_left(
+    low: float,
+    high: float,
+    passed: bool,
+    failed: bool,
+    settings: CompressionSettings = DEFAULTS,
+) -> int:
+    """Return the maximum number of sizes that the search still tries.
 
     Parameters
     ----------
     low, high : float
-        The largest size that failed and the smallest that did not, or where none did, the bounds.
+        Largest size that failed and smallest size that did not; without such a size, the bounds.
     passed, failed : bool
-        Whether any did.
+        Whether any size was sufficient, and whether any failed.
+    settings : CompressionSettings
+        Stride and precision.
     """
-    if high <= PRECISE * low:
+    stride, precise = settings.stride, settings.precise
+    if high <= precise * low:
         return 0
-    between = math.ceil(math.log2(math.log(high / low) / math.log(PRECISE)))
+    between = math.ceil(math.log2(math.log(high / low) / math.log(precise)))
     if passed and failed:
         return between
-    halvings = math.ceil(math.log2(math.log(STRIDE) / math.log(PRECISE)))
-    return math.ceil(math.log(high / low) / math.log(STRIDE)) + halvings
+    halvings = math.ceil(math.log2(math.log(stride) / math.log(precise)))
+    return math.ceil(math.log(high / low) / math.log(stride)) + halvings
 
 
 def _judge(
@@ -160,7 +162,7 @@ def _judge(
 ) -> Judged:
     n_bytes = math.ceil(size)
     found = sizes.spending(n_bytes)
-    assert found is not None  # nothing below sizes.smallest is asked for
+    assert found is not None  # the search stays above sizes.smallest
     if last:
         network = refined_within(job, found, n_bytes)
     else:

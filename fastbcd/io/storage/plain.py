@@ -7,6 +7,7 @@ object with one key that names the type: ``{"tuple": [...]}``, ``{"dict": [[key,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeAlias
@@ -130,7 +131,9 @@ def labels_from_plain(plain: Any, name: str) -> NDArray[Any]:
         f"{name} are no labels",
     )
     expect(len(items) * dtype.itemsize <= MAX_LABEL_BYTES, f"{name} take too much memory")
-    labels = np.array(items, dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 1 wraps large integers
+        labels = np.array(items, dtype)
     same = labels.shape == (len(items),) and labels.tolist() == items
     expect(same, f"{name} do not fit their type")
     return labels

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbcd.linalg import products as la
+from fastbcd.linalg.factorisations import general_inverse
 from fastbcd.utils.types import Float
 
 MOST_STEPS = 40
@@ -110,8 +111,7 @@ def _preconditioner(operator: Operator, ratio: float) -> Float:
     for part in weight.astype(np.float64).reshape(-1, c, weight.shape[1]):
         block += part @ part.T / math.prod(operator.stride)
     block[np.diag_indices(c)] += ratio
-    inverse: Float = np.linalg.inv(block).astype(weight.dtype)
-    return inverse
+    return general_inverse(block).astype(weight.dtype)
 
 
 def _dots(a: Float, b: Float) -> Float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
+from fastbcd.linalg.eigen import all_eigenpairs
 from fastbcd.utils.types import Float, Float64
 
 NEGLIGIBLE = 1e-6
@@ -89,10 +89,10 @@ class Coordinates:
         n, d = z.shape
         if d <= n:
             root = z * np.sqrt(share)[:, None]
-            s, vectors = eigh(root.T @ root, driver="evd", check_finite=False)
+            s, vectors = all_eigenpairs(root.T @ root)
         else:  # the same from the small matrix of inner products of the rows
             root = z * np.sqrt(share)[:, None]
-            s, left = eigh(root @ root.T, driver="evd", check_finite=False)
+            s, left = all_eigenpairs(root @ root.T)
             s = np.maximum(s, 0)
             vectors = root.T @ (left / np.sqrt(np.maximum(s, 1e-300)))
         s, vectors = np.maximum(s[::-1], 0.0), vectors[:, ::-1]

@@ -1,9 +1,9 @@
 r"""Acceleration under a monotone guard.
 
-After a sweep from P to P', the point P' + beta (P' - P) is tried for all blocks at once, and taken
-only if F is lower there. beta grows after a success and is halved after a failure. The
-compressed copies are left as they are, so the point is one that the next sweep can start
-from, and F never rises on account of it.
+After a sweep from P to P', the solver tries the point P' + beta (P' - P) for all blocks at once. It
+moves there only if F is lower. beta grows after a success and is halved after a failure. The
+compressed copies do not change, so the next sweep can start from the new point, and the
+extrapolation never raises F.
 
 The idea is the extrapolation with fallback of mDLAM (Wang, Li, Zhao, 2022, arXiv 1811.04187),
 applied to whole sweeps instead of blocks.
@@ -20,33 +20,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbcd.objective.terms import Blocks, Problem, Terms, objective
+from fastbcd.solvers.full.settings import FullSettings
 from fastbcd.utils.types import Float
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-START = 1.0
-GROWTH = 1.3
-LARGEST = 20.0
-SMALLEST = 0.1
-
 
 class Extrapolation:
-    """Remembers the last sweep's result and its own step length.
+    """The result of the last sweep and the length of the next extrapolation.
 
     Parameters
     ----------
     blocks : list of Blocks
         The starting point.
+    settings : FullSettings
+        First length, growth and bounds.
     """
 
-    def __init__(self, blocks: list[Blocks]) -> None:
-        self.beta: float = START
+    def __init__(self, blocks: list[Blocks], settings: FullSettings) -> None:
+        self._settings = settings
+        self.beta: float = settings.extrapolation_start
         self._old = [_variables(block, copy=True) for block in blocks]
         self._residuals = [np.empty_like(block.residual) for block in blocks]
 
     def attempt(self, problem: Problem, blocks: list[Blocks], terms: Terms) -> Terms:
-        """Try to go on from ``blocks``; change them only if F is lower there.
+        """Extrapolate from ``blocks``; change them only if F is lower there.
 
         Parameters
         ----------
@@ -71,9 +70,10 @@ class Extrapolation:
             for array, now in zip(old, _variables(block), strict=True):
                 array[...] = now
         if not reached.total < terms.total:
-            self.beta = max(self.beta / 2, SMALLEST)
+            self.beta = max(self.beta / 2, self._settings.extrapolation_smallest)
             return terms
-        self.beta = min(self.beta * GROWTH, LARGEST)
+        longer = self.beta * self._settings.extrapolation_growth
+        self.beta = min(longer, self._settings.extrapolation_largest)
         for index, (block, new) in enumerate(zip(blocks, trial, strict=True)):
             block.weight, block.intercept = new.weight, new.intercept
             block.pre, block.act = new.pre, new.act

@@ -1,9 +1,9 @@
 """Restart from the forward pass, under a monotone guard.
 
-At the forward pass U_l = V_{l-1} W_l + b_l and V_l = sigma(U_l), so that all penalties of F but the
-compression terms vanish and F is the loss of the network itself. Late in a fit that point can lie
-lower than the blocks; it is then taken, and the auxiliary variables can no longer fit what the
-network does not.
+At the forward pass, U_l = V_{l-1} W_l + b_l and V_l = sigma(U_l). All penalties of F except the
+compression terms are zero there, and F is the loss of the network itself. Late in a fit F can be
+lower at this point than at the current blocks. The solver then moves there, so the auxiliary
+variables cannot fit the targets better than the network does.
 
 Cost of a trial: one product per layer.
 """
@@ -24,7 +24,7 @@ def attempt_restart(problem: Problem, blocks: list[Blocks], terms: Terms) -> Ter
     problem : Problem
         The data and the penalties.
     blocks : list of Blocks
-        The present point; overwritten on success.
+        The current point; overwritten on success.
     terms : Terms
         F there.
     """

@@ -1,4 +1,4 @@
-"""How the penalties of the full solver change from sweep to sweep, until they settle."""
+"""How the penalties of the full solver change from sweep to sweep until they are constant."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fastbcd.solvers.convergence import ConvergenceRecord
 
 
 class TauRamp(NamedTuple):
-    """A tau that grows geometrically, so that compression sets in gently.
+    """A tau that grows geometrically, so that compression begins gently.
 
-    At first the weights hardly feel their compressed copies and the copies follow the weights
-    (pruned entries come back); in the end the two agree.
+    At first tau hardly moves the weights, and the compressed copies follow them: pruned entries can
+    return. At the end the weights and their copies agree.
 
     Parameters
     ----------
     start, end : float
         First and last tau.
     n_sweeps : int
-        Sweeps after which ``end`` is reached.
+        Number of sweeps until ``end`` is reached.
     relative : bool, default=False
-        Count ``start`` in units of rho times the mean diagonal entry of the Gram matrix of each
-        layer's inputs, as it is at the start of a sweep. At first the activations of deep layers
-        are tiny, and so is what the data say about a weight: a tau that did not know would hold
-        the weights where they are.
+        Whether ``start`` is in units of rho times the mean diagonal entry of the Gram matrix of
+        each layer's inputs, measured at the start of a sweep. At first the activations of deep
+        layers are tiny, so the data terms are weak too, and a constant tau would not let the
+        weights move.
     most : float, default=inf
-        Largest first value where it is relative.
+        Maximum of the first value if it is relative.
     """
 
     start: float
@@ -43,19 +43,20 @@ class TauRamp(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Penalties rho, gamma and alpha that grow from balanced ones to the given ones.
+    """Penalties rho, gamma and alpha that grow from balanced values to the given values.
 
-    What the loss asks of the outputs reaches the first layer through one step of V and one of U
-    per layer. Each passes on a share that rho/gamma and alpha/gamma decide, so a deep network with
-    unbalanced penalties does not move at first. With these it does; it then keeps what it learnt.
-    They stay for half of the sweeps and grow geometrically in the other half.
+    The residual of the loss reaches the first layer through one V-step and one U-step per layer.
+    Each step passes on a fraction that depends on rho/gamma and alpha/gamma, so a deep network with
+    unbalanced penalties does not move at first. With balanced penalties it moves, and it keeps what
+    it has learnt when they change. The penalties are constant for half of the sweeps and grow
+    geometrically in the other half.
 
     Parameters
     ----------
     start : float
         First rho, gamma and alpha.
     n_sweeps : int
-        Sweeps after which the given penalties are reached.
+        Number of sweeps until the given penalties are reached.
     """
 
     start: float
@@ -74,21 +75,21 @@ class Growth(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """The course of all penalties.
+    """The schedule of all penalties.
 
     Parameters
     ----------
     ramp : TauRamp or None
-        Of tau; None leaves it as the problem has it.
+        Schedule of tau; None keeps the tau of the problem.
     growth : Growth or None
-        Of the others.
+        Schedule of the other penalties; None keeps those of the problem.
     """
 
     ramp: TauRamp | None = None
     growth: Growth | None = None
 
     def apply(self, problem: Problem, blocks: list[Blocks], record: ConvergenceRecord) -> Problem:
-        """Return ``problem`` with the penalties of the next sweep, tau by layer."""
+        """Return ``problem`` with the penalties of the next sweep; tau has one value per layer."""
         n_done = len(record.step_norm)
         p = problem.penalties if self.growth is None else self.growth.at(n_done, problem.penalties)
         layers = range(len(blocks))
@@ -104,11 +105,11 @@ class Schedule(NamedTuple):
 
     @property
     def settles(self) -> int:
-        """Sweeps after which nothing changes any more."""
+        """Number of sweeps after which all penalties are constant."""
         return max(part.n_sweeps if part is not None else 0 for part in self)
 
 
 def _between(first: float, last: float, sweep: int, n_sweeps: int) -> float:
-    """Go from one positive number to another geometrically."""
+    """Return the geometric interpolation between two positive numbers at a sweep."""
     share = min(sweep / n_sweeps, 1.0) if n_sweeps else 1.0
     return float(last * (first / last) ** (1.0 - share))

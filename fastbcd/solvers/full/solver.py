@@ -41,13 +41,14 @@ from fastbcd.solvers.convergence import ConvergenceRecord
 from fastbcd.solvers.full.extrapolation import Extrapolation
 from fastbcd.solvers.full.restart import attempt_restart
 from fastbcd.solvers.full.schedule import Growth, Schedule, TauRamp
+from fastbcd.solvers.full.settings import DEFAULTS, FullSettings
 from fastbcd.solvers.full.sweep import Sweep
 from fastbcd.utils.types import Float
 
 
 @dataclass
 class State:
-    """The blocks of all layers and what is carried from sweep to sweep.
+    """The blocks of all layers and the data that sweeps share.
 
     Parameters
     ----------
@@ -58,13 +59,13 @@ class State:
     spare : list of arrays
         Work space of the shape of each layer's activations.
     extrapolation : Extrapolation or None
-        Acceleration, if wanted.
+        Acceleration, if requested.
     record : ConvergenceRecord
-        The course so far.
+        The training history so far.
     first_system : SPDSystem or None
-        The factored system of the first layer's W-step; kept while its penalties stay.
+        The factored system of the first layer's W-step; kept while its penalties are constant.
     settled : bool
-        Whether the penalties have reached their ends, so that F can converge.
+        Whether the penalties have reached their final values, so that F can converge.
     """
 
     blocks: list[Blocks]
@@ -77,10 +78,8 @@ class State:
 
 
 ROW_THREADS = 8
-"""Most threads that share rows; beyond, BLAS's own should be faster, by a count of the work."""
-
-RESTART_EVERY = 10
-"""Sweeps between two trials of the forward pass."""
+"""Maximum number of threads that share rows. With more, BLAS's own threads are faster, by a count
+of the operations. A number of the machine: it does not change the result beyond rounding."""
 
 
 class FullSolver:
@@ -89,16 +88,18 @@ class FullSolver:
     Parameters
     ----------
     ramp : TauRamp, optional
-        Course of tau; by default it stays what the problem's penalties say. Within a sweep
-        all penalties are constant, and F does not rise for those of that sweep.
+        Schedule of tau; by default tau is constant. Within a sweep all penalties are constant, and
+        F under these penalties does not rise.
     accelerate : bool, default=True
-        Extrapolate after each sweep, and restart from the forward pass every tenth, where that
-        lowers F further.
+        Whether to extrapolate after each sweep and to try a restart from the forward pass after
+        every tenth sweep. Either is accepted only if it lowers F.
     certificate : bool, default=False
-        Record the decrease of every block and the subgradient of every sweep. This costs
-        about as much as the sweeps themselves.
+        Whether to record the decrease of every block and the subgradient of every sweep. This takes
+        about as long as the sweeps themselves.
     growth : Growth, optional
-        Course of the other penalties; by default they stay, too.
+        Schedule of the other penalties; by default they are constant.
+    settings : FullSettings
+        Numbers of the acceleration.
     """
 
     sweep_name = "sweep"
@@ -109,13 +110,15 @@ class FullSolver:
         accelerate: bool = True,
         certificate: bool = False,
         growth: Growth | None = None,
+        settings: FullSettings = DEFAULTS,
     ) -> None:
+        self.settings = settings
         self.schedule: Schedule = Schedule(ramp, growth)
         self.accelerate = accelerate
         self.certificate = certificate
 
     def init(self, problem: Problem, weights: list[Float], intercepts: list[Float]) -> State:
-        """Start from ``weights``: compressed copies, then U and V by a forward pass.
+        """Return the state at ``weights``: their compressed copies, and U and V of a forward pass.
 
         Parameters
         ----------
@@ -143,7 +146,7 @@ class FullSolver:
             blocks,
             gram,
             [np.empty_like(block.act) for block in blocks],
-            Extrapolation(blocks) if self.accelerate else None,
+            Extrapolation(blocks, self.settings) if self.accelerate else None,
         )
         problem = self.schedule.apply(problem, blocks, state.record)
         state.record.terms.append(objective(problem, blocks))
@@ -168,10 +171,10 @@ class FullSolver:
 
     @staticmethod
     def _shares_rows(problem: Problem) -> bool:
-        """Whether threads of our own share the rows, or BLAS's each product.
+        """Whether the package's threads share the rows, rather than BLAS's threads each product.
 
-        The V-step of a convolution is not divided by rows. And the more threads, the more weighs
-        what ours leave to one: the factors of the systems, and the sums of partial products.
+        The V-step of a convolution is not divided by rows. The factorisations and the sums of
+        partial products run on one thread, which costs more the more threads there are.
         """
         dense = all(isinstance(view, WholeRow) for view in problem.views)
         return dense and blas_threads.n_blas_threads() <= ROW_THREADS
@@ -189,7 +192,7 @@ class FullSolver:
         if state.extrapolation is not None:
             terms = state.extrapolation.attempt(problem, state.blocks, sweep.terms)
             record.n_accelerated += terms is not sweep.terms
-            if (n_done + 1) % RESTART_EVERY == 0:
+            if (n_done + 1) % self.settings.restart_every == 0:
                 before = terms
                 terms = attempt_restart(problem, state.blocks, terms)
                 record.n_restarts += terms is not before
@@ -202,7 +205,7 @@ class FullSolver:
             record.subgradient_norm.append(subgradient_norm(problem, state.blocks))
 
     def network(self, problem: Problem, state: State) -> Network:
-        """Return the network as it stands: compressed copies where there are any, else W."""
+        """Return the current network: the compressed copies, or W where there is none."""
         return Network(
             [
                 Layer(

@@ -64,7 +64,7 @@ class Sweep:
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
-        """Sum some terms of F, from scratch; zero when nobody asks for a certificate."""
+        """Compute the sum of some terms of F; zero without a certificate."""
         if not self.certificate:
             return 0.0
         compute = {
@@ -88,8 +88,8 @@ class Sweep:
             block.act, block.pre, problem.y, p.gamma, p.alpha, problem.sample_weight
         )
         decrease = before - self._local(("activation", index)) - self.terms.loss
-        # Strong convexity of the block, and the proximal term twice: once by its own
-        # convexity, once because F itself does not contain it.
+        # Strong convexity of the block, plus the proximal term twice: once for its own convexity,
+        # once because F does not contain it.
         modulus = problem.loss.convexity + p.gamma + 2 * p.alpha
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
@@ -177,9 +177,9 @@ class Sweep:
     def _compressed_steps(self) -> None:
         """Project every W on its compressed set.
 
-        No other block of the sweep depends on the copies, so all of them are made in the end,
-        several at a time: each by itself is too small for several threads. The largest come
-        first, so that the threads end at about the same time.
+        No other block of the sweep depends on the copies, so all of them are made at the end of the
+        sweep, several at a time: one projection is too small for several threads. The largest
+        layers come first, so that the threads finish at about the same time.
         """
         indices = [i for i, scheme in enumerate(self.problem.schemes) if scheme is not None]
         indices.sort(key=lambda index: self.blocks[index].weight.size, reverse=True)
@@ -195,7 +195,7 @@ class Sweep:
         return copy, copy.to_dense()
 
     def _compressed_step(self, index: int, compressed: Format, target: Float) -> None:
-        """Take the new copy of W; keep the old one where the new one is not nearer."""
+        """Replace the compressed copy of W, unless the new copy is not nearer to W."""
         block = self.blocks[index]
         before = compression_term(self.problem, self.blocks, index)
         old = block.compressed, block.target
@@ -209,7 +209,7 @@ class Sweep:
         self._book("compressed", index, before - after, 0.0, 0.0)
 
     def _book_linear(self) -> None:
-        """Note the terms of F of the residuals: of every layer V_prev, W and b are new."""
+        """Record the linear terms of F; V, W and b of every layer are up to date now."""
         problem = self.problem
         for index, block in enumerate(self.blocks):
             square = la.squared_norm(block.residual, problem.sample_weight)

@@ -1,8 +1,8 @@
 """Mini-batch block coordinate descent: for large data, streams, and speed."""
 
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem as MiniBatchProblem
-from fastbcd.solvers.minibatch.schedule import CompressionSchedule as CompressionSchedule
-from fastbcd.solvers.minibatch.schedule import Settings as Settings
+from fastbcd.solvers.minibatch.settings import CompressionSchedule as CompressionSchedule
+from fastbcd.solvers.minibatch.settings import Settings as Settings
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver as MiniBatchSolver
 from fastbcd.solvers.minibatch.stream import Stream as Stream
 from fastbcd.solvers.minibatch.train import Fitted as Fitted

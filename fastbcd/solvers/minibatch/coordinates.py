@@ -1,4 +1,4 @@
-"""The first layer of a running fit in other coordinates of the inputs."""
+"""Change the input coordinates of the first layer during a fit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def rebase(state: State, inputs: InputMap) -> None:
     Parameters
     ----------
     state : State
-        Changed; the network it stands for stays the same.
+        Modified; the network on raw data is the same.
     inputs : InputMap
-        The new coordinates, none left out.
+        The new coordinates, without truncation.
     """
     old, layer = state.inputs, state.layers[0]
     state.inputs = inputs
@@ -44,9 +44,9 @@ def set_weights(state: State, which: NDArray[np.bool_], values: Float | None) ->
     Parameters
     ----------
     state : State
-        Changed.
+        Modified.
     which : (d,) bool array
-        The inputs.
+        Inputs whose weights are set.
     values : (d, m) array or None
         Weights of all inputs in the units of the data; zero if None.
     """

@@ -1,19 +1,18 @@
-"""Compression in the loop: the weights that the forward pass uses, drawn to their projection.
+"""Compression during training: the forward pass uses weights that approach their projection.
 
-A layer with a scheme keeps two matrices: dense weights W, and the weights that the network
-uses, T + (what is left of W - T), with T the projection of W. What is left shrinks to nothing as
-the tie grows: of a T with many zeros the largest entries of W - T stay, fewer and fewer;
-else all of W - T is scaled down.
+A layer with a scheme keeps two matrices: dense weights W, and used weights T + D, where T is the
+projection of W and D is a part of W - T. D shrinks to zero as the tie grows. If T has many zeros, D
+holds the largest entries of W - T, fewer and fewer of them; otherwise D is a multiple of W - T.
 
-The block steps are taken at what the network uses and change W everywhere, so a weight that was
-pruned goes on learning and may return; what it has learnt is forgotten slowly, lest weights
-that are never used outgrow those that are. Without zeros there is nothing to return, and W moves
-all the way to what the network uses. From the share ``fixed`` of the fit on, W is T itself, its
-zeros stay, and everything else of its structure is restored by a projection every few steps.
+A step is computed with the used weights and changes all of W. A pruned weight therefore goes on
+learning and can return. What it has learnt is forgotten slowly, so that unused weights do not
+outgrow the used ones. If T has no zeros, no weight can return, and W moves to the used weights.
+From the fraction ``fixed`` of the fit on, W equals T, its zeros stay, and a projection every few
+steps restores the rest of its structure.
 
-Weights of the data are compared by what they do: times the root of the diagonal of the metric
-S + lambda I of their inputs. Else a pixel that hardly ever lights up would be kept for the size
-of its weights.
+Weights of the first layer are compared by their effect: each is multiplied by the square root of
+the diagonal of the metric S + lambda I of its inputs. Otherwise a pixel that is almost always dark
+would be kept because its weights are large.
 """
 
 from __future__ import annotations
@@ -24,37 +23,34 @@ from fastbcd.formats import TensorTrainMatrix
 from fastbcd.formats.operations import cores_of
 from fastbcd.schemes.nearest.thresholds import hard_threshold
 from fastbcd.schemes.nearest.train_tangent import TangentSpace
-from fastbcd.solvers.minibatch.schedule import CompressionSchedule
+from fastbcd.solvers.minibatch.settings import CompressionSchedule
 from fastbcd.solvers.minibatch.state import LayerState
 from fastbcd.utils.types import Float
 from fastbcd_kernels import minibatch_weights
 
-SPARSE = 0.5
-"""A projection with at most this share of non-zeros is one whose zeros matter."""
-
 
 def renew(
-    layer: LayerState, course: CompressionSchedule, fraction: float, scale: Float | None = None
+    layer: LayerState, schedule: CompressionSchedule, fraction: float, scale: Float | None = None
 ) -> bool:
-    """Project the weights of ``layer`` and tie what the network uses to the result.
+    """Project the weights of ``layer`` and tie the used weights to the result.
 
     Parameters
     ----------
     layer : LayerState
-        With a scheme; changed.
-    course : CompressionSchedule
-        How firm the tie is.
+        A layer with a scheme; modified.
+    schedule : CompressionSchedule
+        The schedule of the tie.
     fraction : float
-        Share of the fit that lies behind.
+        Fraction of the fit that is done.
     scale : (n_in, 1) array, optional
-        By which the rows of the weights are compared.
+        Factors of the rows of the weights in comparisons.
 
     Returns
     -------
     bool
-        Whether the structure of the copy was fixed just now.
+        Whether this call has fixed the structure of the copy.
     """
-    tie = course.tie(fraction)
+    tie = schedule.tie(fraction)
     if layer.scheme is None or tie <= 0:
         return False
     if layer.tangent is not None:
@@ -68,13 +64,13 @@ def renew(
     if train is not None:
         layer.tangent = TangentSpace(train)
     target = layer.compressed.to_dense()
-    if fraction < course.fixed and layer.tied is not None:
+    if fraction < schedule.fixed and layer.tied is not None:
         tied = layer.tied
         np.subtract(layer.weight, target, out=tied)
         forget = 1.0
-        if np.count_nonzero(target) <= SPARSE * target.size:
+        if np.count_nonzero(target) <= schedule.sparse * target.size:
             n_left = round((1 - tie) * np.count_nonzero(tied))
-            forget = course.forget
+            forget = schedule.forget
             sizes = tied if scale is None else scale * tied
             tied[hard_threshold(sizes, n_left) == 0] = 0
         else:
@@ -91,9 +87,9 @@ def renew(
     layer.fixed = True
     layer.tied = None
     layer.support = target != 0
-    if layer.support.mean() > SPARSE or layer.compressed.n_levels is not None:
-        # Zeros by chance, not by design; or with values from a codebook, whose projection is a
-        # disturbance that steps on a support alone were seen to amplify.
+    if layer.support.mean() > schedule.sparse or layer.compressed.n_levels is not None:
+        # The zeros are not a structure; or the values come from a codebook, whose projection is a
+        # disturbance that was observed to grow if steps were restricted to a support.
         layer.support = None
     else:
         ones = np.ones(len(target), target.dtype)

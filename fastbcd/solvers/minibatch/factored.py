@@ -1,12 +1,12 @@
-r"""Matrices of low rank in the loop: trained as the two thin layers that they are.
+r"""Low-rank matrices during training: each is trained as two thin layers.
 
 A layer of rank r is :math:`W = A B` with A (n_in, r) and B (r, n_out): one layer without an
-activation and a second with it. Steps of those are steps within the rank, so that nothing a step
-does is lost in a projection, and they cost r (n_in + n_out) in place of n_in n_out. A tensor train
-whose modes can be cut between inputs and outputs is such a product of two shorter trains: A and B
-keep a scheme each, and their projections are as much smaller.
+activation and a second with it. Their steps keep the rank, so no projection discards a part of a
+step, and they cost r (n_in + n_out) instead of n_in n_out. A tensor train whose modes can be cut
+between inputs and outputs is such a product of two shorter trains: A and B keep a scheme each, with
+smaller projections.
 
-The pairs become one layer again when the network leaves the fit.
+The returned network has one layer for each pair.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from fastbcd.utils.types import Float
 
 
 class Pair(NamedTuple):
-    """The thin layers of one factored layer: their common width, and their schemes.
+    """The thin layers of one factored layer: their common width and their schemes.
 
-    Of a train, ``cut`` cores make up the first of the two.
+    The first ``cut`` cores of a train make up the first layer.
     """
 
     rank: int
@@ -43,12 +43,12 @@ class Pair(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The layers that a fit works on.
+    """The layers of a fit.
 
     Parameters
     ----------
     layout : Architecture
-        With two layers for each factored one.
+        Layout with two layers for each factored layer.
     schemes : list of Scheme or None
         One per layer of ``layout``.
     linear : frozenset of int
@@ -61,14 +61,14 @@ class Plan(NamedTuple):
 
 
 def pair_of(scheme: Scheme | None, shape: tuple[int, int]) -> Pair | None:
-    """Return the thin layers that ``scheme`` makes of a layer; None if it makes no such thing.
+    """Return the pair of thin layers for a layer with ``scheme``; None if there is none.
 
     Parameters
     ----------
     scheme : Scheme or None
         A :class:`LowRank` of given rank, or a :class:`TensorTrain` with a cut between the sides.
     shape : (n_in, n_out)
-        Of the layer. Two layers that are no smaller than the one are none either.
+        Shape of the layer. Two layers that are not smaller than the one do not count.
     """
     found = None
     if isinstance(scheme, TensorTrain):
@@ -89,11 +89,12 @@ def pair_of(scheme: Scheme | None, shape: tuple[int, int]) -> Pair | None:
 
 
 def plan(layout: Architecture, schemes: Sequence[Scheme | None]) -> Plan:
-    """Return the layers to work on, in place of those of ``layout``: pairs for factored ones.
+    """Return the layers to train: those of ``layout``, with a pair for each factored layer.
 
-    Only in networks of images, whose first dense layer is large: elsewhere dense weights tied to
-    their projection were seen to end as well or a little better. The first layer stays as it is,
-    since its inputs have coordinates of their own, and so do convolutions, which are small.
+    There are pairs only in networks of images, whose first dense layer is large. In other networks,
+    dense weights tied to their projection were observed to be as accurate or slightly better. The
+    first layer is never a pair, because its inputs have their own coordinates, and neither are
+    convolutions, because they are small.
     """
     shapes: list[tuple[int, int]] = []
     views: list[View] = []
@@ -123,11 +124,11 @@ def split(network: Network, schemes: Sequence[Scheme | None], linear: frozenset[
     Parameters
     ----------
     network : Network
-        As it goes in and out of fits.
+        Network with one layer for each pair.
     schemes : sequence of Scheme or None
         One per layer of ``network``.
     linear : frozenset of int
-        Of the :class:`Plan`.
+        As in :class:`Plan`.
     """
     layers: list[Layer] = []
     for layer, scheme in zip(network.layers, schemes, strict=True):
@@ -143,7 +144,7 @@ def split(network: Network, schemes: Sequence[Scheme | None], linear: frozenset[
 
 
 def _factors(made: Format, pair: Pair) -> tuple[Float, Float]:
-    """Return A and B of the same size whose product is ``made``."""
+    """Return factors A and B of equal norm whose product is ``made``."""
     cores = cores_of(made)
     if cores is None:
         left, right = made.parameters()
@@ -156,7 +157,7 @@ def _factors(made: Format, pair: Pair) -> tuple[Float, Float]:
 
 
 def merged(layers: Sequence[Layer], linear: frozenset[int]) -> list[Layer]:
-    """Return the layers with each pair as one again."""
+    """Return the layers with each pair merged into one."""
     out: list[Layer] = []
     for index, layer in enumerate(layers):
         if index - 1 not in linear:
@@ -174,7 +175,7 @@ def _product(left: Format, right: Format) -> Format:
     """Return the factored matrix ``left @ right``."""
     before, after = cores_of(left), cores_of(right)
     if before is not None and after is not None:
-        # The mode between the two is the rank of the cut: its cores are matrices.
+        # The mode between the two is the rank of the cut, so its cores are matrices.
         *first, inner = before
         outer, *last = after
         first[-1] = first[-1] @ (inner[:, :, 0] @ outer[0])

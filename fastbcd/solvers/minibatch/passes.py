@@ -1,4 +1,4 @@
-"""Through the network and back: activations forwards, targets backwards."""
+"""Forward pass of the activations and backward pass of the targets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastbcd.utils.types import Float
 
 
 class Pass(NamedTuple):
-    """What a forward pass leaves behind, layer by layer.
+    """The arrays of a forward pass, layer by layer.
 
     Parameters
     ----------
     inputs : list of (B * p, k) arrays
-        V as the weights see it: rows, or patches.
+        V as inputs of the weights: rows, or patches.
     outputs : list of (B * p, m) arrays
-        Activations before any pooling; of the last layer the products without bias.
+        Activations before any pooling; in the last layer, the products without bias.
     """
 
     inputs: list[Float]
@@ -53,7 +53,7 @@ def forward(
 def backward(
     state: State, layout: Architecture, activations: Sequence[Activation], done: Pass
 ) -> tuple[list[Float], list[Float]]:
-    """Return D_1 .. D_L and their column means; D_L stands in the last output already."""
+    """Return D_1 .. D_L and their column means; the last output already holds D_L."""
     last = len(state.layers) - 1
     changes, means = (
         [done.outputs[-1]],

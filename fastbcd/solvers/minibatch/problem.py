@@ -1,4 +1,4 @@
-"""What a fit works on: the problem, and its rows prepared for the first layer, block by block."""
+"""The problem of a mini-batch fit, and its rows prepared for the first layer, block by block."""
 
 from __future__ import annotations
 
@@ -14,30 +14,21 @@ from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.losses.losses import Loss
 from fastbcd.schemes import Scheme
 from fastbcd.solvers.minibatch.rows import Block, Rows, shuffled_indices
-from fastbcd.solvers.minibatch.schedule import (
-    THIN,
-    CompressionSchedule,
-    Schedule,
-    Settings,
-)
+from fastbcd.solvers.minibatch.schedule import Schedule
+from fastbcd.solvers.minibatch.settings import CompressionSchedule, Settings
 from fastbcd.solvers.minibatch.state import State
 from fastbcd.utils.types import Float
 from fastbcd_kernels import minibatch_step as kernel
 from fastbcd_kernels import patches
 
 BLOCK_SIZE = 1 << 20
-"""Numbers in a block of prepared inputs, about."""
-
-WIDE = 2048
-"""Inputs beyond which a layer is solved against each batch alone: no Gram matrix is kept."""
-
-WIDE_OF_THIN = 512
-"""The same in networks of thin layers, where such a matrix costs more than all other products."""
+"""Approximate number of entries in a block of prepared inputs. A number of the machine: a block
+fits in its caches."""
 
 Prepared: TypeAlias = tuple[Float, Float | None, Float, Float]
-"""Inputs of the first layer, the same whitened if they are not, targets, weights.
+"""Inputs of the first layer, the whitened inputs if the first are not whitened, targets, weights.
 
-Of a convolution the inputs are patches, as many for each row as it has positions."""
+The inputs of a convolution are patches: for each row, one per position."""
 
 
 class Shift(NamedTuple):
@@ -46,16 +37,16 @@ class Shift(NamedTuple):
     Parameters
     ----------
     pixels : int
-        The most by which an image moves, up or down and to the left or right.
+        Maximum shift of an image, vertically and horizontally.
     shape : (h, w, c)
-        What images the rows are.
+        Height, width and channels of the images in the rows.
     """
 
     pixels: int
     shape: Shape3
 
     def moved(self, x: Float, rng: np.random.Generator) -> Float:
-        """Return the images ``x`` (n, h * w * c), each moved by its own number of pixels."""
+        """Return the images ``x`` (n, h * w * c), each with its own random shift."""
         moves = rng.integers(-self.pixels, self.pixels, (len(x), 2), endpoint=True)
         out = np.empty_like(x)
         patches.move_images(x, self.shape, moves, out)
@@ -64,33 +55,33 @@ class Shift(NamedTuple):
 
 @dataclass(frozen=True)
 class MiniBatchProblem:
-    """What stays fixed during a fit.
+    """The constant part of a fit: data, network, loss and settings.
 
     Parameters
     ----------
     rows : Rows
         The data.
     layout : Architecture
-        Shapes of the layers and how they see their inputs.
+        Shapes of the layers and views of their inputs.
     loss : Loss
-        R.
+        The loss R.
     activation : Activation
-        Of the hidden layers.
+        Activation of the hidden layers.
     schemes : list of Scheme or None
         One per layer.
     batch_size : int
-        Rows of a step.
+        Number of rows of a step.
     settings : Settings
         Numbers of the method.
     schedule : Schedule
-        Course of the step lengths.
+        Schedule of the step lengths.
     copies : CompressionSchedule
-        Course of the compression.
+        Schedule of the compression.
     linear : frozenset of int
         Layers without an activation, each the first of a pair that stands for a factored layer:
         see :mod:`fastbcd.solvers.minibatch.factored`.
     shift : Shift, optional
-        How far images are moved at random each time that they are seen.
+        Random shifts of the images, drawn anew each time an image is used.
     """
 
     rows: Rows
@@ -107,23 +98,23 @@ class MiniBatchProblem:
 
     @property
     def activations(self) -> list[Activation]:
-        """The activation of each layer; the last one's is not used."""
+        """The activation of each layer; the last one is not used."""
         return [
             ACTIVATIONS["identity"] if index in self.linear else self.activation
             for index in range(len(self.schemes))
         ]
 
-    def course(self, index: int) -> CompressionSchedule:
-        """Return the course of the compression of a layer."""
-        return THIN if self.is_thin(index) else self.copies
+    def copies_of(self, index: int) -> CompressionSchedule:
+        """Return the compression schedule of a layer."""
+        return self.settings.thin_copies if self.is_thin(index) else self.copies
 
     def is_thin(self, index: int) -> bool:
         """Whether a layer is one of a pair that stands for a factored layer."""
         return index in self.linear or index - 1 in self.linear
 
     def is_wide(self, index: int) -> bool:
-        """Whether a layer, not the first, is solved against each batch alone."""
-        most = WIDE_OF_THIN if self.linear else WIDE
+        """Whether a layer above the first is solved against each batch alone."""
+        most = self.settings.wide_of_thin if self.linear else self.settings.wide
         return index > 0 and self.layout.shapes[index][0] > most
 
     @property
@@ -137,12 +128,12 @@ class MiniBatchProblem:
 
     @property
     def positions(self) -> int:
-        """Inputs of the first layer for each row."""
+        """Number of inputs of the first layer for each row."""
         return self.layout.views[0].positions
 
 
 def block_rows(problem: MiniBatchProblem, state: State) -> int:
-    """Return how many rows are prepared at once: some batches, about BLOCK_SIZE numbers."""
+    """Return the number of rows prepared at once: some batches, about BLOCK_SIZE entries."""
     width = max(problem.positions * state.inputs.width, problem.rows.d)
     batches = np.clip(BLOCK_SIZE // (problem.batch_size * width), 1, 16)
     return problem.batch_size * int(batches)
@@ -164,9 +155,9 @@ def blocks(problem: MiniBatchProblem, state: State) -> Iterator[Prepared]:
 
 
 def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool = True) -> Prepared:
-    """Centre a block of inputs and whiten it, moved and with noise if asked for.
+    """Return a block of inputs centred and whitened; if ``noisy``, shifted and with noise.
 
-    Overwrites plain rows.
+    Overwrites the inputs if the first layer reads whole rows.
     """
     x, y, weight = block
     if noisy and problem.shift is not None:
@@ -190,7 +181,7 @@ def prepare(problem: MiniBatchProblem, state: State, block: Block, noisy: bool =
 
 
 def batches(block: Prepared, size: int, whole: bool) -> Iterator[Prepared]:
-    """Yield the batches of a block; with ``whole`` a last, shorter one is left out."""
+    """Yield the batches of a block; ``whole`` leaves out a last, shorter batch."""
     first, whitened, y, weight = block
     stop = len(y) - len(y) % size if whole else len(y)
     positions = len(first) // len(y)
@@ -215,6 +206,6 @@ def whiten_all(problem: MiniBatchProblem, state: State) -> Float:
 def check_finite(x: Float, y: Float) -> None:
     """Raise ValueError if inputs or targets hold a NaN or an infinity."""
     for name, array in (("inputs", x), ("targets", y)):
-        # The sum is not finite if an entry is not; only then is it worth looking closer.
+        # If an entry is not finite, the sum is not; only then are the entries checked.
         if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
             raise ValueError(f"The {name} contain NaN or infinity; remove or impute such rows.")

@@ -1,4 +1,4 @@
-"""What a mini-batch fit derives from its statistics and weights: small inverses and gains."""
+"""The inverses and gains that a mini-batch fit derives from its statistics and weights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from fastbcd.linalg import batch_products as blas
 from fastbcd.network.layers.row_step import activation_gain
-from fastbcd.solvers.minibatch.schedule import Settings
+from fastbcd.solvers.minibatch.settings import Settings
 from fastbcd.solvers.minibatch.state import State
 
 
 def refreshed(state: State, settings: Settings) -> bool:
-    """Renew inverses and gains; return False if the statistics are not finite or of full rank."""
+    """Renew the inverses and gains; return False if a Gram matrix is not finite and definite."""
     try:
         _refresh(state, settings)
     except np.linalg.LinAlgError:
@@ -34,7 +34,7 @@ def _refresh(state: State, settings: Settings) -> None:
         covariance -= np.outer(mean, mean)
         trace = float(np.trace(covariance))
         ridge = settings.damping * float(np.vdot(covariance, covariance)) / max(trace, 1e-20)
-        if not np.isfinite(ridge):  # LAPACK would not notice
+        if not np.isfinite(ridge):  # LAPACK does not check
             raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)

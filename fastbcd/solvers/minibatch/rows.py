@@ -1,9 +1,8 @@
-"""Where rows come from: arrays, memory maps, sparse matrices, anything that slices.
+"""Sources of rows: arrays, memory maps, sparse matrices, and any object with row slices.
 
-A source hands out blocks of rows in random order. What is in memory is shuffled row by row.
-What is not is read in runs of consecutive rows; the runs come in random order and the rows of
-many runs are mixed, so that the disk sees long reads and memory holds one pool of runs, however
-many rows there are.
+A source returns blocks of rows in random order. Rows in memory are shuffled one by one. Other rows
+are read in runs of consecutive rows: the runs come in random order, and the rows of many runs are
+mixed. The disk thus sees long reads, and memory holds one pool of runs for any number of rows.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ Block: TypeAlias = tuple[Float, Float, Float]
 """Inputs (m, d), targets (m, k) and relative sample weights (m,)."""
 
 RUN = 256
-"""Consecutive rows that are read at once from what is not in memory."""
+"""Number of consecutive rows read at once if the data are not in memory. A number of the
+machine."""
 
 POOL_BYTES = 1 << 25
-"""Size of the pool in which rows from many runs are mixed."""
+"""Size of the pool in which rows of many runs are mixed. A number of the machine: memory."""
 
 
 class RowSource(Protocol):
-    """Inputs that need not be arrays: a shape and slices of rows."""
+    """Inputs other than arrays: any object with a shape and slices of rows."""
 
     shape: tuple[int, int]
 
@@ -45,15 +45,15 @@ class Rows:
     Parameters
     ----------
     x : (n, d) array, memory map, SciPy sparse array or RowSource
-        Inputs. Only blocks of it are ever converted.
+        Inputs. They are converted block by block.
     y : (n,) integer array, or (n, k) array
         Class numbers, or targets.
     sample_weight : (n,) array or None
-        Non-negative weights; what is handed out is relative to their mean.
+        Non-negative weights; :meth:`read` returns them relative to their mean.
     n_out : int
-        Outputs of the network: the number of classes, or k.
+        Number of outputs of the network: the number of classes, or k.
     dtype : dtype
-        Of the blocks: float32 or float64.
+        Type of the blocks: float32 or float64.
     scaling : Scaling, optional
         Shift and scale of the targets.
     """
@@ -140,12 +140,12 @@ class Rows:
             rest = (mixed[0][left], mixed[1][left], mixed[2][left]) if left.size else None
 
     def sample(self, rng: np.random.Generator, size: int) -> Block:
-        """Return about ``size`` rows at random, all of them if there are no more."""
+        """Return about ``size`` random rows, or all rows if there are fewer."""
         if self.n <= size:
             return self.read(slice(0, self.n))
         if self.in_memory:
             return self.read(np.sort(rng.choice(self.n, size, replace=False)))
-        run = min(32, self.n)  # short runs: neighbours are often alike
+        run = min(32, self.n)  # short runs, because neighbours are often similar
         starts = np.sort(rng.choice(-(-self.n // run), max(1, size // run), replace=False)) * run
         parts = [self.read(slice(int(lo), min(int(lo) + run, self.n))) for lo in starts]
         x, y, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -160,7 +160,7 @@ def shuffled_indices(n: int, rng: np.random.Generator, size: int) -> Iterator[In
 
 
 def _owner(x: NDArray[Any]) -> Any:
-    """Return the array that ``x`` is a view of, which tells a memory map behind views."""
+    """Return the array that ``x`` is a view of; it shows whether views hide a memory map."""
     base: Any = x
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         if base.base is None:

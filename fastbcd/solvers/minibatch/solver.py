@@ -1,4 +1,4 @@
-"""The mini-batch solver: how it starts, what an epoch is, and what network comes out."""
+"""The mini-batch solver: its start, its epochs, and its network."""
 
 from __future__ import annotations
 
@@ -28,31 +28,21 @@ from fastbcd.solvers.minibatch.problem import (
 )
 from fastbcd.solvers.minibatch.refresh import refreshed
 from fastbcd.solvers.minibatch.rows import Block
-from fastbcd.solvers.minibatch.schedule import RECENT
 from fastbcd.solvers.minibatch.start import first_weights
 from fastbcd.solvers.minibatch.state import Average, LayerState, State
 from fastbcd.statistics.inputs import MANY, InputMap, Moments
 
 ONE_THREAD_BELOW = 200_000_000
-"""Flops of a batch's largest product below which one BLAS thread is faster than several."""
+"""Flops of a batch's largest product below which one BLAS thread is faster than several. A number
+of the machine."""
 
 CACHE_BYTES = 1 << 28
-"""Whitened inputs up to this size are kept instead of being made anew in each epoch."""
-
-SAMPLE_ROWS = 2000
-"""Rows for the first statistics of the hidden layers."""
+"""Maximum size of the whitened inputs that are kept from epoch to epoch. A number of the machine:
+it bounds the memory."""
 
 SAMPLE_SIZE = 1 << 25
-"""Numbers of inputs that are sampled at once for their statistics, at most."""
-
-SNAPSHOT_EVERY = 100
-"""Steps between two snapshots to which a diverging fit returns, about."""
-
-WATCHED = 20
-"""Steps whose mean loss must stay below twice that of the start, or they are taken back."""
-
-MOST_STEP_BACKS = 20
-"""Step-backs after which a fit ends with its last snapshot."""
+"""Maximum number of entries of the inputs that are sampled at once for their statistics. A number
+of the machine: it bounds the memory."""
 
 
 class MiniBatchSolver:
@@ -72,9 +62,9 @@ class MiniBatchSolver:
     For surrogates that majorise, and steps whose sum diverges while their squares' sum does
     not, those methods reach stationary points almost surely. Here the Gram matrices are damped
     and the step is scaled by the layer's own size (You, Gitman, Ginsburg, arXiv 1708.03888),
-    which is not known to majorise: there is no certificate, the full solver has one. What
-    guards a fit is its loss: a step, or twenty in a row, that leads nowhere is taken back to
-    go on at half the length, and the lengths decay to zero.
+    which is not known to majorise, so this solver has no certificate; the full solver has one.
+    The loss guards a fit instead: if one step, or twenty in a row, increase it too much, they are
+    taken back and the fit goes on at half the step length. The lengths decay to zero.
 
     The last weights are averaged (Polyak and Juditsky, 1992).
     """
@@ -84,14 +74,14 @@ class MiniBatchSolver:
     def init(
         self, problem: MiniBatchProblem, rng: np.random.Generator, start: Network | None = None
     ) -> State:
-        """Measure the inputs, choose the first weights and the first statistics.
+        """Measure the inputs, and set the first weights and statistics.
 
         Parameters
         ----------
         problem : MiniBatchProblem
             The data and the settings.
         rng : Generator
-            Source of all randomness of the fit.
+            Source of all random numbers of the fit.
         start : Network, optional
             Network on raw data to start from.
 
@@ -113,7 +103,7 @@ class MiniBatchSolver:
             moments = moments.add(view.rows(more[0]), np.repeat(more[2], view.positions))
         inputs = moments.input_map(truncate=start is None)
         state = self.start_at(problem, inputs, rng, start)
-        chosen = rng.permutation(len(x))[:SAMPLE_ROWS]
+        chosen = rng.permutation(len(x))[: problem.settings.sample_rows]
         self.observe(problem, state, (x[chosen], y[chosen], weight[chosen]))
         del x, y, weight
         size = rows.n * inputs.width * rows.dtype.itemsize
@@ -129,7 +119,7 @@ class MiniBatchSolver:
         rng: np.random.Generator,
         start: Network | None,
     ) -> State:
-        """Return a state at its :func:`first_weights`."""
+        """Return a state with its :func:`first_weights`."""
         dtype = problem.rows.dtype
         weights, biases = first_weights(problem, inputs, rng, start)
         kinds = [(i == 0, problem.is_wide(i), problem.is_thin(i)) for i in range(len(weights))]
@@ -154,20 +144,20 @@ class MiniBatchSolver:
         return state
 
     def observe(self, problem: MiniBatchProblem, state: State, block: Block) -> None:
-        """Start the statistics of the hidden layers and the record from some rows."""
+        """Initialise the statistics of the hidden layers and the record with some rows."""
         first, _, y, weight = prepare(problem, state, block, noisy=False)
         done = forward(state, problem.layout, problem.activations, first)
         outputs = done.outputs[-1]
         for index, layer in enumerate(state.layers[1:], start=1):
-            share = 1 / max(float(weight.mean()), 1e-12)
+            rest = problem.settings, 1 / max(float(weight.mean()), 1e-12)
             if not layer.wide:
-                _step.observe(state, index, done.inputs[index], weight, problem.unit_weights, share)
+                _step.observe(state, index, done.inputs[index], weight, problem.unit_weights, *rest)
         mean = state.buffer("mean", len(state.layers) - 1, 1, y.shape[1])[0]
         bias, known = state.layers[-1].bias, (y, weight, problem.settings.smoothing, mean)
         blank = problem.loss.descend(np.zeros_like(outputs), np.zeros_like(bias), *known)
         loss = problem.loss.descend(outputs, bias, *known)
         if np.isnan(state.first_loss):
-            # A warm start may begin with hardly any loss: that of no outputs counts as well.
+            # A warm start may have almost no loss: the loss of zero outputs counts as well.
             state.first_loss = max(loss, blank)
         state.buffers.clear()  # they are longer than a batch needs
         if not state.record.terms:
@@ -180,7 +170,7 @@ class MiniBatchSolver:
         state.take_snapshot()
 
     def step(self, problem: MiniBatchProblem, state: State) -> None:
-        """Pass over the data once.
+        """Take one pass over the data.
 
         Raises
         ------
@@ -197,7 +187,7 @@ class MiniBatchSolver:
     def _epoch(self, problem: MiniBatchProblem, state: State) -> None:
         per_epoch = max(1, problem.rows.n // problem.batch_size)
         every = max(1, min(5, per_epoch // 10))
-        begin = state.step
+        late = state.step + per_epoch * problem.settings.recent
         state.recent.count = 0
         total, count = 0.0, 0
         for block in blocks(problem, state):
@@ -211,9 +201,9 @@ class MiniBatchSolver:
                 done = problem.schedule.fraction(state.step)
                 if done > 1 - problem.settings.average and state.step % every == 0:
                     state.tail.add(state.trainables())
-                if state.step - begin > per_epoch * RECENT and state.step % every == 0:
+                if state.step > late and state.step % every == 0:
                     state.recent.add(state.trainables())
-            if state.n_step_backs > MOST_STEP_BACKS:
+            if state.n_step_backs > problem.settings.most_step_backs:
                 state.end_at_snapshot()
             if state.ending is not None:
                 break
@@ -225,7 +215,7 @@ class MiniBatchSolver:
     def batch(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:
         """Take one step, or step back from a divergence.
 
-        Returns the mean loss before the step; not a number if it was taken back.
+        Returns the mean loss before the step; NaN if the step was taken back.
 
         Raises
         ------
@@ -235,8 +225,8 @@ class MiniBatchSolver:
         settings, step = problem.settings, state.step
         fraction = problem.schedule.fraction(step)
         for index, layer in enumerate(state.layers):
-            course, scale = problem.course(index), None if index else state.inputs.sizes
-            if step % course.period == 0 and renew(layer, course, fraction, scale):
+            copies, scale = problem.copies_of(index), None if index else state.inputs.sizes
+            if step % copies.period == 0 and renew(layer, copies, fraction, scale):
                 state.take_snapshot()
         if step % settings.refresh == 0 and not refreshed(state, problem.settings):
             state.step += 1
@@ -246,19 +236,19 @@ class MiniBatchSolver:
         loss = _step.take_step(state, *rules, batch, length, problem.unit_weights)
         state.step += 1
         state.losses.append(loss)
-        lasting = len(state.losses) == WATCHED and problem.schedule.n_steps > 0
+        lasting = len(state.losses) == settings.watched and problem.schedule.n_steps > 0
         if lasting and not np.mean(state.losses) < 2 * max(state.first_loss, 1e-3):
-            loss = float("nan")  # no single step was off limits, yet it leads nowhere
+            loss = float("nan")  # no single loss is too large, but their mean is
         if not np.isfinite(loss):
             return self._taken_back(problem, state, batch)
-        if len(state.losses) == WATCHED:
+        if len(state.losses) == settings.watched:
             state.losses.clear()
-            if step % SNAPSHOT_EVERY < WATCHED and state.is_finite:
+            if step % settings.snapshot_every < settings.watched and state.is_finite:
                 state.take_snapshot()
         return loss
 
     def _taken_back(self, problem: MiniBatchProblem, state: State, batch: Prepared) -> float:
-        """Return to the snapshot, unless the batch itself was at fault: ValueError."""
+        """Return to the snapshot; raise ValueError if the batch itself is not finite."""
         check_finite(batch[0], batch[2])
         state.step_back()
         if not refreshed(state, problem.settings) and problem.schedule.n_steps:
@@ -266,7 +256,7 @@ class MiniBatchSolver:
         return float("nan")
 
     def network(self, problem: MiniBatchProblem, state: State) -> Network:
-        """Return the averaged network on raw data, compressed where it shall be."""
+        """Return the averaged network on raw data; layers with a scheme are compressed."""
         chosen = next((a for a in (state.tail, state.recent) if a.count), None)
         arrays = state.trainables() if chosen is None else chosen.arrays
         layers = []

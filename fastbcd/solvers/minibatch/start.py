@@ -1,4 +1,4 @@
-"""Where a mini-batch fit starts: random weights, or those of a network."""
+"""The first weights of a mini-batch fit: random, or taken from a network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from fastbcd.solvers.minibatch.problem import MiniBatchProblem
 from fastbcd.statistics.inputs import InputMap
 from fastbcd.utils.types import Float
 
-SMALL_OUTPUT = 0.1
-"""Factor of the output layer's first weights, so that no first output is far off."""
-
 
 def first_weights(
     problem: MiniBatchProblem,
@@ -20,10 +17,10 @@ def first_weights(
     rng: np.random.Generator,
     start: Network | None = None,
 ) -> tuple[list[Float], list[Float]]:
-    """Return first weights and biases: those of ``start``, or random ones.
+    """Return the first weights and biases: those of ``start``, or random ones.
 
-    He's variance 2 / n_in, for the first layer 2 / (total variance of its inputs), and half of
-    that in layers without an activation.
+    The variance of random weights is He's 2 / n_in, in the first layer 2 / (total variance of its
+    inputs), and half of that in layers without an activation.
 
     Parameters
     ----------
@@ -52,9 +49,9 @@ def first_weights(
             if index == 0:
                 w = w / inputs.unit[:, None]
             if index == len(shapes) - 1:
-                w *= SMALL_OUTPUT
+                w *= problem.settings.small_output
             scheme = problem.schemes[index]
-            if scheme is not None and problem.is_thin(index):  # what is cut off is made up for
+            if scheme is not None and problem.is_thin(index):  # keeps the norm
                 train = scheme.project(w).to_dense()
                 w = train * (np.linalg.norm(w) / np.linalg.norm(train))
             weights.append(np.ascontiguousarray(w, dtype))

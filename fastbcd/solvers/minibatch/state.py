@@ -25,21 +25,21 @@ class LayerState:
     Parameters
     ----------
     weight : (n_in, n_out) array
-        W; of the first layer in whitened coordinates, unless it has a scheme.
+        W; in the first layer in whitened coordinates, unless it has a scheme.
     bias : (n_out,) array
         b.
     momentum, bias_momentum : arrays
         Running directions of both.
     tied : (n_in, n_out) array or None
-        A copy of ``weight`` drawn to its projection, if it has a scheme.
+        A copy of ``weight`` that approaches its projection, if the layer has a scheme.
     scheme : Scheme or None
-        How the layer is compressed.
+        Compression of the layer.
     support : (n_in, n_out) boolean array or None
-        Where the compressed copy is not zero.
+        Non-zeros of the compressed copy.
     fixed : bool
-        Whether the zeros of the copy stay zero from now on.
+        Whether the zeros of the copy are fixed.
     gram : (n_in, n_in) array
-        Running second moment of the inputs V, lower triangle (not of the first layer).
+        Running second moment of the inputs V, lower triangle; empty in the first layer.
     mean : (n_in,) array
         Running mean of V.
     inverse : (n_in, n_in) array
@@ -47,20 +47,20 @@ class LayerState:
     gain : (n_out, n_in) array
         R of the backward targets, dV = dU R.
     step_size : float
-        Running ratio of the step's norm to that of the weights; negative before the first.
+        Running ratio of the norms of step and weights; negative before the first step.
     square : float
         Squared norm of the weights.
     compressed : Format or None
-        The last projection, to start the next one from.
+        The last projection, where the next one starts.
     metric_square : float
-        tr W'(S + lambda I) W of a first layer that is not whitened.
+        tr W'(S + lambda I) W, for a first layer that is not whitened.
     wide : bool
-        Whether the layer has too many inputs to keep a Gram matrix of them: it is solved against
-        each batch alone.
+        Whether the layer has too many inputs for a Gram matrix, so that it is solved against each
+        batch alone.
     thin : bool
-        Whether the layer is one of a pair that stands for a factored one.
+        Whether the layer is one of a pair that stands for a factored layer.
     tangent : TangentSpace or None
-        What the steps of a thin layer stay in, if it is a train.
+        Tangent space of a thin layer that is a tensor train; its steps stay in it.
     """
 
     weight: Float
@@ -130,14 +130,14 @@ class Average:
     arrays : list of arrays
         One flat array per weight and bias.
     count : int
-        How many were averaged.
+        Number of averaged arrays.
     """
 
     arrays: list[Float]
     count: int = 0
 
     def add(self, values: list[Float]) -> None:
-        """Count ``values`` in."""
+        """Add ``values`` to the mean."""
         self.count += 1
         for mean, value in zip(self.arrays, values, strict=True):
             minibatch_weights.average(mean, value, 1 / self.count)
@@ -145,7 +145,7 @@ class Average:
 
 @dataclass
 class State:
-    """All of a fit that changes.
+    """The changing part of a fit.
 
     Parameters
     ----------
@@ -154,35 +154,35 @@ class State:
     inputs : InputMap
         Coordinates of the first layer.
     rng : Generator
-        Order of the rows and noise.
+        Source of the order of the rows and of the noise.
     noise : (p,) array
         Pool of standard normal numbers.
     buffers : dict
-        Work arrays by name and layer.
+        Work arrays, by name and layer.
     step : int
-        Batches seen.
+        Number of batches so far.
     epoch : int
-        Passes over the data.
+        Number of passes over the data so far.
     brake : float
         Factor of the step lengths; halved at each sign of divergence.
     first_loss : float
-        Mean loss at the start: what later ones are compared with.
+        Mean loss at the start; later losses are compared with it.
     n_step_backs : int
-        How often the fit went back to a snapshot.
+        Number of returns to a snapshot.
     losses : list of float
-        Of the last steps, up to the next look at them.
+        Losses of the last steps, until they are checked.
     snapshot : list of arrays
-        Weights and statistics to go back to.
+        Weights and statistics to return to.
     tail, recent : Average
-        Means of the weights over the last steps of the fit, and of the running epoch.
+        Means of the weights over the last steps of the fit, and over the current epoch.
     cache : (n, k) array or None
-        Whitened inputs of all rows, where they fit in memory.
+        Whitened inputs of all rows, if they are small enough to keep.
     record : ConvergenceRecord
         The mean loss of each epoch.
     ending : Ending or None
-        Why the fit is over, once it is.
+        Reason for the end of the fit; None while it runs.
     settled : bool
-        Never: the loop shall not stop before the schedule ends.
+        Always False, so that the loop does not stop before the schedule ends.
     """
 
     layers: list[LayerState]
@@ -206,7 +206,7 @@ class State:
     _ones: Float = field(default_factory=lambda: np.zeros(0))
 
     def buffer(self, name: str, layer: int, rows: int, columns: int) -> Float:
-        """Return a work array of that shape, the same memory each time."""
+        """Return a work array of that shape in the same memory each time."""
         key = (name, layer)
         found = self.buffers.get(key)
         if found is None or found.shape[0] < rows or found.shape[1] != columns:
@@ -227,13 +227,13 @@ class State:
     def end_at_snapshot(self) -> None:
         """End the fit, as diverging, with the weights of the snapshot."""
         self.step_back()
-        self.tail.count = self.recent.count = 0  # means of what led astray
+        self.tail.count = self.recent.count = 0  # means of diverged weights
         self.ending = Ending.DIVERGING
 
     def own_arrays(self) -> None:
-        """Replace arrays that cannot be written to, as joblib maps them from files, by copies.
+        """Replace read-only arrays, such as joblib's memory maps, by copies.
 
-        What writes to them does not look whether it may.
+        The kernels that write to them do not check.
         """
         self.noise, self._ones = _own(self.noise), _own(self._ones)
         self.buffers.clear()
@@ -247,11 +247,11 @@ class State:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights are finite: what a snapshot must be."""
+        """Whether all weights are finite, as in every snapshot."""
         return all(np.isfinite(layer.square + layer.bias.sum()) for layer in self.layers)
 
     def take_snapshot(self) -> None:
-        """Remember weights and statistics."""
+        """Copy the weights and statistics."""
         self.snapshot = [
             tuple(
                 array.copy()
@@ -261,7 +261,7 @@ class State:
         ]
 
     def step_back(self) -> None:
-        """Return to the snapshot, without momentum, to go on with half the step lengths."""
+        """Return to the snapshot with zero momentum and half the step lengths."""
         for layer, saved in zip(self.layers, self.snapshot, strict=True):
             now = (layer.weight, layer.bias, layer.used, layer.gram, layer.mean)
             for array, old in zip(now, saved, strict=True):
@@ -269,7 +269,7 @@ class State:
             layer.momentum[:] = 0
             layer.bias_momentum[:] = 0
             layer.step_size = -1.0
-            layer.tangent = None  # of a train that may be far away
+            layer.tangent = None  # the train may be far from the snapshot
             layer.square = float(np.vdot(layer.weight, layer.weight))
         self.losses.clear()
         self.brake *= 0.5

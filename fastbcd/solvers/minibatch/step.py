@@ -28,32 +28,14 @@ from fastbcd.network.layers.activations import Activation
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.losses.losses import Loss
 from fastbcd.solvers.minibatch.passes import backward, forward
-from fastbcd.solvers.minibatch.schedule import Settings
+from fastbcd.solvers.minibatch.settings import Settings
 from fastbcd.solvers.minibatch.state import LayerState, State
 from fastbcd.utils.types import Float
 from fastbcd_kernels import minibatch_step as kernel
 from fastbcd_kernels import minibatch_weights
 
-SMOOTH = 0.1
-"""Weight of the newest step in the running step size."""
-
-FLOOR = 0.3
-"""A step much longer than the running size is shortened to 1/FLOOR of the intended length."""
-
-GRAM_EVERY = 2
-"""Steps between two updates of the running Gram matrices, but for those of thin layers."""
-
-GRAM_ROWS = 5000
-"""Rows over which the Gram matrices remember."""
-
-OFF_LIMITS = 50.0
-"""A loss this many times larger than without a network is one of weights that diverge."""
-
-THIN_BATCHES = 10
-"""Batches over which those of thin layers remember: what feeds them moves faster."""
-
 NOWHERE = np.empty((0, 0), bool)
-"""The support of a copy that there is not."""
+"""The support of a layer without a copy."""
 
 
 def take_step(
@@ -71,24 +53,24 @@ def take_step(
     Parameters
     ----------
     state : State
-        Changed, unless the loss is not acceptable.
+        Modified, unless the loss is too large.
     layout, activations, loss
-        Of the network; one activation per layer.
+        Parts of the network; one activation per layer.
     settings : Settings
         Numbers of the method.
     batch : (V_0, Z, Y, weights)
-        Inputs of the first layer; the same whitened if they are not whitened themselves; targets;
-        relative sample weights.
+        Inputs of the first layer; the whitened inputs if these are not whitened; targets; relative
+        sample weights.
     length : float
-        Step length at this time, relative to the largest.
+        Current step length, relative to its maximum.
     unit_weights : bool
-        Whether all weights are one.
+        Whether all sample weights are one.
 
     Returns
     -------
     float
-        Mean loss of the batch before the step; not a number if nothing was changed, since it is
-        more than ``OFF_LIMITS`` times the loss at the start and that of no outputs at all.
+        Mean loss of the batch before the step. NaN, and no change of the state, if the loss exceeds
+        ``settings.off_limits`` times both the loss at the start and the loss of zero outputs.
     """
     first, whitened, y, weight = batch
     layers = state.layers
@@ -96,11 +78,11 @@ def take_step(
     last = len(layers) - 1
     mean = state.buffer("mean", last, 1, y.shape[1])[0]
     value = loss.descend(done.outputs[-1], layers[-1].bias, y, weight, settings.smoothing, mean)
-    if not np.isfinite(value) or value > OFF_LIMITS * max(state.first_loss, 1e-3):
-        # Rows may be out of the ordinary themselves: no network would do better on them.
+    if not np.isfinite(value) or value > settings.off_limits * max(state.first_loss, 1e-3):
+        # The rows may be unusual themselves, so that zero outputs have a large loss, too.
         none = np.zeros_like(done.outputs[-1]), np.zeros_like(layers[-1].bias)
         blank = loss.descend(*none, y, weight, settings.smoothing, np.zeros_like(mean))
-        if not value <= OFF_LIMITS * max(state.first_loss, blank):
+        if not value <= settings.off_limits * max(state.first_loss, blank):
             return float("nan")
     changes, means = backward(state, layout, activations, done)
     for index, layer in enumerate(layers):
@@ -108,8 +90,8 @@ def take_step(
             step, size = _first_step(state, layer, first, whitened, changes[0])
         else:
             v = done.inputs[index]
-            if not layer.wide and (layer.thin or state.step % GRAM_EVERY == 0):
-                observe(state, index, v, weight, unit_weights)
+            if not layer.wide and (layer.thin or state.step % settings.gram_every == 0):
+                observe(state, index, v, weight, unit_weights, settings)
             center = layer.mean
             if layer.wide or layer.thin:
                 center = batch_mean(v, None if unit_weights else weight)
@@ -134,7 +116,7 @@ def _first_step(
         blas.cross_product(first, change, factor, out)
         return out, np.sqrt(blas.squared_norm(out) / max(layer.square, 1e-20))
     if layer.fixed and layer.support is not None:
-        # The solve on a support would need one matrix per unit; its diagonal does as well.
+        # An exact solve on a support needs one matrix per unit; the diagonal is as accurate.
         blas.cross_product(first, change, factor, out)
         square = minibatch_weights.scale_on_support(out, state.inputs.step_diagonal, layer.support)
         norm = np.square(layer.weight).sum(axis=1) @ (1 / state.inputs.step_diagonal)
@@ -156,8 +138,8 @@ def _ridge_step(
 ) -> tuple[Float, float]:
     r"""Return the step of a layer above the first, and its relative norm.
 
-    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`: the
-    first way is the cheaper one for a batch of fewer rows than the layer has outputs.
+    With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`. The
+    left side is cheaper if the batch has fewer rows than the layer has outputs.
     """
     layer, (change, mean) = state.layers[index], target
     step = state.buffer("step", index, *layer.weight.shape)
@@ -183,7 +165,7 @@ def _ridge_step(
 def wide_step(
     state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
 ) -> tuple[Float, float]:
-    r"""Solve against the batch's own Gram matrix, where one of all inputs would be too large.
+    r"""Solve against the batch's own Gram matrix, for layers with too many inputs for another.
 
     :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
     size of the batch.
@@ -203,8 +185,9 @@ def _move(
     layer: LayerState, step: Float, bias_step: Float, size: float, length: float, settings: Settings
 ) -> None:
     """Take the step with momentum, at a length relative to the layer's weights."""
-    layer.step_size = size if layer.step_size < 0 else _blend(layer.step_size, size, SMOOTH)
-    scale = max(layer.step_size, FLOOR * size)
+    old = layer.step_size
+    layer.step_size = size if old < 0 else _blend(old, size, settings.smooth)
+    scale = max(layer.step_size, settings.floor * size)
     rate = length * settings.learning_rate / scale if scale > 1e-12 else 0.0
     keep = 1 - length * settings.weight_decay
     if layer.tied is None or layer.support is None:
@@ -220,10 +203,10 @@ def _move(
 
 
 def batch_mean(v: Float, weight: Float | None) -> Float:
-    """Return the mean of a layer's inputs by which its step is centred.
+    """Return the mean of the layer's inputs in this batch, which centres its step.
 
-    A running mean lags behind the layers below. The intercept then makes up for a shift that is no
-    longer there, and over several layers that was seen to grow from step to step.
+    A running mean lags behind the layers below. The intercept would then correct a shift that no
+    longer exists, and over several layers this error was observed to grow from step to step.
     """
     if weight is None or not weight.any():
         mean: Float = v.mean(axis=0)
@@ -242,6 +225,7 @@ def observe(
     v: Float,
     weight: Float,
     unit_weights: bool,
+    settings: Settings,
     share: float | None = None,
 ) -> None:
     """Move the running mean and second moment of a layer's inputs towards those of a batch.
@@ -249,23 +233,26 @@ def observe(
     Parameters
     ----------
     state : State
-        Changed.
+        Modified.
     index : int
-        The layer, not the first.
+        Index of a layer above the first.
     v : (B * p, n_in) array
-        Its inputs.
+        Inputs of the layer.
     weight : (B,) array
         Relative sample weights.
     unit_weights : bool
-        Whether they are all one.
+        Whether all sample weights are one.
+    settings : Settings
+        Numbers of the method.
     share : float, optional
-        How much the batch counts; by default its share of what is remembered, at most 0.1.
+        Weight of the batch in the running statistics; by default its rows relative to
+        ``settings.gram_rows``, at most 1 / ``settings.thin_batches``.
     """
     layer = state.layers[index]
     if share is None:
-        share = 1 / THIN_BATCHES
+        share = 1 / settings.thin_batches
         if not layer.thin:
-            share = min(share, len(weight) / GRAM_ROWS)
+            share = min(share, len(weight) / settings.gram_rows)
     weight = np.repeat(weight, len(v) // len(weight))  # of the patches of a row
     keep = kernel.running_mean(v, weight, share, layer.mean)
     total = float(len(v))

@@ -1,10 +1,10 @@
-"""Learning from a stream: batches that come one call at a time, for ``partial_fit``.
+"""Learning from a stream of batches, one call at a time, for ``partial_fit``.
 
 A fit measures its data before it begins: the coordinates of the inputs, the units of the targets,
-how large a loss is out of the ordinary. The first rows of a stream tell little of that. So they
-are remembered until there are enough, and each time that their number has doubled the stream
-begins anew with what is known by then, and goes through them once more. Later on, the network
-is expressed in new coordinates and units whenever the old ones turn out to be wrong.
+and the loss above which a step is rejected. The first rows of a stream say little about these. The
+stream therefore remembers its first rows. Each time their number has doubled, it starts again with
+the new measurements and learns the remembered rows once more. Later, it changes the coordinates and
+units of the network whenever the old ones prove wrong.
 """
 
 from __future__ import annotations
@@ -30,38 +30,27 @@ from fastbcd.statistics.inputs import MANY, InputMap, Moments
 from fastbcd.utils.types import Float
 from fastbcd_kernels import minibatch_weights
 
-EARLY_ROWS = 256
-"""Rows that are remembered: at first all, later on some of all that were seen."""
-
 EARLY_SIZE = 1 << 22
-"""Numbers in them, at most; at least 32 rows."""
-
-STREAM_BATCH = 128
-"""Rows of a step, at most."""
-
-WINDOW = 50
-"""Steps over which the weights of a stream are averaged."""
-
-PRIOR_ROWS = 1.0
-"""Rows of evenly spread variation that are assumed before any were seen."""
+"""Maximum number of entries in the rows that a stream remembers, but at least 32 rows. A number of
+the machine: it bounds the memory."""
 
 
 class Stream:
-    """A fit without an end, fed by :meth:`learn`.
+    """A fit without an end, which learns in :meth:`learn`.
 
-    The weights keep their meaning in the coordinates of the data, whatever the coordinates of the
-    fit. The network is the running average of the weights.
+    A change of the coordinates of the fit does not change the network on raw data. The network is
+    the running average of the weights.
 
     Parameters
     ----------
     problem : MiniBatchProblem
-        With a schedule of no steps. Its rows only say the widths and the type.
+        Problem with a schedule of zero steps. Its rows only determine the widths and the type.
     rng : Generator
         Source of randomness.
     start : Network, optional
         Network on raw data to start from.
     targets : RunningTargets, optional
-        What measures the targets, if they are to be scaled.
+        Running moments of the targets, if they are scaled.
     """
 
     def __init__(
@@ -78,7 +67,7 @@ class Stream:
         self._start = start
         self._targets = targets
         self._solver = MiniBatchSolver()
-        self._n_early = int(np.clip(EARLY_SIZE // problem.rows.d, 32, EARLY_ROWS))
+        self._n_early = int(np.clip(EARLY_SIZE // problem.rows.d, 32, problem.settings.early_rows))
         self._calls: list[Block] = []  # early ones, targets as they came
         self._some: Float = np.empty((0, problem.rows.d), problem.rows.dtype)
         self._moments: Moments | None = None
@@ -96,7 +85,7 @@ class Stream:
         return self._state
 
     def learn(self, x: Float, y: NDArray[Any], sample_weight: NDArray[Any] | None = None) -> float:
-        """Learn from some rows, once.
+        """Learn from some rows in one pass.
 
         Parameters
         ----------
@@ -110,13 +99,12 @@ class Stream:
         Returns
         -------
         float
-            Mean loss over the rows, before they were learnt from; not a number if the steps
-            diverged and were taken back.
+            Mean loss over the rows before the steps; NaN if they diverged and were taken back.
 
         Raises
         ------
         ValueError
-            If an entry is not finite. Nothing has changed then.
+            If an entry is not finite. The stream is unchanged then.
         """
         old = self.problem.rows
         rows = Rows(x, y, None, old.n_out, old.dtype)
@@ -138,7 +126,7 @@ class Stream:
         if not np.isfinite(loss) and not begun:
             self._begin(again=True)
             loss = self._take(block)
-        if self.n_seen >= self._n_early:  # enough: from now on, some of the rows will do
+        if self.n_seen >= self._n_early:  # from now on a sample of the rows is enough
             every = np.concatenate([call[0] for call in self._calls], dtype=self.problem.rows.dtype)
             self._some = every[self._choice.permutation(len(every))[: self._n_early]]
             self._calls = []
@@ -149,34 +137,35 @@ class Stream:
         return self._solver.network(self.problem, self.state)
 
     def _take(self, block: Block) -> float:
-        """Take the steps of some rows, whose targets are as they came."""
+        """Take the steps of some rows; their targets are not scaled yet."""
         state, known = self.state, self.problem.rows
         x, y, weight = block[0], block[1], block[2].astype(known.dtype, copy=False)
         rows = Rows(x, y, None, known.n_out, known.dtype, known.scaling)
         state.take_snapshot()
         losses = []
+        size, window = self.problem.settings.stream_batch, self.problem.settings.window
         scaled = np.array(x, known.dtype), rows.targets(slice(0, rows.n)), weight
-        for batch in batches(prepare(self.problem, state, scaled), STREAM_BATCH, whole=False):
+        for batch in batches(prepare(self.problem, state, scaled), size, whole=False):
             with blas_threads.one_blas_pool():
                 losses.append(self._solver.batch(self.problem, state, batch))
             if np.isfinite(losses[-1]):
                 state.recent.count += 1
-                share = max(2 / (state.recent.count + 1), 1 / WINDOW)
+                share = max(2 / (state.recent.count + 1), 1 / window)
                 for mean, value in zip(state.recent.arrays, state.trainables(), strict=True):
                     minibatch_weights.average(mean, value, min(share, 1.0))
         if np.isfinite(losses).all():
-            state.brake = min(1.0, state.brake * 1.1)  # a bad moment need not slow it for good
+            state.brake = min(1.0, state.brake * 1.1)  # one divergence does not slow it for ever
         return float(np.mean(losses))
 
     def _seen(self, x: Float, weight: Float) -> tuple[Float, Float]:
-        """Return rows as the first layer's weights see them."""
+        """Return the rows as inputs of the first layer: whole rows, or patches."""
         view = self.problem.layout.views[0]
         return view.rows(x), np.repeat(weight, view.positions)
 
     def _begin(self, again: bool) -> bool:
-        """Count the last of the early calls in, and begin anew if more is known by now.
+        """Count the last early call in, and start again if the measurements have changed.
 
-        ``again``: begin in any case; it has been counted already.
+        With ``again``, start in any case; the call has been counted already.
         """
         before, block = self._calls[:-1], self._calls[-1]
         targets = self._targets
@@ -199,22 +188,22 @@ class Stream:
         self._varied = self._moments.varied
         self._next_measure = 2 * self.n_seen
         self._measure_until = max(8192, 16 * min(x.shape[1], MANY))
-        inputs = self._moments.input_map(truncate=False, prior=PRIOR_ROWS)
+        inputs = self._moments.input_map(truncate=False, prior=self.problem.settings.prior_rows)
         known = self.problem.rows
         rows = Rows(x, y, None, known.n_out, known.dtype, known.scaling)
         solver = self._solver
         self._state = solver.start_at(self.problem, inputs, deepcopy(self._rng), self._start)
         if self._varied.any():
-            self._set_weights(~self._varied, None)  # what never varies says nothing
+            self._set_weights(~self._varied, None)  # such an input says nothing
         solver.observe(self.problem, self._state, (x, rows.targets(slice(0, rows.n)), weight))
         for call in before:
             self._take(call)
         return True
 
     def _use(self, targets: RunningTargets) -> None:
-        """Measure the targets as they are known by now."""
+        """Use the current measurements of the targets."""
         rows = self.problem.rows
-        # Once the network has begun to learn for good, its type stays.
+        # After the early calls, the type of the network does not change.
         exact = targets.float32_tells or not self._calls
         kind = rows.dtype if exact else np.dtype(np.float64)
         fresh = Rows(rows.x, rows.y, rows.sample_weight, rows.n_out, kind, targets.scaling)
@@ -222,7 +211,7 @@ class Stream:
         self._known = targets.known
 
     def _count(self, block: Block) -> None:
-        """Count rows in; renew the coordinates of the data where they are not what was thought."""
+        """Count rows in; renew the coordinates of the data if they prove wrong."""
         x, weight = self._seen(block[0], block[2])
         self._keep_some(block[0])
         self.n_seen += len(block[0])
@@ -240,7 +229,8 @@ class Stream:
                 self._measure_until = max(self._measure_until, 2 * self.n_seen)
                 measuring = True
             if measuring:
-                inputs = self._moments.input_map(truncate=False, prior=PRIOR_ROWS)
+                prior = self.problem.settings.prior_rows
+                inputs = self._moments.input_map(truncate=False, prior=prior)
                 self._forget_guesses(inputs)
                 rebase(state, inputs)
         scaling = self.problem.rows.scaling
@@ -255,23 +245,23 @@ class Stream:
                 refreshed(state, self.problem.settings)
 
     def _forget_guesses(self, inputs: InputMap) -> None:
-        """Set the weights of inputs that begin to vary to zero: their unit was a guess."""
+        """Set the weights of inputs that begin to vary to zero, because their unit was a guess."""
         assert self._moments is not None
         before, now = self._varied, self._moments.varied
         self._varied = before | now
         if before.any():
             self._set_weights(now & ~before, None)
-        else:  # nothing was more than a guess
+        else:  # all units were guesses
             drawn = first_weights(self.problem, inputs, self._choice)[0][0]
             raw = self.problem.schemes[0] is not None
             self._set_weights(now, drawn if raw else inputs.to_inputs(drawn))
 
     def _set_weights(self, which: NDArray[np.bool_], values: Float | None) -> None:
-        if self._start is None and which.any():  # those of a network to start from mean something
+        if self._start is None and which.any():  # the weights of a given network are not guesses
             set_weights(self.state, which, values)
 
     def _keep_some(self, x: Float) -> None:
-        """Keep each of all rows seen with the same probability (Vitter's algorithm R, 1985)."""
+        """Keep a uniform random sample of all rows seen (Vitter's algorithm R, 1985)."""
         place = self._choice.integers(0, self.n_seen + 1 + np.arange(len(x)))
         kept = np.flatnonzero(place < len(self._some))
         self._some = np.array(self._some)  # it may be mapped from a file

@@ -1,4 +1,4 @@
-"""From data to a network by mini-batches: what the estimators call."""
+"""Train a network by mini-batches; the estimators call these functions."""
 
 from __future__ import annotations
 
@@ -24,25 +24,12 @@ from fastbcd.solvers.loop import Monitor, Outcome, run
 from fastbcd.solvers.minibatch.factored import plan, split
 from fastbcd.solvers.minibatch.problem import MiniBatchProblem, Shift
 from fastbcd.solvers.minibatch.rows import Rows
-from fastbcd.solvers.minibatch.schedule import (
-    THIN_RATE,
-    CompressionSchedule,
-    Schedule,
-    Settings,
-    batch_size_for,
-    epochs_for,
-    noise_for,
-)
+from fastbcd.solvers.minibatch.schedule import Schedule, batch_size_for, epochs_for, noise_for
+from fastbcd.solvers.minibatch.settings import DEFAULTS, CompressionSchedule, Settings
 from fastbcd.solvers.minibatch.solver import MiniBatchSolver
-from fastbcd.solvers.minibatch.stream import STREAM_BATCH, Stream
+from fastbcd.solvers.minibatch.stream import Stream
 from fastbcd.solvers.minibatch.targets import RunningTargets
 from fastbcd.utils.types import Float, Float64
-
-HOLD_OUT = 0.1
-"""Share of the rows of a small regression that choose the epoch whose network is kept."""
-
-SMALL = 20_000
-"""A squared-loss fit of fewer rows holds some out: nothing else keeps it from fitting noise."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +39,13 @@ class Fitted:
     Parameters
     ----------
     network : Network
-        On raw data, compressed where a scheme said so.
+        Network on raw data; layers with a scheme are compressed.
     record : ConvergenceRecord
         The mean loss at the start and in each epoch.
     outcome : Outcome
         How the fit ended.
     n_step_backs : int
-        How often the fit returned from a divergence.
+        Number of times the fit returned from a divergence.
     """
 
     network: Network
@@ -88,12 +75,12 @@ def train_minibatch(
     input_shape: Shape3 | None = None,
     random_shift: int = 0,
 ) -> Fitted:
-    """Train a network by mini-batches, compressing it on the way if a scheme is given.
+    """Train a network by mini-batches; with a scheme, train and compress it together.
 
     Parameters
     ----------
     x : (n, d) array, memory map, SciPy sparse array, or object with ``shape`` and row slices
-        Inputs. Of what is not in memory only blocks are read.
+        Inputs. If they are not in memory, they are read block by block.
     y : (n,) integer array or (n, k) array
         Class numbers below ``n_out``, or targets.
     sample_weight : (n,) array or None
@@ -106,27 +93,27 @@ def train_minibatch(
         Source of all randomness.
     make_monitor : callable
         Returns the monitor, as for the full solver. ``max_iter`` bounds the epochs; the schedule
-        fits itself into them, so a fit always runs to the end of its schedule.
+        is fitted to them, so a fit always runs to the end of its schedule.
     activation : str, default="relu"
         Activation of the hidden layers.
     loss : {"cross_entropy", "squared", "hinge", "logistic"}
-        R; "logistic" is for multilabel targets.
+        The loss; "logistic" is for multilabel targets.
     scale_targets : bool, default=False
-        Fit standardised targets and scale the network back.
+        Whether to fit standardised targets and then scale the outputs of the network back.
     scheme : Scheme, dict or None
-        How to compress.
+        Compression of all hidden layers, or by layer.
     batch_size : int, optional
-        Rows of a step; by default :func:`batch_size_for` the data.
+        Number of rows of a step; by default :func:`batch_size_for` the data.
     start : Network, optional
-        Where to start from.
+        Network to start from.
     settings, copies : optional
-        Numbers of the method and course of the compression.
+        Numbers of the method and schedule of the compression.
     dtype : dtype, optional
         Type of the fit; by default that of ``x``, if it is float32 or float64.
     input_shape : (h, w, c), optional
-        What images the rows are.
+        Height, width and channels of the images in the rows.
     random_shift : int, default=0
-        Pixels by which images move at most, at random, each time that they are seen.
+        Maximum random shift of images, in pixels, drawn anew each time an image is used.
 
     Returns
     -------
@@ -140,7 +127,8 @@ def train_minibatch(
     rng = np.random.default_rng(random_state.randint(2**31 - 1))
     monitor = make_monitor(lambda network: network)
     if monitor.score is None and loss == "squared" and start is None:
-        x, y, sample_weight, monitor = _hold_out(x, y, sample_weight, monitor, rng)
+        numbers = settings or DEFAULTS
+        x, y, sample_weight, monitor = _hold_out(x, y, sample_weight, monitor, rng, numbers)
     n = int(x.shape[0])
     scaling = None
     if scale_targets:
@@ -148,13 +136,13 @@ def train_minibatch(
         scaling = Scaling.of(np.asarray(y), weight, by_column=schemes[-1] is None)
     thin, thin_schemes, linear = plan(layout, schemes)
     if settings is None:
-        # A compressed network has no capacity to spare for noise.
+        # A compressed network has too few weights to afford noise.
         noise = 0.0 if any(schemes) else noise_for(n, sum(k * m for k, m in layout.shapes))
         settings = Settings(noise=noise)
         if linear:
-            settings = replace(settings, learning_rate=THIN_RATE)
+            settings = replace(settings, learning_rate=settings.thin_rate)
     size = min(batch_size or batch_size_for(n), n)
-    epochs = min(monitor.max_iter, epochs_for(n))
+    epochs = min(monitor.max_iter, epochs_for(n, settings))
     unit = sample_weight is None or bool(np.all(np.asarray(sample_weight) == sample_weight[0]))
     problem = MiniBatchProblem(
         Rows(x, y, None if unit else sample_weight, n_out, kind, scaling),
@@ -164,7 +152,7 @@ def train_minibatch(
         thin_schemes,
         size,
         settings,
-        Schedule(epochs * (n // size)),
+        Schedule(epochs * (n // size), settings),
         copies or CompressionSchedule(),
         linear,
         Shift(random_shift, input_shape) if random_shift and input_shape else None,
@@ -193,16 +181,16 @@ def start_stream(
     settings: Settings | None = None,
     input_shape: Shape3 | None = None,
 ) -> Stream:
-    """Return a fit that is fed batch by batch; nothing is learnt yet.
+    """Return a stream, a fit that learns batch by batch; it has not learnt anything yet.
 
     Parameters
     ----------
     x, y : arrays
-        Rows as for :func:`train_minibatch`, which tell the type.
+        Rows as for :func:`train_minibatch`; they only determine the type.
     n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings, input_shape
-        As for :func:`train_minibatch`. With a scheme the network that comes out is exactly
-        compressed at any time, and what the steps are taken at is drawn to that more and more;
-        pruned weights may come back for ever.
+        As for :func:`train_minibatch`. With a scheme the returned network is compressed exactly at
+        any time. The weights that the steps use approach it more and more, and pruned weights can
+        always return.
 
     Returns
     -------
@@ -211,9 +199,11 @@ def start_stream(
     """
     layout = Architecture.of(hidden_layer_sizes, int(x.shape[1]), n_out, input_shape)
     schemes = schemes_by_layer(scheme, layout.shapes, layout.images)
-    targets = RunningTargets(n_out, schemes[-1] is None) if scale_targets else None
+    # A stream uses each row once, and noise would only hide it.
+    settings = settings or Settings(noise=0.0)
+    targets = RunningTargets(n_out, schemes[-1] is None, settings) if scale_targets else None
     kind = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    # No rows, but weights: those of a stream are not known to be all one.
+    # No rows, but weights: the sample weights of a stream may differ from one.
     rows = Rows(np.empty((0, int(x.shape[1])), kind), y[:0], np.ones(1), n_out, kind)
     problem = MiniBatchProblem(
         rows,
@@ -221,10 +211,9 @@ def start_stream(
         LOSSES[loss],
         ALL_ACTIVATIONS[activation],
         schemes,
-        STREAM_BATCH,
-        # Rows of a stream are seen once: noise would only hide them.
-        settings or Settings(noise=0.0),
-        Schedule(0),
+        settings.stream_batch,
+        settings,
+        Schedule(0, settings),
         CompressionSchedule.endless(),
     )
     rng = np.random.default_rng(random_state.randint(2**31 - 1))
@@ -237,14 +226,16 @@ def _hold_out(
     sample_weight: NDArray[Any] | None,
     monitor: Monitor,
     rng: np.random.Generator,
+    settings: Settings,
 ) -> tuple[Any, NDArray[Any], NDArray[Any] | None, Monitor]:
-    """Set rows of a small problem aside, to keep the epoch with the least error on them."""
+    """Hold rows of a small problem out, to keep the epoch with the smallest error on them."""
     n = int(x.shape[0])
     in_memory = isinstance(x, np.ndarray) or issparse(x)
-    if not 50 <= n < SMALL or not in_memory or y.ndim != 2:
+    if not 50 <= n < settings.hold_out_below or not in_memory or y.ndim != 2:
         return x, y, sample_weight, monitor
     order = rng.permutation(n)
-    held, left = order[: int(n * HOLD_OUT)], np.sort(order[int(n * HOLD_OUT) :])
+    n_held = int(n * settings.hold_out)
+    held, left = order[:n_held], np.sort(order[n_held:])
     rows: Any = x
     if issparse(x):
         rows = rows.tocsr()
@@ -264,7 +255,7 @@ def _hold_out(
         error = (network.forward(x_held.astype(dtype)) - y_held) / scale
         return -float(weight @ np.square(error).sum(axis=1))
 
-    patience = max(10, min(monitor.max_iter, epochs_for(n)) // 5)
+    patience = max(10, min(monitor.max_iter, epochs_for(n, settings)) // 5)
     watching = replace(monitor, score=score, n_iter_no_change=patience)
     kept_weight = None if sample_weight is None else sample_weight[left]
     return rows[left], y[left], kept_weight, watching

@@ -3,13 +3,13 @@ r"""One pass over the layers of a dense network, each compressed in the metric o
 For l = 1 .. L, with V the inputs that the layers compressed so far produce, and U the
 pre-activations of the dense network:
 
-    W*    = argmin ||U - 1 b' - V W||^2 + ridge ||W - W_dense||^2     what the layer should be now
-    T     = argmin ||(W - W*)||_{G, h}  over the scheme's set         what it can be
+    W*    = argmin ||U - 1 b' - V W||^2 + ridge ||W - W_dense||^2     best dense weights
+    T     = argmin ||(W - W*)||_{G, h}  over the scheme's set         best compressed weights
     b     = mean(U) - mean(V) T                                       no error in the mean
 
-A layer that stays dense is fitted to W*, which repairs part of what the layers before it lost.
-No labels are needed. In a classification rows count by what their probabilities may move, and U
-of the output layer is the best that its inputs can do for them; see :mod:`.imitation`.
+A layer that stays dense gets W*, which compensates a part of the error of the layers before it. No
+labels are needed. In a classification, rows are weighted by the sensitivity of their probabilities,
+and U of the output layer is fitted to the probabilities; see :mod:`.imitation`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from fastbcd.formats import DenseMatrix, Format
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes.nearest.neurons import remove_inputs
 from fastbcd.schemes.protocol import Level, Scheme
-from fastbcd.solvers.reconstruct.imitation import ENOUGH, imitate, row_weights
+from fastbcd.solvers.reconstruct.imitation import imitate, row_weights
+from fastbcd.solvers.reconstruct.settings import DEFAULTS
 from fastbcd.statistics.metric import Metric
 from fastbcd.statistics.moments import Moments, sensitivities
 from fastbcd.utils.types import Float, Float64
 
 MOST_PATCHES = 1 << 25
-"""Numbers in the patches, or the activations, of a layer that are formed at once, about."""
+"""Approximate maximum number of entries in the patches or activations of a layer. A number of the
+machine: it bounds the memory."""
 
 Schemes = Sequence[Scheme | None]
 Tell = Callable[[int, int], None]
@@ -58,13 +60,13 @@ class Calibration:
     Parameters
     ----------
     network : Network
-        What to compress.
+        Network to compress.
     x : (n, d) array
-        Inputs, of the type of the network.
+        Inputs, in the type of the network.
     sample_weight : (n,) float64 array, optional
         Non-negative weights.
     classify : bool
-        Whether the outputs are those of a softmax, in which probabilities are what counts.
+        Whether the outputs are logits of a softmax, so that the probabilities matter.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Calibration:
             ]
         )
         if not network.is_plain:
-            # An image holds many patches, so that fewer rows say as much.
+            # An image holds many patches, so fewer rows are enough.
             widest = max(layer.view.positions * max(layer.weight.shape) for layer in network.layers)
             x = x[: max(200, MOST_PATCHES // widest)]
             sample_weight = None if sample_weight is None else sample_weight[: len(x)]
@@ -87,8 +89,8 @@ class Calibration:
 
     @cached_property
     def _row_weight(self) -> Float64 | None:
-        """What every row counts."""
-        if not self.classify or len(self.x) < ENOUGH:  # fewer count alike
+        """Weights of the rows."""
+        if not self.classify or len(self.x) < DEFAULTS.enough:  # few rows have equal weights
             return self.sample_weight
         return row_weights(self.network.forward(self.x), self.sample_weight)
 
@@ -121,11 +123,11 @@ class Calibration:
         Parameters
         ----------
         families : sequence of sequences of Scheme
-            Kinds of schemes to measure for each layer; none for a layer that stays dense.
+            Schemes to measure for each layer; none for a layer that stays dense.
         spans : sequence of (float, float), optional
-            Least and largest share of the weights of each layer that matters.
+            Range of the share of weights to measure, for each layer.
         tell : callable, optional
-            Is told after each layer: the layers done, and all layers.
+            Called after each layer with the number of finished layers and of all layers.
 
         Returns
         -------
@@ -162,9 +164,9 @@ class Calibration:
         Parameters
         ----------
         schemes : sequence of Scheme or None
-            One per layer; None keeps the layer dense, and refits it if its inputs changed.
+            One per layer; None keeps the layer dense and refits it if its inputs have changed.
         tell : callable, optional
-            Is told after each layer: the layers done, and all layers.
+            Called after each layer with the number of finished layers and of all layers.
         """
         dense = self.network.layers
         layers: list[Layer] = []

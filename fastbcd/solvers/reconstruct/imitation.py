@@ -1,13 +1,13 @@
-r"""What a classification asks of its outputs: probabilities, not numbers.
+r"""Reconstruction of a classifier: its probabilities matter, not its outputs.
 
-Changes dz of the outputs z of a row move its probabilities p = softmax(z / T) by
+A change dz of the outputs z of a row changes its probabilities p = softmax(z / T) by
 
 .. math:: T^2\, \mathrm{KL}(p_z \,\|\, p_{z + dz}) \approx
           \tfrac12\, dz^\top (\mathrm{diag}(p) - p p^\top)\, dz ,
 
-whose trace is 1 - ||p||^2. Rows of which the network is certain may be missed by far, and those
-near a boundary may not: so rows are weighted while the layers are fitted, and the output layer is
-fitted to the probabilities themselves.
+with a matrix of trace 1 - ||p||^2. A large error is harmless for rows of which the network is
+certain, but not for rows near a boundary. The rows are therefore weighted while the layers are
+fitted, and the output layer is fitted to the probabilities themselves.
 """
 
 from __future__ import annotations
@@ -16,48 +16,37 @@ import numpy as np
 from scipy.special import softmax
 
 from fastbcd.linalg.spd import SPDSystem
+from fastbcd.solvers.reconstruct.settings import DEFAULTS, ReconstructSettings
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64
 
-TEMPERATURE = 2.0
-"""T, by which outputs are divided before the softmax. The flatter probabilities tell more about
-the other classes (Hinton et al., arXiv:1503.02531)."""
 
-ENOUGH = 10_000
-"""From so many rows on they are many: enough to fit some of them more than others, and to trust
-labels."""
+def row_weights(
+    outputs: Float,
+    sample_weight: Float64 | None = None,
+    settings: ReconstructSettings = DEFAULTS,
+) -> Float64 | None:
+    """Return the weight of each row, (n,), from the sensitivity of its probabilities; mean one.
 
-UNCERTAIN = 0.75
-"""Share of the weights that goes by uncertainty, with ``ENOUGH`` rows; with fewer none."""
-
-CONSTANT = 1e-5
-"""An input whose standard deviation is below this share of its mean says nothing but noise."""
-
-STEPS = 50
-"""Steps of :func:`imitate`; more change little."""
-
-
-def row_weights(outputs: Float, sample_weight: Float64 | None = None) -> Float64 | None:
-    """Return how much each row counts, (n,), by what its probabilities may move; mean one.
-
-    Where rows are few, or the network is certain of all, ``sample_weight`` itself.
+    If there are few rows, or the network is certain of all, return ``sample_weight`` itself.
 
     Parameters
     ----------
     outputs : (n, k) array
         Outputs of the dense network.
     sample_weight : (n,) float64 array, optional
-        What the rows count by themselves; the result is multiplied by it.
+        Weights of the rows; the result is multiplied by them.
     """
     own = np.ones(len(outputs)) if sample_weight is None else sample_weight
-    if np.count_nonzero(own) < ENOUGH:
+    if np.count_nonzero(own) < settings.enough:
         return sample_weight
-    p = softmax(outputs.astype(np.float64) / TEMPERATURE, axis=1)
+    p = softmax(outputs.astype(np.float64) / settings.temperature, axis=1)
     uncertain: Float64 = 1.0 - np.square(p).sum(axis=1)
     mean = float(own @ uncertain) / float(own.sum())
     if not mean > 0:
         return sample_weight
-    weights: Float64 = own * ((1.0 - UNCERTAIN) + UNCERTAIN / mean * uncertain)
+    share = settings.uncertain
+    weights: Float64 = own * ((1.0 - share) + share / mean * uncertain)
     return weights
 
 
@@ -67,21 +56,22 @@ def imitate(
     weight: Float64,
     ridge: Float64,
     sample_weight: Float64 | None = None,
+    settings: ReconstructSettings = DEFAULTS,
 ) -> tuple[Float64, Float64]:
     r"""Fit an output layer to the probabilities of the dense network.
 
     .. math:: \min_{W, b}\; T^2\, E\, \mathrm{KL}\big(\mathrm{softmax}(z / T) \,\|\,
               \mathrm{softmax}((W^\top v + b) / T)\big) + \tfrac12 \|R^{1/2} (W - W_0)\|^2
 
-    The curvature in the outputs is at most 1/2 (Boehning, Ann. Inst. Stat. Math. 44, 1992), so that
-    the steps, solutions with one matrix,
+    The curvature in the outputs is at most 1/2 (Boehning, Ann. Inst. Stat. Math. 44, 1992).
+    Therefore the steps, which solve systems with one matrix,
 
     .. math:: W \leftarrow W + (\tfrac12 \mathrm{cov}(V) + R)^{-1}
               \big(T\, E\, (v - \bar v) (p - q)^\top - R (W - W_0)\big), \qquad
               b \leftarrow b + 2 T\, E (p - q) \;\text{ at } v = \bar v,
 
-    never raise it. They are accelerated (Nesterov), and begin anew where the next step goes
-    against the last one (O'Donoghue, Candes, arXiv:1204.3982).
+    never raise the objective. They are accelerated (Nesterov), with a restart whenever the next
+    step opposes the last one (O'Donoghue, Candes, arXiv:1204.3982).
 
     Parameters
     ----------
@@ -90,11 +80,11 @@ def imitate(
     outputs : (n, k) array
         z, outputs of the dense network.
     weight : (d, k) float64 array
-        W_0, where to start.
+        W_0, the start.
     ridge : (d,) float64 array
         Diagonal of R, which ties the weights to W_0.
     sample_weight : (n,) float64 array, optional
-        What the rows count.
+        Weights of the rows.
 
     Returns
     -------
@@ -103,26 +93,28 @@ def imitate(
         the steps.
     """
     dtype, n = v.dtype, len(v)
+    temperature = settings.temperature
     moments = Moments.of(v, outputs, sample_weight)
     share = np.full(n, 1.0 / n) if sample_weight is None else sample_weight / sample_weight.sum()
     share = share.astype(dtype)[:, None]
-    goal = softmax(outputs / dtype.type(TEMPERATURE), axis=1)
+    goal = softmax(outputs / dtype.type(temperature), axis=1)
     system = SPDSystem(0.5 * moments.covariance, ridge)
-    varies = np.diag(moments.covariance) > np.square(CONSTANT * moments.mean_in)
-    # Intercepts at the mean of the inputs: their steps and those of the weights are independent.
+    varies = np.diag(moments.covariance) > np.square(settings.constant * moments.mean_in)
+    # With intercepts at the mean of the inputs, their steps and the steps of the weights are
+    # independent.
     at = here = np.vstack([weight, moments.mean_out])
     momentum = 1.0
-    for _ in range(STEPS):
+    for _ in range(settings.steps):
         z = v @ at[:-1].astype(dtype)
         z += (at[-1] - moments.mean_in @ at[:-1]).astype(dtype)
-        z /= dtype.type(TEMPERATURE)
+        z /= dtype.type(temperature)
         pull = share * (goal - softmax(z, axis=1))
         total = pull.sum(axis=0, dtype=np.float64)
         gradient = (v.T @ pull).astype(np.float64) - np.outer(moments.mean_in, total)
-        gradient = TEMPERATURE * gradient - ridge[:, None] * (at[:-1] - weight)
+        gradient = temperature * gradient - ridge[:, None] * (at[:-1] - weight)
         gradient[~varies] = 0.0
         solved = np.asarray(system.solve(np.ascontiguousarray(gradient)), np.float64)
-        step = np.vstack([solved, 2 * TEMPERATURE * total])
+        step = np.vstack([solved, 2 * temperature * total])
         after = at + step
         if np.vdot(step, after - here) < 0:
             momentum, at = 1.0, here

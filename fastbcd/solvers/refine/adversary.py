@@ -1,18 +1,18 @@
-r"""Rows moved to where the network does worst, so that it learns what lies around them.
+r"""Rows moved to where the network does worst, so that it learns the surroundings of the rows.
 
-A step of the inputs of the same kind as those of the layers, but backward: with d the pull on the
+The inputs take a step like the layers, but in the opposite direction. With d the pull on the
 inputs, which would lower the loss,
 
 .. math:: v \leftarrow v - r\, \sqrt{\mathrm{tr}\,\mathrm{cov}(V)}\; d / \|d\|
 
 is, to first order, the worst place at that distance (Goodfellow et al., arXiv:1412.6572; by
-Euclidean length as in Miyato et al., arXiv:1605.07725). The pull comes with a step that is taken
-anyway; every second step sees the batch of the step before once more, moved. So nothing takes
-longer but one product with the first layer.
+Euclidean length as in Miyato et al., arXiv:1605.07725). An ordinary step yields the pull, and every
+second step uses the batch of the step before again, moved. The only additional cost is one product
+with the first layer.
 
-Where weights are many against the rows this generalises better; where they are few there is
-nothing to spare for it. Nor are rows moved where the dense network is not certain of them: they
-lie near its boundaries, and would end up beyond.
+If there are many weights per row, the network generalises better; if there are few, it has none to
+spare. Rows are not moved either if the dense network is uncertain of them: they lie near its
+boundaries and would cross them.
 """
 
 from __future__ import annotations
@@ -22,29 +22,24 @@ from scipy.special import expit, softmax
 
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.network.network import Network
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.utils.types import Float
 
-SCARCE, PLENTY = 0.5, 2.0
-"""Weights per row up to which no row is moved, and from which they are moved as far as ever; in
-between by the logarithm. Chosen on writers held out."""
-
-CERTAIN = 0.5
-"""How certain the dense network has to be of its rows, on average, for them to be moved."""
-
 SINGLE = SparseMatrix, DenseMatrix
-"""Formats whose weights count: what factors and codes could learn more is small, and is lost."""
+"""Formats whose weights count. Factors and codes gain too little from moved rows."""
 
 
-def plenty(network: Network, n_rows: int) -> float:
-    """Return how far rows are moved, 0 to 1, by the number of single weights and of rows."""
+def plenty(network: Network, n_rows: int, settings: RefineSettings = DEFAULTS) -> float:
+    """Return the factor of the radius, 0 to 1, given the numbers of single weights and rows."""
+    scarce, plenty = settings.scarce, settings.plenty
     weights = (layer.weight for layer in network.layers)
     n_weights = sum(weight.n_params for weight in weights if isinstance(weight, SINGLE))
-    per_row = max(n_weights / n_rows, SCARCE)
-    return float(min(1.0, np.log(per_row / SCARCE) / np.log(PLENTY / SCARCE)))
+    per_row = max(n_weights / n_rows, scarce)
+    return float(min(1.0, np.log(per_row / scarce) / np.log(plenty / scarce)))
 
 
 def certainty(outputs: Float, several: bool = False) -> float:
-    """Return how certain a network with ``outputs`` (n, k) is of its rows, 0 to 1.
+    """Return the certainty of a network with ``outputs`` (n, k) about its rows, 0 to 1.
 
     The mean probability of the likeliest of k classes, as a share of the way from 1/k to 1. With
     ``several`` labels per row, the mean over all of them.
@@ -64,7 +59,7 @@ class Adversary:
     Parameters
     ----------
     radius : float
-        r. None is moved if zero.
+        r; zero moves no row.
     variance : float
         Sum of the variances of the inputs.
     """
@@ -74,16 +69,16 @@ class Adversary:
         self._seen = 0
 
     def due(self) -> bool:
-        """Return whether the last batch is to be seen once more now, moved."""
+        """Return whether the current step uses the last batch again, moved."""
         return self._seen == 1
 
     def wanted(self) -> bool:
-        """Return whether the batch of this step will be; count it as seen."""
+        """Return whether the next step will use this batch again; count the batch."""
         self._seen = (self._seen + 1) % 2 if self._length > 0 else 0
         return self._seen == 1
 
     def forget(self) -> None:
-        """Let the next batch be a new one: supports moved, and read other inputs."""
+        """Use a new batch next: after supports have moved, they read other inputs."""
         self._seen = 0
 
     def move(self, v: Float, pull: Float) -> None:

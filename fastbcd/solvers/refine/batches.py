@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastbcd.parallel.crew import ALONE, Crew
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.solvers.refine.targets import Rows
 from fastbcd.utils.types import Float
 from fastbcd_kernels import sparse_batch
-
-FAR = 2.0
-"""Standard deviations between zero and the mean of an input from which on zero is no ordinary value
-of it: what is set to it there moves the units farther than any row does."""
-
-SOME = 8000
-"""Rows that the means are measured on."""
 
 
 class Batches:
@@ -27,14 +21,17 @@ class Batches:
     rows : integer array
         The rows to pass over.
     size : int
-        Rows of a batch.
+        Number of rows of a batch.
     drop : float
-        Share of the entries that are dropped, to a precision of 1 / 256: set to zero, or to the
-        mean of their input where zero is ``FAR`` from it. Then a centred copy of ``x`` is kept.
+        Share of the entries that are dropped, to a precision of 1 / 256. They become zero, or the
+        mean of their input if zero is ``settings.far`` from it. A centred copy of ``x`` is then
+        kept.
     random_state : RandomState
-        Order, and what is dropped.
+        Source of the order and of the dropped entries.
     crew : Crew
         Threads to use.
+    settings : RefineSettings
+        Numbers of the method.
     """
 
     def __init__(
@@ -45,16 +42,19 @@ class Batches:
         drop: float,
         random_state: np.random.RandomState,
         crew: Crew = ALONE,
+        settings: RefineSettings = DEFAULTS,
     ) -> None:
         self._size = size
         self._dropped = round(256 * drop)
-        centre = _centre(x[rows[:SOME]]) if self._dropped else np.zeros(x.shape[1], x.dtype)
+        centre = np.zeros(x.shape[1], x.dtype)
+        if self._dropped:
+            centre = _centre(x[rows[: settings.centre_rows]], settings.far)
         # Dropped entries of centred inputs become zero, and the centre is added afterwards.
         self._centre = centre.astype(np.float32) if centre.any() else None
         self._x = x if self._centre is None else x - centre
         self._order = random_state.permutation(rows)
         self._random_state = random_state
-        # Random bytes by the million: this generator makes them twenty times as fast.
+        # This generator makes random bytes twenty times as fast as the other.
         self._bits = np.random.SFC64(random_state.randint(2**31 - 1))
         self._crew = crew
         self._parts = crew.parts(np.full(size, x.shape[1]))
@@ -62,7 +62,7 @@ class Batches:
         self._out = np.zeros((x.shape[1], size), np.float32)
 
     def next(self, inputs: Rows) -> tuple[Rows, Float]:
-        """Return the rows of the next batch and their ``inputs`` (d, b); valid until the next."""
+        """Return the rows of the next batch and their ``inputs`` (d, b), until the next call."""
         if self._at + self._size > self._order.size:
             self._order, self._at = self._random_state.permutation(self._order), 0
         rows = self._order[self._at : self._at + self._size]
@@ -80,9 +80,9 @@ class Batches:
         return rows, self._out
 
 
-def _centre(x: Float) -> Float:
-    """Return the mean (d,) of the columns of ``x``, and zero where that is an ordinary value."""
+def _centre(x: Float, distance: float) -> Float:
+    """Return the mean (d,) of the columns of ``x``, but zero where zero is an ordinary value."""
     mean = x.mean(axis=0, dtype=np.float64)
-    far = np.abs(mean) > FAR * x.std(axis=0, dtype=np.float64)
+    far = np.abs(mean) > distance * x.std(axis=0, dtype=np.float64)
     centre: Float = np.where(far, mean, 0.0).astype(x.dtype)
     return centre

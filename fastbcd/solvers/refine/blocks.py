@@ -1,7 +1,7 @@
-"""The free parameters of a layer during refinement, and the ridge step on them.
+"""The free parameters of a layer during refinement, and their ridge step.
 
-One class per kind of format, here the base and the dense one; the others register themselves with
-:func:`block_of`.
+There is one class per kind of format. This module holds the base class and the dense one; the other
+modules register theirs with :func:`block_of`.
 """
 
 from __future__ import annotations
@@ -12,47 +12,43 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from fastbcd.formats import DenseMatrix, Format
 from fastbcd.linalg import products as la
+from fastbcd.linalg.factorisations import cholesky_inverse
 from fastbcd.network.network import Layer
 from fastbcd.parallel.crew import ALONE, Crew
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import dense_step
 
-RATE_HIDDEN, RATE_OUTPUT, RATE_INTERCEPT = 0.25, 0.5, 0.03
-"""eta at a rate of one."""
-
-FORGET = np.float32(0.05)
-"""Weight of the newest batch in the running mean of the inputs."""
-
 
 class Block:
-    """A layer during refinement; as it stands here, only its intercept moves.
+    """A layer during refinement. In this base class only the intercept moves.
 
     Parameters
     ----------
     layer : Layer
-        Where to start.
+        The layer to start from.
     is_input, is_output : bool
         Whether it is the first or the last layer.
     crew : Crew
         Threads to use.
+    settings : RefineSettings
+        Numbers of the method.
     """
 
-    _caution = 1.0
-    """Factor of the steps of the weights."""
-
-    _ridge = 0.5
-    """lambda, relative to the mean variance of the inputs."""
-
-    _least_momentum = 0.0
-    """Bound of mu."""
-
-    def __init__(self, layer: Layer, is_input: bool, is_output: bool, crew: Crew = ALONE) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        is_input: bool,
+        is_output: bool,
+        crew: Crew = ALONE,
+        settings: RefineSettings = DEFAULTS,
+    ) -> None:
         self.start = layer
+        self.settings = settings
         self.crew = crew
         self.is_input = is_input
         self.is_output = is_output
@@ -63,10 +59,20 @@ class Block:
         self._averages = [parameter.copy() for parameter in (self.intercept, *self._begin())]
 
     def restarted(self, layer: Layer) -> Self:
-        """Return the block as it would start from ``layer``."""
-        return type(self)(layer, self.is_input, self.is_output, self.crew)
+        """Return a new block that starts from ``layer``."""
+        return type(self)(layer, self.is_input, self.is_output, self.crew, self.settings)
 
-    # ------------------------------------------------------------ what a kind defines
+    # ------------------------------------------------------------ each kind of format defines
+
+    @property
+    def caution(self) -> float:
+        """Factor of the steps of the weights."""
+        return 1.0
+
+    @property
+    def least_momentum(self) -> float:
+        """Lower bound of mu."""
+        return 0.0
 
     def _begin(self) -> list[Float]:
         """Read the parameters from ``self.start``; return the arrays that are averaged."""
@@ -74,11 +80,11 @@ class Block:
         return []
 
     def weight(self) -> Float:
-        """Return the weights (d, m) that the layer multiplies with."""
+        """Return the weights (d, m) of the forward pass."""
         return self._effective
 
     def used_inputs(self) -> NDArray[np.int64] | None:
-        """Return which inputs are read, ascending; None for all."""
+        """Return the indices of the used inputs, ascending; None for all."""
         return None
 
     def forward(self, v: Float) -> Float:
@@ -88,55 +94,57 @@ class Block:
         return u
 
     def backward(self, pull: Float) -> Float:
-        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        """Return the pull on the inputs, (d, b), for the ``pull`` on the outputs (m, b)."""
         return la.product(self._effective, pull)
 
     def costs(self, pull: Float, moments: Moments) -> Float64 | None:
-        """Return what each weight costs when it goes; None if none may."""
+        """Return the cost of the removal of each weight; None if no weight may be removed."""
         return None
 
     def shrink(self, stays: NDArray[np.bool_]) -> None:
-        """Let the weights of :meth:`costs` go that do not stay."""
+        """Remove the weights of :meth:`costs` for which ``stays`` is False."""
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
-        """Let up to ``share`` of the support move, given rows ``v`` (n, d), ``pull`` (n, m)."""
+        """Move up to ``share`` of the support, given rows ``v`` (n, d) and pulls (n, m)."""
 
     def _prepare(self, gram: Float64) -> None:
-        """Prepare the solves with ``gram`` (d, d), damped."""
+        """Prepare the solves with the damped ``gram`` (d, d)."""
 
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        """Take the step of the weights, and correct the intercept for it."""
+        """Take the step of the weights, and correct the intercept."""
 
     def _format(self, parameters: list[Float]) -> Format:
-        """Return the weights in their format, made of the arrays of :meth:`_begin`."""
+        """Return the weights in their format, given the arrays of :meth:`_begin`."""
         return self.start.weight
 
     def _parameters(self) -> list[Float]:
-        """Return the arrays of :meth:`_begin` as they are now."""
+        """Return the current arrays of :meth:`_begin`."""
         return []
 
-    # ------------------------------------------------------------ what all share
+    # ------------------------------------------------------------ all kinds share
 
     def measure(self, moments: Moments) -> None:
-        """Take over the second moments of the inputs."""
+        """Use new second moments of the inputs."""
         self.mean = moments.mean_in.astype(np.float32)
         gram = moments.covariance.copy()
-        gram[np.diag_indices_from(gram)] += self._ridge * max(np.trace(gram) / len(gram), 1e-12)
+        variance = max(np.trace(gram) / len(gram), 1e-12)
+        gram[np.diag_indices_from(gram)] += self.settings.ridge * variance
         self._prepare(gram)
 
     def step(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
         """Move towards ``pull`` (m, b), the wanted change of the outputs for inputs ``v``."""
+        settings = self.settings
         if not self.is_input:
-            self.mean += FORGET * (v.mean(axis=1) - self.mean)
-        momentum = max(momentum, self._least_momentum)
-        base = RATE_OUTPUT if self.is_output else RATE_HIDDEN
-        self.move(v, pull, base * self._caution * rate, momentum, decay)
+            self.mean += np.float32(settings.forget) * (v.mean(axis=1) - self.mean)
+        momentum = max(momentum, self.least_momentum)
+        base = settings.rate_output if self.is_output else settings.rate_hidden
+        self.move(v, pull, base * self.caution * rate, momentum, decay)
         self._intercept_velocity *= np.float32(momentum)
         self._intercept_velocity += pull.mean(axis=1) * np.float32(rate)
-        self.intercept += np.float32(RATE_INTERCEPT) * self._intercept_velocity
+        self.intercept += np.float32(settings.rate_intercept) * self._intercept_velocity
 
     def _lower_intercept(self, shift: Float) -> None:
-        """Make up for a step of the weights, so that it leaves the mean of the outputs alone."""
+        """Correct the intercept after a step, so that the mean of the outputs does not change."""
         self.intercept -= shift
 
     def average(self, share: float) -> None:
@@ -146,7 +154,7 @@ class Block:
             mean += np.float32(share) * (parameter - mean)
 
     def layer(self, averaged: bool) -> Layer:
-        """Return the layer in its own format and type."""
+        """Return the layer in its format and type, with averaged or current parameters."""
         dtype = self.start.intercept.dtype
         current = [self.intercept, *self._parameters()]
         intercept, *rest = [
@@ -180,13 +188,13 @@ class DenseBlock(Block):
         self._inverse = inverse(gram)
 
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        """Take the step of the weights, and correct the intercept for it."""
+        """Take the step of the weights, and correct the intercept."""
         solved = self._solved(centred_gradient(v, pull, self.mean))
         shift = np.empty_like(self.intercept)
         dense_step.step(
             solved, self.mean, momentum, rate, decay, self._velocity, self._weight, shift
         )
-        # The weights move around the mean of the inputs.
+        # The step is one for centred inputs.
         self._lower_intercept(shift)
         self._moved()
 
@@ -195,7 +203,7 @@ class DenseBlock(Block):
         return la.product(self._inverse, gradient)
 
     def _moved(self) -> None:
-        """Bring the weights that are multiplied with in line with the free ones."""
+        """Update the weights of the forward pass after the free ones have moved."""
 
     def _format(self, parameters: list[Float]) -> Format:
         return DenseMatrix(parameters[0])
@@ -208,13 +216,12 @@ def _dense_block(weight: DenseMatrix) -> type[Block]:
 
 def inverse(gram: Float64) -> Float:
     """Return the inverse of a positive definite matrix, in float32."""
-    found: Float = cho_solve(cho_factor(gram), np.eye(len(gram))).astype(np.float32)
-    return found
+    return cholesky_inverse(gram).astype(np.float32)
 
 
 def centred_gradient(v: Float, pull: Float, mean: Float) -> Float:
     """Return (V - mean) dU' / b, (d, m), for ``v`` (d, b) and ``pull`` (m, b)."""
-    # The pull is the smaller one.
+    # The pull is the smaller factor.
     pull = pull / np.float32(v.shape[1])
     gradient = la.product(v, pull, transposed=True)
     gradient -= np.outer(mean, pull.sum(axis=1))

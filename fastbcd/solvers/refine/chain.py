@@ -1,4 +1,4 @@
-"""All layers of a network during refinement: forward, backward, step."""
+"""All layers of a network during refinement: forward pass, backward pass and step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from fastbcd.parallel.crew import ALONE, Crew
 from fastbcd.solvers.refine import composed, factored, quantized, sparse
 from fastbcd.solvers.refine.blocks import Block, block_of
 from fastbcd.solvers.refine.descent import survivors
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.solvers.refine.targets import Rows, Targets
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float
 
 REGISTERED = (composed, factored, quantized, sparse)
-"""The modules whose blocks :func:`.block_of` knows besides the dense one."""
+"""The modules that register further blocks with :func:`.block_of`."""
 
 
 class Chain:
@@ -28,15 +29,17 @@ class Chain:
     Parameters
     ----------
     layers : sequence of Layer
-        Where to start.
+        The layers to start from.
     x : (n, d) array
-        Rows from which the metric of each layer is measured.
+        Rows that the metric of each layer is measured on.
     targets : Targets
-        What the outputs shall become.
+        Targets of the outputs.
     rows : (n,) integer array
-        The places of these rows in ``targets``.
+        Indices of these rows in ``targets``.
     crew : Crew
         Threads to use.
+    settings : RefineSettings
+        Numbers of the method.
     """
 
     def __init__(
@@ -46,10 +49,11 @@ class Chain:
         targets: Targets,
         rows: Rows,
         crew: Crew = ALONE,
+        settings: RefineSettings = DEFAULTS,
     ) -> None:
         self._targets, self._rows = targets, rows
         self.blocks: list[Block] = [
-            block_of(layer.weight)(layer, index == 0, index + 1 == len(layers), crew)
+            block_of(layer.weight)(layer, index == 0, index + 1 == len(layers), crew, settings)
             for index, layer in enumerate(layers)
         ]
         self._activations = [ALL_ACTIVATIONS[layer.activation] for layer in layers]
@@ -60,25 +64,25 @@ class Chain:
         self.input_pull: Float = self._x[:0].T
 
     def restart(self, layers: Sequence[Layer]) -> None:
-        """Go back to ``layers``, of the same formats, with no speed and no averages."""
+        """Return to ``layers``, of the same formats, with zero velocities and no averages."""
         self.blocks = [b.restarted(layer) for b, layer in zip(self.blocks, layers, strict=True)]
         self.n_averaged = 0
 
     def used_inputs(self) -> Rows:
-        """Return which inputs the first layer reads."""
+        """Return the indices of the inputs that the first layer uses."""
         used = self.blocks[0].used_inputs()
         return np.arange(self._x.shape[1]) if used is None else used
 
     def measure(self, share: float = 0.0, left: Sequence[int] = ()) -> bool:
-        """Refresh the metric of every layer at the current weights; return whether all is finite.
+        """Update the metric of every layer at the current weights; return whether all are finite.
 
         Parameters
         ----------
         share : float
-            Share of every support that may move to better places. Positive, it costs a backward
-            pass and the whole gradients.
+            Share of every support that may move to better entries. A positive share costs a
+            backward pass and the whole gradients.
         left : sequence of int
-            How many non-zeros stay; see :func:`.descent.survivors`. None go by default.
+            Number of non-zeros that stay; see :func:`.descent.survivors`. By default all stay.
         """
         inputs, v = [], self._x
         for block, activation in zip(self.blocks, self._activations, strict=True):
@@ -133,14 +137,14 @@ class Chain:
     ) -> Float:
         """Take one step of all layers on one batch, inputs ``v`` (d, b).
 
-        Returns the outputs (b, k) before the step. With ``to_inputs`` the pull goes back to the
-        inputs, too: it is :attr:`input_pull` then.
+        Returns the outputs (b, k) before the step. With ``to_inputs``, the pull on the inputs is
+        computed as well and stored in :attr:`input_pull`.
         """
         inputs = []
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
             v = activation.value(block.forward(v))
-        # The last activation is the identity: v are the outputs.
+        # The last activation is the identity, so v are the outputs.
         outputs = np.ascontiguousarray(v.T)
         pull = np.ascontiguousarray(self._targets.pull(outputs, rows).T)
         sums = np.empty(v.shape[1], np.float32)
@@ -156,27 +160,27 @@ class Chain:
         return outputs
 
     def average(self) -> None:
-        """Take the current iterate into the average."""
+        """Add the current iterate to the average."""
         self.n_averaged += 1
         for block in self.blocks:
             block.average(1 / self.n_averaged)
 
     def network(self) -> Network:
-        """Return the network, of averaged weights if there are any."""
+        """Return the network, with averaged weights if there are any."""
         return Network([block.layer(self.n_averaged > 0) for block in self.blocks])
 
 
 def thinned(network: Network, x: Float, targets: Targets, left: Sequence[int]) -> Network:
-    """Return ``network`` with fewer non-zeros: those stay whose loss would cost most.
+    """Return ``network`` with fewer non-zeros; the most important ones stay.
 
     Parameters
     ----------
     network : Network
-        Its sparse layers lose weights.
+        A network with sparse layers, which lose weights.
     x, targets
         As in :func:`.loop.refine`.
     left : sequence of int
-        How many stay; see :func:`.descent.survivors`.
+        Number of non-zeros that stay; see :func:`.descent.survivors`.
     """
     rows = np.arange(len(x))
     chain = Chain(network.layers, x, targets.changed(1.0, np.dtype(np.float32)), rows)

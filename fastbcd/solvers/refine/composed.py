@@ -1,4 +1,4 @@
-"""Sums of matrices, and trains with few different values, during refinement."""
+"""Sums of matrices, and quantised tensor trains, during refinement."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from fastbcd.formats import CodebookTrainMatrix, Format, SumMatrix, TensorTrainMatrix
 from fastbcd.solvers.refine.blocks import Block, block_of
 from fastbcd.solvers.refine.factored import ParametricBlock, median_size
-from fastbcd.solvers.refine.quantized import CAUTION, Rounding
+from fastbcd.solvers.refine.quantized import Rounding
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float
 
 
 class SumBlock(Block):
-    """All parts of a sum are free.
+    """A sum whose parts are all free.
 
-    Every part takes the step of its own block towards the same pull. Each would make up for all of
-    it, so that with p parts the steps are p times shorter.
+    Every part takes the step of its own block for the same pull. Each step alone would satisfy the
+    whole pull, so with p parts the steps are p times shorter.
     """
 
     def _begin(self) -> list[Float]:
@@ -29,7 +29,7 @@ class SumBlock(Block):
             for part in cast(SumMatrix, self.start.weight).parts
         ]
         self._parts = [
-            block_of(layer.weight)(layer, self.is_input, self.is_output, self.crew)
+            block_of(layer.weight)(layer, self.is_input, self.is_output, self.crew, self.settings)
             for layer in layers
         ]
         return self._parameters()
@@ -38,7 +38,7 @@ class SumBlock(Block):
         return [array for part in self._parts for array in part._parameters()]
 
     def weight(self) -> Float:
-        """Return the weights (d, m) that the layer multiplies with."""
+        """Return the weights (d, m) of the forward pass."""
         return sum((part.weight() for part in self._parts), np.zeros(self.shape, np.float32))
 
     def forward(self, v: Float) -> Float:
@@ -50,24 +50,24 @@ class SumBlock(Block):
         return u
 
     def backward(self, pull: Float) -> Float:
-        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        """Return the pull on the inputs, (d, b), for the ``pull`` on the outputs (m, b)."""
         back = self._parts[0].backward(pull)
         for part in self._parts[1:]:
             back += part.backward(pull)
         return back
 
     def measure(self, moments: Moments) -> None:
-        """Take over the second moments of the inputs."""
+        """Use new second moments of the inputs."""
         super().measure(moments)
         for part in self._parts:
             part.measure(moments)
 
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        """Take the step of the weights, and correct the intercept for it."""
+        """Take the step of the weights, and correct the intercept."""
         for part in self._parts:
             part.mean = self.mean
-            length = rate * part._caution / len(self._parts)
-            part.move(v, pull, length, max(momentum, part._least_momentum), decay)
+            length = rate * part.caution / len(self._parts)
+            part.move(v, pull, length, max(momentum, part.least_momentum), decay)
             # The sum has one intercept.
             self.intercept += part.intercept
             part.intercept[:] = 0
@@ -82,13 +82,16 @@ class SumBlock(Block):
 
 
 class CodedTrainBlock(ParametricBlock):
-    """A train, or a product of two factors, whose entries take few different values.
+    """A quantised tensor train, or a quantised product of two factors.
 
-    As in :mod:`.quantized`, free entries stand behind the stored ones and are rounded after each
+    As in :mod:`.quantized`, free entries move and are rounded to the stored entries after each
     step.
     """
 
-    _caution = CAUTION
+    @property
+    def caution(self) -> float:
+        """Factor of the steps of the weights."""
+        return self.settings.caution_sparse
 
     def _begin(self) -> list[Float]:
         weight = cast(CodebookTrainMatrix, self.start.weight)

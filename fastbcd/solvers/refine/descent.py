@@ -1,4 +1,4 @@
-"""A refinement that starts with more weights than are wanted and loses them little by little."""
+"""A refinement that starts with more weights than are wanted and removes them gradually."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from fastbcd.utils.types import Float64
 
 @dataclass(frozen=True)
 class Descent:
-    """Where to start, and how many non-zeros of the pruned layers are wanted in the end.
+    """The start of a refinement, and the number of non-zeros of the pruned layers at its end.
 
     Parameters
     ----------
     start : Network
         A network with more non-zeros.
     left : tuple of int
-        How many are wanted: one number for each pruned layer, or one for all of them together.
+        Numbers of non-zeros at the end: one for each pruned layer, or one for all together.
     """
 
     start: Network
     left: tuple[int, ...]
 
     def at(self, spent: float) -> tuple[int, ...]:
-        """Return what is left when a share ``spent`` of the way is behind.
+        """Return the numbers of non-zeros after a fraction ``spent`` of the way.
 
-        It falls as a cubic (Zhu, Gupta, arXiv:1710.01878): most go early, while there are many to
-        make up for them.
+        They fall as a cubic (Zhu, Gupta, arXiv:1710.01878): most weights go early, while many
+        others can compensate for them.
         """
         stored = [layer.weight.n_params for layer in self.start.layers if layer.weight.is_pruned]
         first = stored if len(self.left) == len(stored) else [sum(stored)]
@@ -43,14 +43,14 @@ class Descent:
 
 
 def survivors(costs: Sequence[Float64], left: Sequence[int]) -> list[NDArray[np.bool_]]:
-    """Return which weights stay: those whose loss would cost most.
+    """Return which weights stay: those whose removal costs most.
 
     Parameters
     ----------
     costs : sequence of (k_l,) arrays
-        What each weight of each layer costs when it goes, in the same units.
+        Cost of the removal of each weight of each layer, in the same units.
     left : sequence of int
-        How many stay in each layer, or in all of them together.
+        Number of weights that stay in each layer, or one number for all layers together.
     """
     if len(left) != len(costs):
         ends = np.cumsum([cost.size for cost in costs])

@@ -1,14 +1,14 @@
-r"""Layers made of factors during refinement: low rank, tensor trains, and formats of the user.
+r"""Layers made of factors during refinement: low rank, tensor trains, and users' formats.
 
-Factors have few parameters, with a long way to go from what the layer-by-layer pass left, and
-the ridge step of the whole matrix is not theirs to take. Its share for one factor with the others
-fixed ignores that they move, too, and that outputs differ in how much they are pulled. Here every
-number of a factor has a step of its own length instead (Adam, Kingma, Ba, arXiv:1412.6980):
+Factors have few parameters, which start far from their best values after the layer-by-layer pass.
+The ridge step of the whole matrix does not keep its rank. The ridge step of one factor ignores that
+the other factors move as well, and that the pulls on the outputs differ in size. Every parameter of
+a factor therefore has its own step length (Adam, Kingma, Ba, arXiv:1412.6980):
 
     m <- mu m + (1 - mu) g,    s <- nu s + (1 - nu) g^2,    F <- F + eta u m / sqrt(s),
 
-with g the pull on the factor, as of centred inputs, so that the step leaves the mean of the
-outputs to the intercept. It takes no metric, which is most of what a ridge step costs.
+with g the pull on the factor for centred inputs, so that the step does not change the mean of the
+outputs. It needs no metric, which is the largest part of the cost of a ridge step.
 """
 
 from __future__ import annotations
@@ -23,26 +23,22 @@ from fastbcd.linalg import products as la
 from fastbcd.solvers.refine.blocks import Block, block_of, centred_gradient
 from fastbcd.utils.types import Float, Float64
 
-STEP = 0.4
-"""Length of a step at a rate of one, relative to the size of the factors."""
-
-DECAY = 1e-3
-"""Share of a factor that goes in each step at a rate of one, at least. Steps of one length for
-large and small pulls alike let factors grow where nothing holds them, most so on few rows."""
-
-MEMORY, LEAST = 0.999, np.float32(1e-8)
-"""nu, and what is added to the root of s."""
+LEAST = np.float32(1e-8)
+"""Added to the root of s against a division by zero; the value of Adam's paper."""
 
 
 class FactoredBlock(Block, ABC):
-    """All factors of a product are free.
+    """A layer whose factors are all free.
 
-    They are made alike first: their sizes could be shifted from one to the other, and the lengths
-    of the steps with them. The size of a factor is the median of its numbers', since the
-    layer-by-layer pass may leave huge ones at inputs that hardly vary.
+    The factors are first scaled to one size, because their product does not determine their sizes,
+    but the lengths of the steps depend on them. The size of a factor is the median size of its
+    entries: the layer-by-layer pass may leave huge entries at inputs that hardly vary.
     """
 
-    _least_momentum = 0.9
+    @property
+    def least_momentum(self) -> float:
+        """Lower bound of mu."""
+        return self.settings.factor_momentum
 
     @abstractmethod
     def _start_factors(self) -> Sequence[Float]:
@@ -68,47 +64,49 @@ class FactoredBlock(Block, ABC):
         return self.factors
 
     def _start_steps(self) -> None:
-        """Forget the steps that were taken."""
+        """Reset the running means of the steps."""
         self._velocities = [np.zeros_like(factor) for factor in self.factors]
         self._squares = [np.zeros_like(factor) for factor in self.factors]
-        # Shares of the means that are zeros of the start still.
+        # Weight of the zero start in the two running means.
         self._unseen = [1.0, 1.0]
 
     def _parameters(self) -> list[Float]:
         return self.factors
 
     def _prepare(self, gram: Float64) -> None:
-        """Do nothing: no solves."""
+        """Do nothing: there are no solves."""
 
     def _moved(self) -> None:
-        """Bring what is derived from the factors in line with them."""
+        """Update everything derived from the factors."""
 
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        """Take the step of the weights, and correct the intercept for it."""
+        """Take the step of the weights, and correct the intercept."""
+        settings, memory = self.settings, self.settings.factor_memory
         before = self.product(self.mean)
         gradients = self.gradients(v, pull)
         self._unseen[0] *= momentum
-        self._unseen[1] *= MEMORY
-        length = np.float32(STEP * rate * self._unit / (1 - self._unseen[0]))
+        self._unseen[1] *= memory
+        length = np.float32(settings.factor_step * rate * self._unit / (1 - self._unseen[0]))
+        shrinkage = np.float32(rate * max(decay, settings.factor_decay))
         unbias = np.float32(1 / (1 - self._unseen[1]))
         states = zip(self.factors, self._velocities, self._squares, gradients, strict=True)
         for factor, velocity, square, gradient in states:
             velocity += np.float32(1 - momentum) * (gradient - velocity)
-            square += np.float32(1 - MEMORY) * (gradient * gradient - square)
+            square += np.float32(1 - memory) * (gradient * gradient - square)
             factor += length * velocity / (np.sqrt(unbias * square) + LEAST)
-            factor -= np.float32(rate * max(decay, DECAY)) * factor
+            factor -= shrinkage * factor
         self._moved()
         self._lower_intercept(self.product(self.mean) - before)
 
 
 class LowRankBlock(FactoredBlock):
-    """Two factors."""
+    """A layer with two factors."""
 
     def _start_factors(self) -> Sequence[Float]:
         return self.start.weight.parameters()
 
     def weight(self) -> Float:
-        """Return the weights (d, m) as they are."""
+        """Return the weights (d, m) of the forward pass."""
         left, right = self.factors
         return la.product(left, right)
 
@@ -121,7 +119,7 @@ class LowRankBlock(FactoredBlock):
         return u
 
     def backward(self, pull: Float) -> Float:
-        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        """Return the pull on the inputs, (d, b), for the ``pull`` on the outputs (m, b)."""
         left, right = self.factors
         return la.product(left, la.product(right, pull))
 
@@ -144,9 +142,9 @@ class LowRankBlock(FactoredBlock):
 
 
 class ParametricBlock(FactoredBlock):
-    """The parameters of any format that has some, such as the cores of a tensor train.
+    """A layer in any format with parameters, such as the cores of a tensor train.
 
-    The format says what its parameters are and pulls a gradient back to them; see
+    The format defines its parameters and the gradient with respect to them; see
     :meth:`fastbcd.formats.Format.parameters`.
     """
 
@@ -186,6 +184,6 @@ def _low_rank_block(weight: LowRankMatrix) -> type[Block]:
 
 
 def median_size(factor: Float) -> float:
-    """Return the median size of the numbers that are not zero."""
+    """Return the median absolute value of the non-zero entries, or one if there are none."""
     sizes = np.abs(factor[factor != 0])
     return float(np.median(sizes)) if sizes.size else 1.0

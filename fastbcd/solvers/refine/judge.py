@@ -1,45 +1,53 @@
-"""Rows held out of the steps, and the best network on them."""
+"""Choose the best network on rows that are held out of the steps."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastbcd.network.network import Network
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.solvers.refine.targets import Rows, Targets
 from fastbcd.utils.types import Float
-
-DIVERGED = 1.5
-"""A held-out loss beyond this multiple of the least one so far means that steps are too long."""
 
 
 class Judge:
     """Rows held out of the steps, and the best network on them.
 
-    Against the dense network's own outputs the rows judge fairly. With labels they do not: the
-    dense network may have been trained on these rows, and who imitates its overfitting would
-    win. Nor do they where inputs are dropped, which trades likeness for generalisation. The more
-    that holds, the more a later network may lose against the best one and still take its place.
+    The rows judge fairly against the outputs of the dense network. With labels they do not: the
+    dense network may have been trained on these rows, and a network that imitates its overfitting
+    would win. Nor do they judge fairly if inputs are dropped, which sacrifices similarity for
+    generalisation. The more labels and dropping count, the larger the loss of a later network may
+    be, relative to the best one, for it to replace that network.
 
     Parameters
     ----------
     targets : Targets
-        What the outputs shall become.
+        Targets of all rows.
     x : (r, d) array
         The rows.
     rows : (r,) integer array
-        Their places in ``targets``.
+        Their indices in ``targets``.
     start : Network
         The first network.
     dropping : float
-        0 if no inputs are dropped, 1 if as many as ever.
+        Dropped share of the inputs, relative to its default: 0 to 1.
+    settings : RefineSettings
+        Numbers of the method.
     """
 
     def __init__(
-        self, targets: Targets, x: Float, rows: Rows, start: Network, dropping: float = 0.0
+        self,
+        targets: Targets,
+        x: Float,
+        rows: Rows,
+        start: Network,
+        dropping: float = 0.0,
+        settings: RefineSettings = DEFAULTS,
     ) -> None:
+        self._diverged = settings.diverged
         self._targets, self._x, self._rows = targets, x, rows
-        self._slack = 1.0 + (DIVERGED - 1.0) * max(1.0 - targets.alpha, min(dropping, 1.0))
-        # What even the dense network would lose.
+        self._slack = 1.0 + (self._diverged - 1.0) * max(1.0 - targets.alpha, min(dropping, 1.0))
+        # The loss of the dense network itself.
         self._floor = 0.0
         if targets.labels is None and dropping == 0:
             self._floor = targets.loss(targets.dense[rows], rows)
@@ -51,7 +59,7 @@ class Judge:
         return self._targets.loss(network.forward(self._x), self._rows) - self._floor
 
     def see(self, network: Network) -> float:
-        """Judge ``network``, keep it if it is the best, and return its loss."""
+        """Keep ``network`` if it is the best, and return its loss."""
         loss = self._loss(network)
         if loss <= self._slack * self.least:
             self.best = network
@@ -60,16 +68,16 @@ class Judge:
         return loss
 
     def diverged(self, loss: float) -> bool:
-        """Tell whether ``loss`` is no number or far above the least."""
-        diverged = not loss <= DIVERGED * self.least
+        """Return whether ``loss`` is NaN or far above the smallest loss."""
+        diverged = not loss <= self._diverged * self.least
         if diverged:
-            # What came last was on the way there.
+            # The last network was already diverging.
             self.best = self._safe
         return diverged
 
 
 def is_worse(found: Network, start: Network, x: Float, targets: Targets) -> bool:
-    """Return whether a refinement did harm, by all of its rows.
+    """Return whether a refinement did harm, measured on all of its rows.
 
     A classifier is worse if it is wrong on more rows by more than two standard errors of the
     difference (McNemar 1947), or on more rows with a larger loss. Without labels the classes of the
@@ -82,7 +90,7 @@ def is_worse(found: Network, start: Network, x: Float, targets: Targets) -> bool
     x : (n, d) array
         Inputs.
     targets : Targets
-        What the outputs of these rows shall become.
+        Targets of these rows.
     """
     rows = np.arange(targets.n_rows)
     after, before = found.forward(x), start.forward(x)

@@ -1,7 +1,7 @@
-"""Quantised layers during refinement: free weights behind the stored ones, rounded after each step.
+"""Quantised layers during refinement: free weights move, and are rounded after each step.
 
-The pull is measured with the rounded weights and moves the free ones, so that small steps add up
-until a code changes. The levels follow by one common factor.
+The pull is measured with the rounded weights and moves the free ones, so small steps add up until a
+code changes. The levels change by one common factor.
 """
 
 from __future__ import annotations
@@ -10,41 +10,37 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, Format, SparseMatrix
 from fastbcd.linalg import products as la
+from fastbcd.linalg.eigen import largest_eigenpairs
 from fastbcd.solvers.refine.blocks import Block, DenseBlock, block_of
+from fastbcd.solvers.refine.settings import DEFAULTS
 from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.statistics.moments import Moments
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import codebook_fit
 
-CAUTION, CAUTION_DENSE = 0.1, 0.03
-"""Steps of quantised layers are shorter by these factors, pruned or not: a code that changes is a
-jump. Where nothing is pruned there are many codes of little weight each, so that more is noise."""
-
-LEADING = 16
-"""Directions of the inputs whose variances count one by one; the others share their mean."""
-
 
 class Leading:
-    """Inverse of a positive definite matrix with all but its leading eigenvalues made equal.
+    """Inverse of a positive definite matrix whose eigenvalues, except the leading ones, are equal.
 
-    A step divides by the variance of the inputs, and small variances make much of the noise of
-    a batch; with codes that noise changes some that then change back. Most directions
-    therefore share one length. That costs a fraction of a whole inverse, too.
+    A step divides by the variance of the inputs, so small variances amplify the noise of a batch.
+    With codes, this noise changes some codes that then change back. Most directions therefore share
+    one variance, which also costs only a fraction of a whole inverse.
 
     Parameters
     ----------
     gram : (d, d) array
         The matrix.
+    leading : int
+        Number of leading eigenvalues.
     """
 
-    def __init__(self, gram: Float64) -> None:
+    def __init__(self, gram: Float64, leading: int = DEFAULTS.leading) -> None:
         d = len(gram)
-        count = min(LEADING, d)
-        largest, directions = eigh(gram, subset_by_index=[d - count, d - 1])
+        count = min(leading, d)
+        largest, directions = largest_eigenpairs(gram, count)
         total = float(np.trace(gram))
         rest = (total - largest.sum()) / (d - count) if d > count else total / d
         self._rest = np.float32(1 / rest)
@@ -60,14 +56,14 @@ class Leading:
 
 
 class Rounding:
-    """A codebook that follows the weights that are rounded to it, up to one factor.
+    """A codebook that is scaled to the weights that are rounded to it.
 
-    The levels keep their ratios: they may be a grid, or a codebook that several layers share.
+    The levels keep their ratios, because they may be a grid or a codebook of several layers.
 
     Parameters
     ----------
     levels : (k,) array
-        Where to start, ascending.
+        First levels, ascending.
     scale : (n,) float32 array
         Factor of the levels for each weight.
     """
@@ -80,7 +76,7 @@ class Rounding:
         self._codes = np.empty(scale.size, np.int32)
 
     def round(self, free: Float, out: Float) -> None:
-        """Write the rounded ``free`` weights (n,) into ``out``, and move the levels to them."""
+        """Write the rounded ``free`` weights (n,) into ``out``, and scale the levels to them."""
         self._snap(free, out)
         product, square = float(out @ free), float(out @ out)
         if product > 0:
@@ -88,7 +84,7 @@ class Rounding:
             self.levels = np.float32(self._factor) * self._shape
 
     def finished(self, free: Float) -> tuple[NDArray[np.int32], Float]:
-        """Return codes and levels for the last weights."""
+        """Return the codes and levels of the ``free`` weights (n,)."""
         scratch = np.empty_like(free)
         self.round(free, scratch)
         self._snap(free, scratch)
@@ -100,13 +96,16 @@ class Rounding:
 
 
 class QuantizedSparseBlock(SparseBlock):
-    """A pruned layer whose non-zeros take few different values."""
+    """A pruned and quantised layer."""
 
-    _caution = CAUTION
+    @property
+    def caution(self) -> float:
+        """Factor of the steps of the weights."""
+        return self.settings.caution_sparse
 
     def _begin(self) -> list[Float]:
         weight = cast(CodebookSparseMatrix, self.start.weight)
-        # A stored zero counts: only its place is looked at here.
+        # A stored zero is part of the support.
         ones = np.ones(weight.codes.size, np.float32)
         places = SparseMatrix(ones, weight.columns, weight.row_lengths, self.shape[1])
         self._use(places.to_dense() != 0)
@@ -123,11 +122,11 @@ class QuantizedSparseBlock(SparseBlock):
         self._rounding = Rounding(weight.codebook, scale.astype(np.float32)[self._outputs])
 
     def costs(self, pull: Float, moments: Moments) -> Float64 | None:
-        """Return None: no place may go."""
+        """Return None: no weight may be removed."""
         return None
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
-        """Keep the support: every place has its code already."""
+        """Keep the support, because every entry has its code already."""
 
     def _moved(self) -> None:
         self._rounding.round(self._values, self._effective)
@@ -149,10 +148,14 @@ class QuantizedSparseBlock(SparseBlock):
 
 
 class QuantizedBlock(DenseBlock):
-    """A layer whose weights take few different values."""
+    """A quantised layer that is not pruned."""
 
-    _caution = CAUTION_DENSE
     _leading: Leading | None = None
+
+    @property
+    def caution(self) -> float:
+        """Factor of the steps of the weights."""
+        return self.settings.caution_dense
 
     def _begin(self) -> list[Float]:
         weight = cast(CodebookMatrix, self.start.weight)
@@ -166,7 +169,7 @@ class QuantizedBlock(DenseBlock):
     def _prepare(self, gram: Float64) -> None:
         # The inputs of the first layer do not change.
         if self._leading is None or not self.is_input:
-            self._leading = Leading(gram)
+            self._leading = Leading(gram, self.settings.leading)
 
     def _solved(self, gradient: Float) -> Float:
         assert self._leading is not None

@@ -1,4 +1,4 @@
-"""A pruned layer during refinement: the entries on a support are free, and it may move early on."""
+"""A pruned layer during refinement: the entries on a support are free, and the support may move."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import masked_refit, sparse_batch
 
 DENSE_FROM = 0.25
-"""Density from which dense products are faster than those of the non-zeros."""
+"""Density above which dense products are faster than products of the non-zeros. A number of the
+machine."""
 
 BATCH = 200
-"""Rows of a usual batch; how outputs are divided among threads depends on it."""
+"""Number of rows of a usual batch, from which the division of the outputs among threads follows. A
+number of the machine: it does not change the result."""
 
 MAX_INVERSES = 15_000_000
-"""Numbers in the inverses of one layer; beyond it the supports share one inverse."""
+"""Maximum number of entries in the inverses of one layer; in larger layers the supports share one
+inverse. A number of the machine: it bounds memory and time."""
 
 
 class SparseBlock(Block):
-    """The entries on a support are free; every output has its own inverse."""
+    """A layer whose entries on a support are free; every output has its own inverse."""
 
     def _begin(self) -> list[Float]:
         weight = self.start.weight.to_dense().astype(np.float32)
@@ -52,11 +55,11 @@ class SparseBlock(Block):
         return [self._values]
 
     def weight(self) -> Float:
-        """Return the weights (d, m) that the layer multiplies with."""
+        """Return the weights (d, m) of the forward pass."""
         return self._spread(self._effective)
 
     def used_inputs(self) -> NDArray[np.int64] | None:
-        """Return which inputs are read, ascending."""
+        """Return the indices of the used inputs, ascending; None for all."""
         return None if self._dense_products else self._inputs
 
     def _spread(self, values: Float) -> Float:
@@ -82,7 +85,7 @@ class SparseBlock(Block):
         return out
 
     def backward(self, pull: Float) -> Float:
-        """Return what the inputs are pulled by, (d, b), for the outputs' ``pull`` (m, b)."""
+        """Return the pull on the inputs, (d, b), for the ``pull`` on the outputs (m, b)."""
         if self._dense_products:
             return la.product(self._dense, pull)
         back = np.empty((self.shape[0], pull.shape[1]), np.float32)
@@ -90,12 +93,12 @@ class SparseBlock(Block):
         return back
 
     def costs(self, pull: Float, moments: Moments) -> Float64 | None:
-        """Return what each weight costs when it goes: h_i G_jj w_ji^2, see :meth:`move_support`."""
+        """Return the cost of the removal of each weight; see :meth:`move_support`."""
         curvature = self._curvature(pull, moments)[self._index, self._outputs]
         return np.square(self._values) * curvature
 
     def shrink(self, stays: NDArray[np.bool_]) -> None:
-        """Let weights go, before any average is taken."""
+        """Remove weights, before any average is taken."""
         mask = np.zeros(self.shape, bool)
         mask[self._index[stays], self._outputs[stays]] = True
         self._rearrange(mask, self._spread(self._values))
@@ -109,7 +112,7 @@ class SparseBlock(Block):
         return bounded
 
     def _rearrange(self, mask: NDArray[np.bool_], weight: Float) -> None:
-        """Take over a support, and the weights on it; who stays keeps the velocity."""
+        """Use a new support and the weights on it; entries that stay keep their velocity."""
         velocity = self._spread(self._velocity)
         self._use(mask)
         self._values = weight[self._index, self._outputs]
@@ -117,12 +120,12 @@ class SparseBlock(Block):
         self._effective = self._values
 
     def move_support(self, v: Float, pull: Float, moments: Moments, share: float) -> None:
-        r"""Exchange the weights that matter least for absent ones that would gain most.
+        r"""Exchange the least important weights for absent weights with the largest gain.
 
         With h_i the mean square of the pull of output i, which estimates the curvature of the
-        loss there, a weight costs :math:`h_i G_{jj} w_{ji}^2` when it goes, and an absent one gains
-        :math:`g_{ji}^2 / (h_i G_{jj})` in its own Newton step. The largest of p gains that are only
-        noise is about 2 log(p) / n for n rows; twice that does not count.
+        loss there, the removal of a weight costs :math:`h_i G_{jj} w_{ji}^2`. The gain of an absent
+        weight is :math:`g_{ji}^2 / (h_i G_{jj})`, that of its own Newton step. The largest of p
+        gains of pure noise is about 2 log(p) / n for n rows; twice this bound is subtracted.
         """
         gradient = la.inner_product(v, pull) / np.float32(len(v))
         gradient = gradient - np.outer(moments.mean_in, pull.mean(axis=0))
@@ -134,7 +137,7 @@ class SparseBlock(Block):
         leaving = np.argsort(cost, kind="stable")[:n_moved]
         entering = np.argpartition(-gain, max(n_moved - 1, 0), axis=None)[:n_moved]
         entering = entering[np.argsort(-gain.ravel()[entering], kind="stable")]
-        # The cheapest goes for the best, as long as that pays.
+        # The cheapest is exchanged for the best, while the gain exceeds the cost.
         pays = gain.ravel()[entering] > cost[leaving]
         leaving, entering = leaving[pays], entering[pays]
         mask = np.zeros(self.shape, bool)
@@ -148,7 +151,7 @@ class SparseBlock(Block):
             self._inverse = inverse(gram)
             return
         self._inverses = np.empty(self._offset[-1], np.float32)
-        # With its ridge the matrix is far from singular.
+        # With its ridge, the matrix is far from singular.
         single = gram.astype(np.float32)
         in_threads(
             lambda lo, hi: masked_refit.masked_inverses(
@@ -158,7 +161,7 @@ class SparseBlock(Block):
         )
 
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
-        """Take the step of the weights, and correct the intercept for it."""
+        """Take the step of the weights, and correct the intercept."""
         if self._dense_products:
             gradient = centred_gradient(v, pull, self.mean)[self._index, self._outputs]
         else:
@@ -201,7 +204,7 @@ class SparseBlock(Block):
         )
 
     def _moved(self) -> None:
-        """Bring the weights that are multiplied with in line with the free ones."""
+        """Update the weights of the forward pass after the free ones have moved."""
 
     def _format(self, parameters: list[Float]) -> Format:
         return SparseMatrix.from_dense(self._spread(parameters[0]))

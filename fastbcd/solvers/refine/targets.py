@@ -1,4 +1,4 @@
-"""What the outputs of a network shall become: the dense network's, or labels, or both."""
+"""The targets of a refinement: the outputs of the dense network, labels, or both."""
 
 from __future__ import annotations
 
@@ -9,25 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-from fastbcd.solvers.reconstruct.imitation import ENOUGH, TEMPERATURE
+from fastbcd.solvers.reconstruct.settings import DEFAULTS as RECONSTRUCT
+from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.utils.types import Float
 
 Rows = NDArray[np.intp]
 
-TRUST = 0.3
-"""Share of the dense network in a regression."""
-
-LEAST_TRUST, MOST_TRUST = 0.1, 0.9
-"""Bounds of the share in a classification with labels. It falls with the number of rows, and is the
-least from about ``ENOUGH`` rows on."""
-
-SMOOTHED = 0.03
-"""Share of a label that is spread over all classes, with ``ENOUGH`` rows; with fewer by less."""
-
 
 @dataclass(frozen=True)
 class Targets:
-    """What the outputs shall become.
+    """Targets of the outputs.
 
     Parameters
     ----------
@@ -36,43 +27,48 @@ class Targets:
     labels : (n, k) array or None
         Indicators of classes or labels, or target values, if there are any.
     classify : bool
-        Cross-entropy, or squared error.
+        Whether the loss is the cross-entropy; otherwise it is the squared error.
     temperature : float
-        Flattens the dense network's probabilities, which tells more about the other classes.
+        Divides the outputs before the softmax of the dense network; flatter probabilities say more
+        about the other classes.
     trust : float, optional
-        alpha, the share of the dense network where there are labels; by default as in
+        alpha, the share of the dense network if there are labels; by default as in
         :attr:`alpha`.
     smoothing : float, optional
         Share of every label that is spread evenly over the classes of a classification (Szegedy
         et al., arXiv:1512.00567, section 7); by default as in :attr:`spread`.
     several : bool
-        Whether a row may have several labels, or none: the cross-entropy then is the sum of those
-        of each output's own sigmoid, rather than that of a softmax.
+        Whether a row may have several labels, or none. The cross-entropy is then the sum over the
+        sigmoids of all outputs, rather than that of a softmax.
+    settings : RefineSettings
+        Numbers of the method.
     """
 
     dense: Float
     labels: Float | None
     classify: bool
-    temperature: float = TEMPERATURE
+    temperature: float = RECONSTRUCT.temperature
     trust: float | None = None
     smoothing: float | None = None
     several: bool = False
+    settings: RefineSettings = DEFAULTS
 
     @cached_property
     def alpha(self) -> float:
         """Share of the dense network.
 
-        In a classification labels count the more, the more rows there are: the dense network knows
-        more than labels of few rows. Of many rows that it was trained on it tells little but the
-        labels, and what it learned by heart.
+        In a classification the weight of the labels grows with the number of rows. The dense
+        network knows more than the labels of few rows. If it was trained on these many rows, it
+        adds little to their labels except its overfitting.
         """
         if self.labels is None:
             return 1.0
         if self.trust is not None:
             return self.trust
         if not self.classify:
-            return TRUST
-        return float(np.clip(1.0 - self.n_rows / ENOUGH, LEAST_TRUST, MOST_TRUST))
+            return self.settings.trust
+        bounds = self.settings.least_trust, self.settings.most_trust
+        return float(np.clip(1.0 - self.n_rows / RECONSTRUCT.enough, *bounds))
 
     @property
     def n_rows(self) -> int:
@@ -83,11 +79,11 @@ class Targets:
     def spread(self) -> float:
         """Share of the labels that is spread over all classes.
 
-        Who need not be certain learns fewer rows by heart.
+        A network that need not be certain memorises fewer rows.
         """
         if self.smoothing is not None:
             return self.smoothing
-        return SMOOTHED * min(1.0, self.n_rows / ENOUGH)
+        return self.settings.smoothed * min(1.0, self.n_rows / RECONSTRUCT.enough)
 
     @cached_property
     def _hard(self) -> Float:
@@ -110,16 +106,16 @@ class Targets:
         return p
 
     def _cross_entropy(self, goal: Float, u: Float) -> Float:
-        """Return that of logits ``u`` (b, k), row by row."""
+        """Return the cross-entropy of logits ``u`` (b, k), row by row."""
         several = self.several
         losses = np.logaddexp(0, u) - goal * u if several else -goal * log_softmax(u, axis=1)
         total: Float = losses.sum(axis=1)
         return total
 
     def wrong(self, outputs: Float) -> NDArray[np.bool_]:
-        """Return which rows a classifier with ``outputs`` (n, k) gets wrong.
+        """Return which rows a classifier with ``outputs`` (n, k) classifies wrongly.
 
-        Without labels what the dense network predicts is right.
+        Without labels, the classes of the dense network count as right.
         """
         goal = self.dense if self.labels is None else self.labels
         found: NDArray[np.bool_]
@@ -144,7 +140,7 @@ class Targets:
         return np.asarray(pull, u.dtype)
 
     def loss(self, u: Float, rows: Rows) -> float:
-        """Return the mean loss whose negative gradient :meth:`pull` is, per row."""
+        """Return the mean loss per row, whose negative gradient is :meth:`pull`."""
         alpha, t = self.alpha, self.temperature
         u = u.astype(np.float64)
         if not self.classify:
@@ -158,7 +154,7 @@ class Targets:
         return float(loss.mean())
 
     def changed(self, factor: float, dtype: np.dtype[np.floating]) -> Targets:
-        """Return the targets in other units and of another type."""
+        """Return the targets times ``factor``, if they are numbers, in another type."""
         labels = None if self.labels is None else self.labels.astype(dtype)
         if not self.classify and labels is not None:
             labels = labels * dtype.type(factor)

@@ -1,4 +1,4 @@
-"""What a refinement takes from its rows: whether inputs are dropped, and how supports move."""
+"""The settings of a refinement adapt to its rows, targets and network."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,12 @@ from sklearn.linear_model import LinearRegression
 
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.network.network import Layer, Network
-from fastbcd.solvers.reconstruct.imitation import ENOUGH
-from fastbcd.solvers.refine import Course, Targets
-from fastbcd.solvers.refine.course import CAREFUL, REDUNDANT
+from fastbcd.solvers.reconstruct.settings import DEFAULTS as RECONSTRUCT
+from fastbcd.solvers.refine import RefineSettings, Targets
+from fastbcd.solvers.refine.adapted import adapted
 from fastbcd.statistics.moments import explained_share
+
+ENOUGH = RECONSTRUCT.enough
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def suited(x, labelled=True, classify=True, store=DenseMatrix):
     weight = store(np.ones((x.shape[1], 3), np.float32))
     network = Network([Layer(weight, np.zeros(3, np.float32), "identity")])
     targets = Targets(truth, truth if labelled else None, classify)
-    return Course().suited_to(targets, x, network)
+    return adapted(RefineSettings(), targets, x, network)
 
 
 def test_the_explained_share_is_that_of_regressions_on_the_other_inputs(rng):
@@ -43,35 +45,37 @@ def test_the_explained_share_is_that_of_regressions_on_the_other_inputs(rng):
 
 def test_what_chance_explains_of_independent_inputs_does_not_count(rng):
     shares = [explained_share(rng.standard_normal((300, 200))) for _ in range(3)]
-    assert max(shares) < 0.1 < REDUNDANT[0]
+    assert max(shares) < 0.1 < RefineSettings.redundant_from
     assert explained_share(rng.standard_normal((50, 50))) == 0
     assert explained_share(np.ones((50, 4))) == 0
 
 
 @pytest.mark.parametrize("n_rows", [300, ENOUGH])
 def test_inputs_are_dropped_where_others_tell_the_same(rng, n_rows):
-    assert suited(redundant(rng, n_rows)).drop == Course.drop
+    assert suited(redundant(rng, n_rows)).drop == RefineSettings.drop
     assert suited(rng.standard_normal((n_rows, 12)).astype(np.float32)).drop == 0
 
 
 def test_undropped_pulls_of_many_rows_are_less_noisy(rng):
     """So their momentum is greater."""
-    assert suited(rng.standard_normal((ENOUGH, 3))).momentum == Course.momentum_undropped
-    assert suited(redundant(rng, ENOUGH)).momentum == Course.momentum
-    assert suited(rng.standard_normal((300, 3))).momentum == Course.momentum
+    assert suited(rng.standard_normal((ENOUGH, 3))).momentum == RefineSettings.momentum_undropped
+    assert suited(redundant(rng, ENOUGH)).momentum == RefineSettings.momentum
+    assert suited(rng.standard_normal((300, 3))).momentum == RefineSettings.momentum
 
 
 def test_pruned_layers_step_carefully_on_few_rows_of_redundant_inputs(rng):
     few, many, apart = redundant(rng, 300), redundant(rng, ENOUGH), rng.standard_normal((300, 12))
     pruned = SparseMatrix.from_dense
-    assert suited(few, store=pruned).rate == pytest.approx(CAREFUL * Course.rate)
+    assert suited(few, store=pruned).rate == pytest.approx(
+        RefineSettings.careful * RefineSettings.rate
+    )
     for x, store in ((many, pruned), (apart, pruned), (few, DenseMatrix)):
-        assert suited(x, store=store).rate == Course.rate
+        assert suited(x, store=store).rate == RefineSettings.rate
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_supports_move_in_classifications_alone(rng, labelled):
     x = redundant(rng, 300)
-    assert suited(x, labelled).moving == Course.moving
+    assert suited(x, labelled).moving == RefineSettings.moving
     regression = suited(x, labelled, classify=False)
     assert regression.moving == regression.drop == 0
