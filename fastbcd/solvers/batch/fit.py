@@ -25,7 +25,6 @@ from fastbcd.solvers.batch.settings import (
     batch_size_for,
     checks_for,
     epochs_for,
-    length_for,
 )
 from fastbcd.solvers.convergence import ConvergenceRecord
 from fastbcd.solvers.loop import Ending, Monitor, Outcome, run
@@ -247,7 +246,6 @@ def train_batch(
     """
     settings = settings or BatchSettings()
     n = x.shape[0]
-    settings = replace(settings, length=length_for(n, settings))
     seed = int(random_state.randint(2**31 - 1))
     rng = np.random.default_rng(seed)
     scaling = Scaling.of(np.asarray(y), sample_weight, by_column=True) if scale_targets else None
