@@ -5,6 +5,10 @@ training rows. ``BCDClassifier((100,))`` and ``MLPClassifier((100,))`` learn fro
 with the defaults of both, as do ``BCDRegressor((100,))``, ``MLPRegressor((100,))`` and ``Ridge``.
 The targets of a regression are standardised, too: MLPRegressor needs it.
 
+``--rows 20`` gives only so many of the training rows. ``--compress`` instead makes
+``MLPClassifier((100, 50))`` ten times smaller by ``compress`` with the training rows, with and
+without their labels.
+
 The data are ``tables.npz`` and ``regressions.npz`` in the folder that FASTBCD_DATA names.
 """
 
@@ -27,7 +31,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fastbcd import BCDClassifier, BCDRegressor
+from fastbcd import BCDClassifier, BCDRegressor, compress
 
 WIDTHS = (100,)
 MANY = 5000
@@ -35,6 +39,12 @@ MANY = 5000
 
 BEHIND = (0.003, 0.010)
 """Differences of accuracy that are counted."""
+
+RATIO = 10
+"""How many times smaller ``--compress`` makes a network."""
+
+MOST_LOST = 0.015
+"""Accuracy lost by compression that is counted."""
 
 BEHIND_R2 = 0.005
 """Difference of R² that is counted."""
@@ -60,11 +70,21 @@ def load(file: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return dict(sorted(found.items(), key=lambda item: len(item[1][1])))
 
 
-def splits(x: Any, y: Any, n: int, by_class: bool) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield each seed with x_train, x_test, y_train, y_test, standardised."""
+def splits(
+    x: Any, y: Any, n: int, by_class: bool, n_rows: int | None = None
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield each seed with x_train, x_test, y_train, y_test, standardised.
+
+    With ``n_rows`` only so many of the training rows are given, if there are more.
+    """
     for seed in range(n):
         stratify = y if by_class else None
         a, b, ya, yb = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=stratify)
+        if n_rows is not None and n_rows + np.unique(y).size < len(a):
+            stratify = ya if by_class else None
+            a, _, ya, _ = train_test_split(
+                a, ya, train_size=n_rows, random_state=seed, stratify=stratify
+            )
         scaler = StandardScaler().fit(a)
         if not by_class:
             center, spread = ya.mean(), ya.std()
@@ -79,12 +99,12 @@ def timed_fit(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     return time.perf_counter() - start
 
 
-def classification(parts: list[np.ndarray], seed: int) -> list[list[float]]:
+def classification(parts: list[np.ndarray], seed: int, solver: str) -> list[list[float]]:
     """Return accuracy, log loss and seconds of BCDClassifier and of MLPClassifier."""
     a, b, ya, yb = parts
     found = []
-    for kind in (BCDClassifier, MLPClassifier):
-        model = kind(WIDTHS, random_state=seed)
+    ours = BCDClassifier(WIDTHS, solver=solver, random_state=seed)
+    for model in (ours, MLPClassifier(WIDTHS, random_state=seed)):
         seconds = timed_fit(model, a, ya)
         p = model.predict_proba(b).astype(np.float64)
         p = np.clip(p, 1e-7, None)
@@ -94,11 +114,11 @@ def classification(parts: list[np.ndarray], seed: int) -> list[list[float]]:
     return found
 
 
-def regression(parts: list[np.ndarray], seed: int) -> list[list[float]]:
+def regression(parts: list[np.ndarray], seed: int, solver: str) -> list[list[float]]:
     """Return R² and seconds of BCDRegressor, MLPRegressor and Ridge."""
     a, b, ya, yb = parts
     models = (
-        BCDRegressor(WIDTHS, random_state=seed),
+        BCDRegressor(WIDTHS, solver=solver, random_state=seed),
         MLPRegressor(hidden_layer_sizes=WIDTHS, random_state=seed),
         Ridge(),
     )
@@ -107,6 +127,45 @@ def regression(parts: list[np.ndarray], seed: int) -> list[list[float]]:
         seconds = timed_fit(model, a, ya)
         found.append([r2_score(yb, model.predict(b)), seconds])
     return found
+
+
+def compressed(parts: list[np.ndarray], seed: int) -> list[list[float]]:
+    """Return accuracy and log loss of MLPClassifier, and compressed with and without labels."""
+    a, b, ya, yb = parts
+    dense = MLPClassifier((100, 50), random_state=seed).fit(a, ya)
+    models = [dense]
+    models += [compress(dense, a, y, ratio=RATIO, random_state=seed) for y in (ya, None)]
+    found = []
+    for model in models:
+        p = np.clip(model.predict_proba(b).astype(np.float64), 1e-7, None)
+        p /= p.sum(axis=1, keepdims=True)
+        found.append([accuracy_score(yb, model.predict(b)), log_loss(yb, p, labels=dense.classes_)])
+    return found
+
+
+def run_compress(args: argparse.Namespace) -> None:
+    """Print the table of ``--compress``."""
+    n_splits = 1 if args.quick else args.splits
+    print("| table | dense | log loss | with labels | log loss | without | log loss |")
+    print("|---|---|---|---|---|---|---|")
+    names, figures = [], []
+    for name, (x, y) in load("tables.npz").items():
+        if args.tables and name not in args.tables.split(","):
+            continue
+        if args.quick and name != "heart":
+            continue
+        each = [compressed(parts, seed) for seed, parts in splits(x, y, n_splits, True)]
+        mean = np.mean(each, axis=0)
+        row = " | ".join(f"{value:.4f}" for value in mean.ravel())
+        print(f"| {name} | {row} |", flush=True)
+        names.append(name)
+        figures.append(mean)
+    means = np.mean(figures, axis=0)
+    print("| mean | " + " | ".join(f"{value:.4f}" for value in means.ravel()) + " |\n")
+    for column, label in ((1, "with labels"), (2, "without labels")):
+        lost = np.array([f[0, 0] - f[column, 0] for f in figures])
+        behind = [f"{n} {d:.4f}" for n, d in zip(names, lost, strict=True) if d > MOST_LOST]
+        print(f"{label}: below the dense network by more than {MOST_LOST}: {len(behind)}", *behind)
 
 
 def summary(names: Sequence[str], sizes: Sequence[int], figures: np.ndarray) -> str:
@@ -153,7 +212,12 @@ def run(args: argparse.Namespace) -> None:
         x, y = x[kept], y[kept]
         if np.unique(y).size < 2 or len(y) < 40:
             continue
-        each = [classification(parts, seed) for seed, parts in splits(x, y, n_splits, True)]
+        if args.rows and args.rows < 2 * np.unique(y).size:
+            continue
+        each = [
+            classification(parts, seed, args.solver)
+            for seed, parts in splits(x, y, n_splits, True, args.rows)
+        ]
         mean = np.mean(each, axis=0)
         (a, loss, s), (ma, ml, ms) = mean
         print(
@@ -173,7 +237,10 @@ def run(args: argparse.Namespace) -> None:
         if wanted and name not in wanted:
             continue
         x, y = (x[:QUICK_ROWS], y[:QUICK_ROWS]) if args.quick else (x, y)
-        each = [regression(parts, seed) for seed, parts in splits(x, y, n_splits, False)]
+        each = [
+            regression(parts, seed, args.solver)
+            for seed, parts in splits(x, y, n_splits, False, args.rows)
+        ]
         rows[name] = mean = np.mean(each, axis=0)
         print(
             f"| {name} | {len(y)} x {x.shape[1]} | {mean[0, 0]:.4f} | {mean[0, 1]:.2f} "
@@ -199,11 +266,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.tables", description=__doc__)
     parser.add_argument("--splits", type=int, default=5, help="random splits of each table")
     parser.add_argument("--tables", default="", help="names, separated by commas; all by default")
+    parser.add_argument("--rows", type=int, help="training rows that are given; all by default")
+    parser.add_argument("--solver", default="auto", help="of BCDClassifier and BCDRegressor")
+    parser.add_argument("--compress", action="store_true", help="compress MLPClassifier instead")
     parser.add_argument("--quick", action="store_true", help="a trial run on a few rows")
     args = parser.parse_args(argv)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        run(args)
+        (run_compress if args.compress else run)(args)
 
 
 if __name__ == "__main__":
