@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -152,5 +153,15 @@ def _refusal(model: Any) -> TypeError:
         return TypeError(
             f"Cannot compress {name} as a whole. It holds networks that can be compressed by "
             f"themselves: {inside}."
+        )
+    if isinstance(model, str | PathLike):
+        return TypeError(
+            f"model={model!r} is a path, not a model. Read the file first: "
+            f"compress(fastbcd.load({model!r}), X, ...)."
+        )
+    if isinstance(model, np.ndarray):
+        return TypeError(
+            f"model is an array of shape {model.shape}. The model comes first, then the rows: "
+            "compress(model, X, ...)."
         )
     return TypeError(f"Cannot compress {name}. Supported are {SUPPORTED}.")
