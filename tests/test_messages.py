@@ -145,6 +145,11 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
             TypeError,
             ["'net.safetensors'", "is a path", "fastbcd.load"],
         ),
+        (
+            lambda c: compress({"0.weight": X}, X, ratio=2),
+            TypeError,
+            ["dict", "state_dict", "torch.nn.Sequential"],
+        ),
         (lambda c: compress(X, c, ratio=2), TypeError, ["(150, 4)", "The model comes first"]),
         (
             lambda c: compress(GridSearchCV(c, {"max_iter": [3]}), X, Y, ratio=2),

@@ -80,7 +80,7 @@ def test_a_log_has_a_line_now_and_then(clock):
 
 
 def test_a_slow_first_step_does_not_count_for_the_time_that_is_left(monkeypatch):
-    seconds = iter([0.0, 30.0, 31.0, 32.0, 33.0])  # the first of ten steps compiles
+    seconds = iter([0.0, 0.0, 30.0, 31.0, 32.0, 33.0])  # the first of ten steps compiles
     monkeypatch.setattr(_progress.time, "perf_counter", lambda: next(seconds))
     stream = Stream(terminal=True)
     with Progress(1, stream) as progress:

@@ -596,9 +596,7 @@ def test_combinations_are_sums_in_any_order():
     assert first.parts == parts
     assert repr(first) == " + ".join(map(repr, parts))
     assert eval(repr(first)) == first
-    assert str(first) == (
-        "LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2, method='kmeans', per='layer')"
-    )
+    assert str(first) == ("LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2)")
 
 
 def test_the_parameters_of_a_combination_are_reached_by_name():
