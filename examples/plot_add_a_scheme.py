@@ -5,6 +5,8 @@ Add a compression scheme of your own
 A Kronecker product of two small matrices, in 60 lines: :doc:`/extend` explains them.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb-scheme.svg'
+
 # %%
 # The scheme and its format
 # -------------------------

@@ -6,6 +6,8 @@ A compressed network leaves Python as an ONNX model, as one C header, or as a fi
 code when it is loaded. All of them hold the compressed weights.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb-deploy.svg'
+
 # %%
 # A small network first.
 

@@ -6,6 +6,8 @@ A pruned and quantised network as one C header, and the same predictions in C. :
 says what it takes.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb-c.svg'
+
 import re
 import shutil
 import subprocess

@@ -5,6 +5,8 @@ Search over the size of the network
 The size is a parameter like any other: ``GridSearchCV`` sets it by name, or exchanges the scheme.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb-search.svg'
+
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 
