@@ -129,7 +129,7 @@ def table(dense: list[float], scores: dict[str, list[list[float]]]) -> str:
     ]
     for name, some in scores.items():
         shown = f"**{name}**" if name.startswith("fastbcd") else name
-        cells = (f"{mean(s):.3f} ({min(s):.3f} - {max(s):.3f})" for s in some)
+        cells = (f"{mean(s):.3f} ({min(s):.3f}\u00a0-\u00a0{max(s):.3f})" for s in some)
         lines.append(f"| {shown} | {' | '.join(cells)} |")
     lines += [
         "",
@@ -180,7 +180,8 @@ def figure(
     before = 100 * (1 - mean(dense))
     ax.axhline(before, color=ink, linestyle="--", linewidth=1)
     ax.annotate(
-        "the dense network", (RATIOS[0], before), (0, 5), textcoords="offset points", color=ink,
+        "the dense network", (RATIOS[2], before), (0, -13), textcoords="offset points",
+        ha="center", color=ink,
     )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="times smaller", ylabel="test errors, %")
     ax.set_xticks(RATIOS, [f"{ratio}x" for ratio in RATIOS])
