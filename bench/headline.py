@@ -129,12 +129,12 @@ def table(dense: list[float], scores: dict[str, list[list[float]]]) -> str:
     ]
     for name, some in scores.items():
         shown = f"**{name}**" if name.startswith("fastbcd") else name
-        cells = (f"{mean(s):.3f} ({min(s):.3f}\u00a0-\u00a0{max(s):.3f})" for s in some)
+        cells = (f"{mean(s):.3f} ({min(s):.3f}\u00a0to\u00a0{max(s):.3f})" for s in some)
         lines.append(f"| {shown} | {' | '.join(cells)} |")
     lines += [
         "",
         f"The dense network, a scikit-learn `MLPClassifier` 64-{'-'.join(map(str, HIDDEN))}-10 on "
-        f"the digits, has a test accuracy of {mean(dense):.3f} ({min(dense):.3f} - "
+        f"the digits, has a test accuracy of {mean(dense):.3f} ({min(dense):.3f} to "
         f"{max(dense):.3f}). Means over {len(dense)} seeds, with the range; each seed is another "
         "split and other starting weights. Made by `python -m bench.headline`.",
         "",

@@ -35,7 +35,8 @@ CSS = """
 .fastbcd-report small { opacity: .75; }
 .fastbcd-report .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .fastbcd-report table { border-collapse: collapse; width: 100%; font-size: .93em; }
-.fastbcd-report th, .fastbcd-report td { text-align: right; padding: .3em .6em; background: none;
+.fastbcd-report .wide { overflow-x: auto; }
+.fastbcd-report th, .fastbcd-report td { text-align: right; padding: .3em .45em; background: none;
   border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35);
   font-variant-numeric: tabular-nums; }
 .fastbcd-report th { vertical-align: bottom; font-weight: 600; }
@@ -273,6 +274,7 @@ def _table(report: Any) -> str:
     )
     about = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, _, text, _ in used)
     return (
-        f"<h2>All figures</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f'<h2>All figures</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
         f"<details><summary>What the columns mean</summary><dl>{about}</dl></details>"
     )
