@@ -23,7 +23,6 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from fastbcd import BCDClassifier, BCDRegressor
-from fastbcd.network.network import Network
 
 HIDDEN = {
     "mnist": (300, 100), "letter": (100, 100), "dna": (100,), "watch_har": (200, 100),
@@ -132,9 +131,9 @@ def score(outputs: Any, y: Any) -> float:
 
 
 class AfterEpoch:
-    """A callback of scikit-learn that is handed the network after every epoch of a fit."""
+    """A callback of scikit-learn that is handed ``network_`` after every epoch of a fit."""
 
-    def __init__(self, call: Callable[[Network], None]) -> None:
+    def __init__(self, call: Callable[[Any], None]) -> None:
         self._call = call
 
     def setup(self, estimator: Any, context: Any) -> None:
@@ -160,7 +159,7 @@ def fit_fastbcd(
     hidden: tuple[int, ...],
     seed: int = 0,
     max_iter: int = 1000,
-    after_epoch: Callable[[Network], None] | None = None,
+    after_epoch: Callable[[Any], None] | None = None,
     **params: Any,
 ) -> BCDClassifier | BCDRegressor:
     """Fit the estimator with its defaults, as a user does.

@@ -1,11 +1,11 @@
-"""The table and the figure on the front page: ``python -m bench.headline``.
+"""The table and the figures on the front page: ``python -m bench.headline``.
 
 A scikit-learn ``MLPClassifier`` trained on the digits is made 4 to 32 times smaller in several
-ways, three times with different seeds. All sizes are bytes of arrays, indices included, by one
-accounting. ``compress`` sees the training rows alone; scores are on the other rows.
+ways, with three seeds. All sizes are bytes of arrays, indices included, counted alike.
+``compress`` sees only the training rows; scores are on the other rows.
 
-What it is compared with is simple: the largest weights or singular values alone, and a smaller
-dense network trained from the start. Methods that retrain are in ``bench/compress``.
+The other methods are simple: the largest weights or singular values alone, and a smaller dense
+network trained from the start. Methods that retrain are in ``bench/compress``.
 """
 
 from __future__ import annotations
@@ -121,58 +121,107 @@ def measure(seed: int) -> tuple[float, dict[str, list[float]], float]:
     return mlp.score(x_test, y_test), scores, mean(taken)
 
 
-def table(dense: float, scores: dict[str, list[float]]) -> str:
-    """Return the table as Markdown, with its caption."""
+def table(dense: list[float], scores: dict[str, list[list[float]]]) -> str:
+    """Return the table as Markdown, with its caption: means over seeds, with the range."""
     lines = [
         "| test accuracy at the same bytes | " + " | ".join(f"{r}x smaller" for r in RATIOS) + " |",
         "|---|" + "---|" * len(RATIOS),
     ]
     for name, some in scores.items():
         shown = f"**{name}**" if name.startswith("fastbcd") else name
-        lines.append(f"| {shown} | " + " | ".join(f"{score:.4f}" for score in some) + " |")
+        cells = (f"{mean(s):.3f} ({min(s):.3f}\u00a0to\u00a0{max(s):.3f})" for s in some)
+        lines.append(f"| {shown} | {' | '.join(cells)} |")
     lines += [
         "",
         f"The dense network, a scikit-learn `MLPClassifier` 64-{'-'.join(map(str, HIDDEN))}-10 on "
-        f"the digits, scores {dense:.4f}. Means of three seeds. Made by "
-        "`python -m bench.headline`.",
+        f"the digits, has a test accuracy of {mean(dense):.3f} ({min(dense):.3f} to "
+        f"{max(dense):.3f}). Means over {len(dense)} seeds, with the range; each seed is another "
+        "split and other starting weights. Made by `python -m bench.headline`.",
         "",
     ]
     return "\n".join(lines)
 
 
-def figure(dense: float, scores: dict[str, list[float]], path: Path) -> None:
-    """Draw score over size."""
+COLORS = {False: ("#0072B2", "#B37700", "#009E73", "#C04F00"), True: ("#56B4E9", "#E69F00",
+          "#2EC4A0", "#FF8A4C")}  # fmt: skip
+"""Colours of the four methods, for a light and for a dark page."""
+
+
+def figure(
+    dense: list[float], scores: dict[str, list[list[float]]], path: Path, dark: bool
+) -> None:
+    """Draw the test errors over the size, without a background of its own."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "fastbcd", "svg.fonttype": "none"})
-    from fastbcd.display import FrontierDisplay
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-    n_bytes = 4 * sum((a + 1) * b for a, b in ((64, 256), (256, 64), (64, 10)))
-    paths = {
-        name: [(n_bytes / r, s) for r, s in zip(RATIOS, some, strict=True)]
-        for name, some in scores.items()
-    }
-    display = FrontierDisplay(paths, (n_bytes, dense), "accuracy on held-out rows").plot()
-    display.ax_.set_ylim(0.5, 1.0)
-    display.figure_.savefig(path, metadata={"Date": None, "Creator": "python -m bench.headline"})
+    ink, faint = ("#e6e8ea", "#4a5056") if dark else ("#1b1f23", "#d0d4d8")
+    canvas = Figure(figsize=(7.2, 3.9), layout="constrained")
+    ax = canvas.subplots()
+    shifts = (0, 0, -8, 3)  # in points, so that the last two names do not overlap
+    looks = zip(scores.items(), COLORS[dark], "os^D", shifts, strict=True)
+    for (name, some), color, marker, shift in looks:
+        errors = np.array([[100 * (1 - score) for score in runs] for runs in some])
+        bold = name.startswith("fastbcd")
+        ax.fill_between(
+            RATIOS, errors.min(axis=1), errors.max(axis=1), color=color, alpha=0.2, lw=0
+        )
+        ax.plot(
+            RATIOS, errors.mean(axis=1), color=color, marker=marker, markersize=6,
+            linewidth=3 if bold else 1.5,
+        )  # fmt: skip
+        ax.annotate(
+            name, (RATIOS[-1], errors[-1].mean()), (10, shift), textcoords="offset points",
+            va="center", color=color, fontweight="bold" if bold else "normal",
+        )  # fmt: skip
+    before = 100 * (1 - mean(dense))
+    ax.axhline(before, color=ink, linestyle="--", linewidth=1)
+    ax.annotate(
+        "the dense network", (RATIOS[2], before), (0, -13), textcoords="offset points",
+        ha="center", color=ink,
+    )  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="times smaller", ylabel="test errors, %")
+    ax.set_xticks(RATIOS, [f"{ratio}x" for ratio in RATIOS])
+    ax.set_yticks((1, 2, 5, 10, 20, 50, 100))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(1, 100)
+    ax.grid(axis="y", color=faint, linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    for spine in ax.spines.values():
+        spine.set_color(ink)
+    ax.tick_params(colors=ink)
+    ax.xaxis.label.set_color(ink)
+    ax.yaxis.label.set_color(ink)
+    about = {"Date": None, "Creator": "python -m bench.headline"}
+    canvas.savefig(path, transparent=True, metadata=about)
 
 
 def main() -> None:
-    """Measure, and write the table and the figure of the front page."""
+    """Measure, and write the table and the figures of the front page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, and write nothing")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    runs = [measure(seed) for seed in range(1 if options.quick else 3)]
-    dense = mean(run[0] for run in runs)
-    scores = {n: [mean(run[1][n][k] for run in runs) for k in range(len(RATIOS))] for n in NAMES}
+    write([measure(seed) for seed in range(1 if options.quick else 3)], not options.quick)
+
+
+def write(runs: list[tuple[float, dict[str, list[float]], float]], keep: bool) -> None:
+    """Print the table; with ``keep`` write it and the figures, for light and dark pages."""
+    dense = [run[0] for run in runs]
+    scores = {n: [[run[1][n][k] for run in runs] for k in range(len(RATIOS))] for n in NAMES}
     text = table(dense, scores)
     print(text)
     print(f"One compress took {mean(run[2] for run in runs):.1f} s.")
-    if not options.quick:
+    if keep:
         (ROOT / "docs" / "headline.md").write_text(text, encoding="utf-8")
-        figure(dense, scores, ROOT / "docs" / "_static" / "headline.svg")
+        for name, dark in (("headline.svg", False), ("headline-dark.svg", True)):
+            figure(dense, scores, ROOT / "docs" / "_static" / name, dark)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One sweep of the full solver at the shapes of UCI-HAR: against its floor, and as published."""
+"""One sweep of the full solver at UCI-HAR shapes: against its lower bound, and as published."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_sweep_against_its_floor(benchmark: Any, record: Record, quick: bool, ca
     rate = product_flops / gemm
     floor = flops / rate
     record(
-        f"one float32 sweep, {case.name}, TT rank {case.rank}: against its floor "
+        f"one float32 sweep, {case.name}, TT rank {case.rank}: against its lower bound "
         f"({flops / 1e9:.3g} GFLOP at {rate / 1e9:.0f} GFLOP/s)",
         f"{sweep:.3g} s, {sweep / floor:.2f} times {floor:.3g} s",
         "at most 1.5 times",

@@ -37,7 +37,7 @@ exclude_patterns = ["_build", "_templates", "headline.md", "**/*.ipynb", "**/*.p
 templates_path = ["_templates"]
 nitpicky = False
 
-myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = [
     "myst.header",  # included files start at the level that suits them
@@ -78,7 +78,7 @@ html_sidebars = {"**": []}
 html_theme_options = {
     "logo": {"text": "fastbcd"},
     "navbar_align": "left",
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
     "footer_start": ["copyright"],

@@ -5,10 +5,12 @@ Add a compression scheme of your own
 A Kronecker product of two small matrices, in 60 lines: :doc:`/extend` explains them.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb-scheme.svg'
+
 # %%
 # The scheme and its format
 # -------------------------
-# One class says what the compressed matrix is, one how to find it.
+# One class defines the compressed matrix, the other how to compute it.
 
 # [scheme:begin]
 from dataclasses import dataclass
@@ -90,7 +92,7 @@ class Kronecker(Scheme):
 # %%
 # Train with it
 # -------------
-# Nothing has to be registered: it is a scheme like those of the package.
+# Nothing has to be registered: the scheme works like those of the package.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -107,8 +109,8 @@ print(f"accuracy {clf.score(X_test, y_test):.4f}")
 print(clf.compression_report_)
 
 # %%
-# Compress with it, and mix it
-# ----------------------------
+# Compress with it, and combine it
+# --------------------------------
 
 dense = BCDClassifier((64, 32), max_iter=60, random_state=0).fit(X_train, y_train)
 mixed = {0: LowRank(rank=6), 1: Kronecker(outer=(8, 4))}
@@ -116,9 +118,9 @@ small = dense.compress(X_train, y_train, scheme=mixed, epochs=5)
 print(f"accuracy {small.score(X_test, y_test):.4f}, {small.network_.n_bytes} bytes")
 
 # %%
-# Take it out of Python
-# ---------------------
-# The refinement moves A and B, a file holds them, and C multiplies by one after the other.
+# Save and export it
+# ------------------
+# The refinement changes A and B, a file stores them, and C multiplies by one after the other.
 
 import tempfile
 from pathlib import Path

@@ -2,8 +2,8 @@
 A certificate of convergence
 ============================
 
-In float64 no block update raises the objective, each lowers it by at least what the theory
-promises, and the rate is O(1/k). With ``certificate=True`` the estimator measures all three.
+In float64 no block update raises the objective, each lowers it by at least the guaranteed amount,
+and the rate is O(1/k). With ``certificate=True`` the estimator measures all three.
 """
 
 import warnings
@@ -40,18 +40,18 @@ for k in (1, 2, 5, 10, 20, 40, 60):
         )
 
 # %%
-# The same as pictures. In the middle every full line must lie above the dotted one of its colour;
-# on the right the first line must stay bounded.
+# The same as plots. In the middle, every full line must be above the dotted line of its colour; on
+# the right, the first line must stay bounded.
 
 ConvergenceDisplay.from_estimator(clf).plot()
 
 # %%
-# In one number each:
+# Each guarantee as one number:
 
 steps = [step for sweep in course.block_steps for step in sweep]
 scale = course.objective[0]
 margin = min((step.decrease - step.guaranteed) / scale for step in steps)
 print(f"{len(steps)} block updates, {course.n_rises} sweeps that raised F")
-print(f"least (decrease - guaranteed) / F at the start: {margin:.1e}")
+print(f"minimum of (decrease - guaranteed) / F at the start: {margin:.1e}")
 assert np.all(course.decreases >= -1e-12 * scale)
 assert margin >= -1e-9

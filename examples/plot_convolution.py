@@ -2,8 +2,8 @@
 A convolutional network, compressed
 ===================================
 
-Convolutions are trained by the same closed-form steps as dense layers, and compressed by the same
-schemes. Here the filters stay dense and the layer that holds most weights is pruned.
+Convolutions are trained by the same steps as dense layers and compressed by the same schemes. Here
+the filters stay dense, and the layer with most of the weights is pruned.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +29,8 @@ for name, model in {"dense": clf, "compressed": small}.items():
     print(f"{name:10}  {model.network_.n_bytes:6} bytes  {model.score(X[1200:], y[1200:]):.4f}")
 
 # %%
-# The filters, and what they answer to an eight.
+# The filters, and their responses to an eight. A black response means that the filter does not
+# respond to this digit anywhere.
 
 first = small.network_.layers[0]
 filters = first.weight.to_dense().T.reshape(-1, 3, 3)
@@ -44,4 +45,4 @@ for k in range(12):
 for ax in axes.flat:
     ax.set_axis_off()
 axes[0, 0].set_title("filters", loc="left", fontsize=9)
-axes[1, 0].set_title("maxima of their answers to an 8", loc="left", fontsize=9)
+axes[1, 0].set_title("maxima of their responses to an 8", loc="left", fontsize=9)

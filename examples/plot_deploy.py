@@ -2,9 +2,11 @@
 Deploy: ONNX, C, and a file without pickle
 ==========================================
 
-A compressed network leaves Python as an ONNX model, as one C header, or as a file that runs no
-code when it is loaded. All of them hold the compressed weights.
+A compressed network is exported as an ONNX model, as one C header, or as a file that runs no code
+when it is loaded. All of them contain the compressed weights.
 """
+
+# sphinx_gallery_thumbnail_path = '_static/thumb-deploy.svg'
 
 # %%
 # A small network first.
@@ -30,7 +32,7 @@ folder = Path(tempfile.mkdtemp())
 print(f"accuracy {clf.score(X_test, y_test):.4f}, {clf.network_.n_bytes} bytes in memory")
 
 # %%
-# A file of one's own
+# A file without code
 # -------------------
 
 clf.save(folder / "net.safetensors")
@@ -59,15 +61,15 @@ else:
 # %%
 # C
 # -
-# One C99 header, without a heap and without a library, for microcontrollers and everything above.
-# The comment at its head explains it by an example.
+# One C99 header that needs no heap and no library, for microcontrollers and larger machines. The
+# comment at its top contains an example.
 
 clf.to_c(folder / "net.h")
 header = (folder / "net.h").read_text()
 print(header[: header.index("*/") + 2])
 
 # %%
-# Where there is a C compiler, it can be tried at once.
+# With a C compiler, the header can be tried immediately.
 
 import shutil
 import subprocess

@@ -3,8 +3,10 @@ A network in C, in floats and in integers
 =========================================
 
 A pruned and quantised network as one C header, and the same predictions in C. :doc:`/deploy-c`
-says what it takes.
+describes memory and speed.
 """
+
+# sphinx_gallery_thumbnail_path = '_static/thumb-c.svg'
 
 import re
 import shutil

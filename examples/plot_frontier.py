@@ -2,7 +2,7 @@
 The frontier of size and accuracy
 =================================
 
-How small can it be? One line for each way to compress, all sizes in bytes, indices included.
+How small can the network be? One line for each method; all sizes are bytes, indices included.
 """
 
 from sklearn.datasets import load_digits
@@ -16,7 +16,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, strati
 clf = BCDClassifier((128, 64), max_iter=30, random_state=0).fit(X_train, y_train)
 
 # %%
-# ``epochs=0`` leaves the refinement out: each layer is fitted to what the dense layer computes,
+# ``epochs=0`` leaves the refinement out: each layer is fitted to the outputs of the dense layer,
 # which takes a fraction of a second. No labels are used.
 
 display = FrontierDisplay.from_estimator(
@@ -25,7 +25,7 @@ display = FrontierDisplay.from_estimator(
 display.plot()
 
 # %%
-# With a short refinement, and the best way for each layer:
+# With a short refinement, and the best scheme for each layer:
 
 refined = FrontierDisplay.from_estimator(
     clf,
@@ -41,8 +41,8 @@ both = FrontierDisplay({**display.paths, **refined.paths}, display.dense, displa
 both.plot()
 
 # %%
-# Or let the loss decide: the smallest network that loses at most two points, judged on rows that
-# are set aside.
+# Or set the acceptable loss: the smallest network that loses at most two points, judged on rows
+# that are set aside.
 
 small = clf.compress(X_train, y_train, max_score_drop=0.02, epochs=1)
 print(f"{small.compression_report_.ratio:.1f} times smaller, {small.score(X_test, y_test):.4f}")

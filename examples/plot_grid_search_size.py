@@ -2,8 +2,10 @@
 Search over the size of the network
 ===================================
 
-The size is a parameter like any other: ``GridSearchCV`` sets it by name, or exchanges the scheme.
+The size is a parameter like any other: ``GridSearchCV`` sets it by name, or replaces the scheme.
 """
+
+# sphinx_gallery_thumbnail_path = '_static/thumb-search.svg'
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -34,8 +36,8 @@ print(f"{best.compression_report_.ratio:.1f} times smaller than the dense networ
 best
 
 # %%
-# "The smallest that is good enough" is a function of the results. scikit-learn takes one as
-# ``refit``: here, the sparsest within one point of the best.
+# The smallest network that is good enough: scikit-learn accepts a function of the results as
+# ``refit``. Here it chooses the sparsest network within one point of the best.
 
 
 def smallest_within_a_point(results):

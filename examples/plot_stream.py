@@ -2,8 +2,8 @@
 Learn from a stream
 ===================
 
-Rows come in batches, are learnt from once, and are forgotten. A scheme keeps the network that
-predicts small.
+Rows arrive in batches, are used once and are not kept. A scheme keeps the network small that
+``predict`` uses.
 """
 
 import matplotlib.pyplot as plt
@@ -35,7 +35,7 @@ ax.set(xlabel="rows seen", ylabel="accuracy on held-out rows")
 ax.legend(frameon=False)
 
 # %%
-# The same with everything at hand: several passes, and the compression prepared on the way.
+# For comparison, a fit with all rows: several passes, and compression that grows during training.
 
 whole = BCDClassifier((64,), scheme=Prune(sparsity=0.8), max_iter=10, random_state=0)
 whole.fit(X[:8000], y[:8000])

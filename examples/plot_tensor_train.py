@@ -2,8 +2,8 @@
 Tensor trains, and what their rank costs
 ========================================
 
-A weight matrix, seen as a tensor of many small modes, becomes a train of small cores. The rank
-decides how much is kept.
+A weight matrix, reshaped into a tensor with many small modes, becomes a train of small cores. The
+rank determines how much is kept.
 """
 
 import matplotlib.pyplot as plt
@@ -32,8 +32,8 @@ for name, some in networks.items():
         print(f"{name:12}  {clf.network_.n_bytes:6} bytes  {clf.score(X_test, y_test):.4f}")
 
 # %%
-# At the same rank a train is not smaller than two factors here: the matrices are small. It is the
-# wide layers, thousands by thousands, where its size grows with the logarithm of theirs.
+# At the same rank, a train is not smaller than two factors here, because the matrices are small.
+# For wide layers, thousands by thousands, its size grows only with the logarithm of theirs.
 
 FrontierDisplay.from_path(networks, X_test, y_test).plot()
 

@@ -2,8 +2,8 @@
 Train a network that is pruned from the start
 =============================================
 
-A scheme makes compression a part of the objective: the network is trained towards weights of
-which only one in ten is kept, and ``predict`` uses those alone.
+A scheme makes compression a part of the objective: the network is trained towards weights of which
+only one in ten is kept, and ``predict`` uses only these.
 """
 
 from sklearn.datasets import load_digits
@@ -25,18 +25,18 @@ for name, model in (("dense", dense), ("pruned", pruned)):
     print(f"{name:6}  accuracy {score:.4f}  {size} bytes")
 
 # %%
-# The report, in a notebook a table with bars:
+# The report; in a notebook it is a table with bars:
 
 pruned.compression_report_
 
 # %%
-# Which weights were kept, their sign and their size.
+# The weights that were kept, with sign and size.
 
 WeightDisplay.from_estimator(pruned).plot()
 
 # %%
-# A trained network can be pruned afterwards as well: without data, which only takes the largest
-# weights, or on data, which is far better.
+# A trained network can also be pruned afterwards: without data, which keeps the largest weights, or
+# with data, which is much better.
 
 projected = dense.compress(scheme=Prune(sparsity=0.9))
 refined = dense.compress(X_train, y_train, scheme=Prune(sparsity=0.9), epochs=10)

@@ -73,12 +73,48 @@ def test_no_command_prints_help(capsys):
     assert "compress" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["fit", "compress", "compare", "report", "predict", "demo"])
-def test_every_command_has_help(command, capsys):
+@pytest.mark.parametrize(
+    "command",
+    ["fit", "compress", "compare", "report", "export", "predict", "demo", "warmup", "info"],
+)
+def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as caught:
         run(command, "--help")
     assert caught.value.code == 0
-    assert "--traceback" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "--traceback" in printed
+    examples = printed.partition("\nexample")[2]
+    assert f"fastbcd {command}" in examples
+    for line in re.findall(rf"fastbcd {command}.*", examples.replace("\\\n", " ")):
+        make_parser().parse_args(line.split()[1:])  # the examples are commands that exist
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "1.5"])
+def test_a_seed_is_a_whole_number(value, capsys):
+    with pytest.raises(SystemExit):
+        run("demo", "--seed", value)
+    assert f"{value!r} must be a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # twelve fits, and the kernels of all of them
+def test_demo_compares_means_over_seeds_with_their_range(capsys, monkeypatch):
+    monkeypatch.setattr("fastbcd.cli.demo.HIDDEN", (12, 8))
+    monkeypatch.setattr("fastbcd.cli.demo.MLP_ITERATIONS", 1000)
+    monkeypatch.setattr("fastbcd.cli.demo.RATIO", 2)
+    assert run("demo", "--seeds", "2", "--quiet") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    _, _, *rows = printed.out.splitlines()
+    assert len(rows) == 6
+    for row in rows:
+        found = re.search(r"([.\d]+) \(([.\d]+) - ([.\d]+)\)", row)
+        mean, least, most = map(float, found.groups())
+        assert least <= mean <= most <= 1
+        assert least > 0.8 or "run" in row or "Train" in row  # so small, the compressed ones fail
+    assert "compress(that MLP, ratio=2)" in rows[-1]
+    n_bytes = [int(re.search(r"([\d,]+) +[\d.]+x", row)[1].replace(",", "")) for row in rows]
+    assert n_bytes[0] == 4 * (64 * 12 + 12 + 12 * 8 + 8 + 8 * 10 + 10)
+    assert n_bytes[-1] < n_bytes[1]  # files hold more than arrays
 
 
 @pytest.mark.parametrize(
@@ -217,7 +253,7 @@ def test_report(folder, capsys):
     assert "BCDClassifier 4 - 16 - 2" in printed
     assert "classes: big, small" in printed
     assert "features: length, width, height, weight" in printed
-    assert "times smaller" in printed
+    assert printed.endswith("not compressed\n")
 
 
 def test_export(folder, tmp_path, capsys):
@@ -226,7 +262,7 @@ def test_export(folder, tmp_path, capsys):
     assert "predict" in header.read_text()
     assert f"{header}: {header.stat().st_size} bytes" in capsys.readouterr().out
     found = fails(capsys, "export", folder / "net.safetensors", "-o", tmp_path / "net.exe")
-    assert "give --to" in found
+    assert "by --to" in found
 
 
 def test_export_to_onnx(folder, tmp_path):

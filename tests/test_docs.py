@@ -42,6 +42,8 @@ def test_the_snippets_of_a_page_run_one_after_another(page, tmp_path, monkeypatc
     code = snippets(page)
     if any("Display" in part for part in code):
         pytest.importorskip("matplotlib").use("Agg")
+    if any("import torch" in part for part in code):
+        pytest.importorskip("torch")
     if any("to_frame" in part for part in code):
         pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)

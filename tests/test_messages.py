@@ -1,9 +1,10 @@
-"""A wrong call at each step of the guide leads to a message that names the fault and the mend."""
+"""A wrong call at each step of the guide leads to a message that names the fault and the fix."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 import re
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
 import fastbcd
 from fastbcd import BCDClassifier, compress
 from fastbcd.display import ConvergenceDisplay, FrontierDisplay
 from fastbcd.exceptions import BudgetError
-from fastbcd.schemes import LowRank, Prune
+from fastbcd.schemes import LowRank, Prune, Quantize
 
 X, Y = load_iris(return_X_y=True)
 
@@ -42,6 +44,12 @@ def clf():
         ({"tau": -1}, ["tau", "above 0", "-1"]),
         ({"tau": "Auto"}, ["tau", '"auto"', "'Auto'"]),
         ({"max_iter": 0}, ["max_iter", "at least 1", "0"]),
+        ({"activation": "sigmoid"}, ["activation", "'relu'", "'hard_tanh'", "'sigmoid'"]),
+        ({"early_stopping": "yes"}, ["early_stopping", "True or False", "'yes'"]),
+        ({"hidden_layer_sizes": "32x16"}, ["(300, 100)", "fastbcd.layers", "'32x16'"]),
+        ({"scheme": "prune"}, ["Prune(sparsity=0.9)", "'prune'"]),
+        ({"scheme": [Prune(sparsity=0.5)]}, ["dict", "{0: ..., 1: ...}"]),
+        ({"scheme": Quantize()}, ["exactly one of", "bits", "none given"]),
         ({"solver": "minibatch", "certificate": True}, ["certificate=True", 'solver="full"']),
     ],
     ids=str,
@@ -122,6 +130,46 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
             ValueError,
             ["max_score_drop=5", "percent", "0.05"],
         ),
+        (
+            lambda c: c.predict(np.zeros((5, 2, 2, 1))),
+            ValueError,
+            ["(5, 2, 2, 1)", "reshape(len(X), -1)"],
+        ),
+        (
+            lambda c: compress(c, np.zeros((5, 2, 2, 1)), ratio=2),
+            ValueError,
+            ["(5, 2, 2, 1)", "reshape(len(X), -1)"],
+        ),
+        (
+            lambda _: compress("net.safetensors", X, ratio=2),
+            TypeError,
+            ["'net.safetensors'", "is a path", "fastbcd.load"],
+        ),
+        (
+            lambda c: compress({"0.weight": X}, X, ratio=2),
+            TypeError,
+            ["dict", "state_dict", "torch.nn.Sequential"],
+        ),
+        (lambda c: compress(X, c, ratio=2), TypeError, ["(150, 4)", "The model comes first"]),
+        (
+            lambda c: compress(GridSearchCV(c, {"max_iter": [3]}), X, Y, ratio=2),
+            NotFittedError,
+            ["GridSearchCV", "not fitted", "fit"],
+        ),
+        (
+            lambda c: compress(
+                GridSearchCV(c, {"alpha": [1.0]}, cv=2, refit=False).fit(X, Y), X, Y, ratio=2
+            ),
+            TypeError,
+            ["GridSearchCV", "refit=True"],
+        ),
+        (lambda _: BCDClassifier().fit(X, None), ValueError, ["y", "None"]),
+        (lambda c: c.compress(X, Y.astype(str), ratio=2), ValueError, ["'0'", "[0 1 2]", "int"]),
+        (
+            lambda c: c.save("no such folder/net.safetensors"),
+            FileNotFoundError,
+            ["no such folder", "does not exist", "No file was changed"],
+        ),
         (lambda _: fastbcd.warmup("int8"), ValueError, ["'int8'", "float32"]),
         (lambda _: fastbcd.Prune, AttributeError, ["'Prune'", "schemes"]),
     ],
@@ -129,6 +177,25 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
 def test_a_wrong_call_leads_to_a_message_that_mends_it(clf, call, error, words):
     with pytest.raises(error) as caught:
         call(clf)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (pickle.dumps(Prune(sparsity=0.5), 4), ["is a pickle", "pickle.load or joblib.load"]),
+        (pickle.dumps([0.5], 2), ["is a pickle", "pickle.load or joblib.load"]),
+        (b"PK\x03\x04" + bytes(60), ["zip archive", "torch.load", "fastbcd.compress"]),
+        (b"a,b,label\n1,2,x\n", ["not a safetensors file"]),
+    ],
+    ids=["pickle", "old pickle", "zip", "text"],
+)
+def test_a_file_of_another_kind_is_called_by_its_name(tmp_path, data, words):
+    path = tmp_path / "net.bin"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
+        fastbcd.load(path)
     for word in words:
         assert word in str(caught.value)
 

@@ -69,17 +69,30 @@ def test_a_terminal_shows_a_bar_that_gives_way(clock):
     assert stream.screen() == ["a result", ""]
     bars = stream.getvalue().split("\r")
     assert (
-        "refining ████████████░░░░░░░░░░░░  50 %  5.0 s, about 5.0 s left  best loss 4" in bars[5]
+        "refining ████████████░░░░░░░░░░░░  50 %  5.0 s, about 4.0 s left  best loss 4" in bars[5]
     )
     assert max(map(len, bars)) < 100
 
 
 def test_a_log_has_a_line_now_and_then(clock):
     lines = run(Stream(terminal=False)).getvalue().splitlines()
-    assert lines[0] == "refining:  25 %  3.0 s, about 9.0 s left  best loss 2"
+    assert lines[0] == "refining:  25 %  3.0 s, about 6.0 s left  best loss 2"
     assert lines[-1] == "a result"
     assert 3 <= len(lines) <= 6
     assert not any("\r" in line or "█" in line for line in lines)
+
+
+def test_a_slow_first_step_does_not_count_for_the_time_that_is_left(monkeypatch):
+    seconds = iter([0.0, 0.0, 30.0, 31.0, 32.0, 33.0])  # the first of ten steps compiles
+    monkeypatch.setattr(_progress.time, "perf_counter", lambda: next(seconds))
+    stream = Stream(terminal=True)
+    with Progress(1, stream) as progress:
+        progress.stage("measuring", 10)
+        for done in range(1, 5):
+            progress.update(done)
+    first, *_, last = stream.getvalue().split("\r")[1:-2]
+    assert "left" not in first
+    assert "33.0 s, about 6.0 s left" in last
 
 
 def test_work_that_is_done_at_once_leaves_no_line_in_a_log():

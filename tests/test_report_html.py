@@ -98,6 +98,45 @@ def test_what_a_report_does_not_know_is_left_out(report):
     assert "score" not in re.sub("<style>.*?</style>", "", bare._repr_html_(), flags=re.DOTALL)
 
 
+def test_the_text_fits_a_terminal_of_80_columns(report):
+    first, second, last = report.layers
+    wide = {"shape": "1024 x 1024", "format": "codebook_sparse", "n_bytes": 1234567}
+    scheme = "Prune(sparsity=0.95) + Quantize(bits=4, per='output', symmetric=True, levels=None)"
+    rows = [replace(row, scheme=scheme, dense_bytes=4198400, **wide) for row in report.layers]
+    note = "rows are few. " * 20
+    text = str(replace(report, layers=rows, warnings=(note,)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "layers 0, 1, 2: Prune(sparsity=0.95)" in text
+    plain = str(report)
+    for row in report.layers:
+        assert str(row.n_stored) in plain
+    assert f"layer 0: {first.scheme}" in plain
+    assert f"layer 1: {second.scheme}" in plain
+    assert "layer 2:" not in plain
+    assert last.scheme == ""
+
+
+def test_the_page_explains_its_columns_and_names_the_network(report, tmp_path):
+    page = tmp_path / "report.html"
+    report.to_html(page)
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"Network 4-\d+-\d+-3, written \d{4}-\d\d-\d\d by fastbcd", text)
+    heads = re.findall(r'<th class="\w*"><abbr title="([^"]+)">([^<]+)</abbr></th>', text)
+    assert len(heads) >= 10
+    for about, name in heads:
+        assert f"<dt>{name}</dt><dd>{about}</dd>" in text
+    share = 100 * report.total.n_stored / report.total.n_dense
+    assert f"<b>{share:.3g}\u00a0%</b>" in text
+
+
+def test_a_report_without_the_newer_columns_is_shown(report):
+    rows = [replace(row, n_stored=None, n_dense=None) for row in report.layers]
+    old = replace(report, layers=rows, total=replace(report.total, n_stored=None, n_dense=None))
+    assert "left" not in str(old)
+    assert "weights left" not in re.sub("<details>.*", "", old._repr_html_())
+    assert old._repr_html_().count("<tr") == len(rows) + 2
+
+
 def test_notes_and_titles_are_escaped(report, tmp_path):
     bare = CompressionReport(report.layers, report.total, warnings=("<b>5 < 6</b>",))
     page = tmp_path / "report.html"

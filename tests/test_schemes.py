@@ -13,6 +13,7 @@ import fastbcd.schemes
 from fastbcd.formats import Format, LowRankMatrix, SparseMatrix, TensorTrainMatrix
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize, Scheme, TensorTrain
 from fastbcd.schemes.by_layer import schemes_by_layer
+from fastbcd.schemes.nearest import thresholds
 from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 TOL = {np.float32: 1e-5, np.float64: 1e-12}
@@ -274,6 +275,20 @@ def test_a_warm_start_is_not_changed(scheme, shape):
 
 
 # Nothing is nearer
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 7, thresholds.FEW, thresholds.FEW + 1])
+@pytest.mark.parametrize("kind", ["normal", "ties", "zeros"])
+def test_small_and_large_matrices_keep_the_same_entries(kind, size, dtype):
+    rng = np.random.default_rng(size)
+    values = rng.standard_normal(size) if kind == "normal" else rng.integers(-2, 3, size)
+    x = np.asarray(0.0 * values if kind == "zeros" else values, dtype)
+    x[0] = -0.0
+    for k in {0, 1, size // 3, size}:
+        kept = thresholds.hard_threshold(x, k)
+        assert kept.dtype == x.dtype
+        np.testing.assert_array_equal(kept, reference.hard_threshold(x, k))
 
 
 @each_freely_pruned
@@ -581,9 +596,7 @@ def test_combinations_are_sums_in_any_order():
     assert first.parts == parts
     assert repr(first) == " + ".join(map(repr, parts))
     assert eval(repr(first)) == first
-    assert str(first) == (
-        "LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2, method='kmeans', per='layer')"
-    )
+    assert str(first) == ("LowRank(rank=1) + Prune(sparsity=0.5) + Quantize(bits=2)")
 
 
 def test_the_parameters_of_a_combination_are_reached_by_name():

@@ -441,3 +441,21 @@ def test_a_copy_is_read_like_the_original():
     prune.remove(clean[0], "weight")
     again = compress(clean, ROWS, scheme=Prune(sparsity=0.5), epochs=0, random_state=0)
     np.testing.assert_allclose(small.predict(ROWS), again.predict(ROWS), rtol=1e-6)
+
+
+def test_a_module_with_a_forward_of_its_own_is_told_to_become_a_sequential():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.b(self.a(x).relu())
+
+    net = Net()
+    with pytest.raises(TypeError, match=r"Net.*forward.*torch\.nn\.Sequential, in the order"):
+        imported(net, ROWS)
+    small = imported(nn.Sequential(net.a, nn.ReLU(), net.b), ROWS, task="regression")
+    with torch.no_grad():
+        expected = net(torch.from_numpy(ROWS)).numpy()
+    np.testing.assert_allclose(small.predict(ROWS), expected, atol=1e-5)

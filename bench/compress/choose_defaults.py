@@ -10,6 +10,8 @@ at random. The dense network, scikit-learn's MLPClassifier, is trained without t
 compressed once by layers, and refined with each variant of the settings. What is printed is the
 accuracy of the rows held out, at each sparsity and on average. The rows that the network is refined
 on, and the seed, are the same for all variants.
+
+For developers: settings that users cannot set are varied, so the internal refinement is called.
 """
 
 from __future__ import annotations

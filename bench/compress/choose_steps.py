@@ -6,6 +6,8 @@ As :mod:`bench.compress.choose_defaults` does for pruned layers: a part of the t
 out, the dense network is trained without them and compressed with labels, once for each
 variant of a constant. What is printed is the accuracy of the rows held out, at each amount and on
 average.
+
+For developers: constants that users cannot set are varied, so internal modules are patched.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ import numpy as np
 
 from bench.compress.networks import Problem, base_of, dense_network
 from bench.data import score
-from fastbcd.network.network import Network
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "compress"
 
@@ -180,7 +179,7 @@ def judge(
     of: Problem,
     amount: str,
     method: str,
-    network: Network,
+    network: Any,
     seconds: float,
     *,
     labels: bool = False,
@@ -197,7 +196,7 @@ def judge(
         Where it comes from.
     amount, method, labels, seconds
         For the row.
-    network : Network
+    network : fastbcd's ``network_``
         What predicts, without dead neurons.
     n_bytes : int, optional
         If the format of the network cannot tell.

@@ -15,18 +15,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.data import HIDDEN, load
-from fastbcd import BCDClassifier
-from fastbcd.formats import DenseMatrix
-from fastbcd.io.export.c.header import to_c
-from fastbcd.network.network import Layer, Network
+from fastbcd import BCDClassifier, compress
 from fastbcd.schemes import Prune, Quantize
 
 ARM = "arm-none-eabi-gcc"
@@ -108,12 +103,13 @@ def predictions(folder: Path, x: Any) -> tuple[Any, float]:
     return np.frombuffer(done.stdout, np.uint8), float(done.stderr)
 
 
-def filled(layer: Layer, seed: int) -> Layer:
-    """Return the layer with tiny numbers added to its weights, so that nothing can be left out."""
-    noise = np.random.default_rng(seed).uniform(1e-9, 1e-8, layer.weight.shape)
-    weight = layer.weight.to_dense()
-    scaled = weight * (1 + 100 * noise) + noise
-    return replace(layer, weight=DenseMatrix(scaled.astype(weight.dtype)))
+def filled(small: BCDClassifier, x: Any, seed: int) -> BCDClassifier:
+    """Return the dense network with tiny numbers added to the weights: nothing can be left out."""
+    dense = small.to_sklearn()
+    for index, weight in enumerate(dense.coefs_):
+        noise = np.random.default_rng(seed).uniform(1e-9, 1e-8, weight.shape)
+        dense.coefs_[index] = (weight * (1 + 100 * noise) + noise).astype(weight.dtype)
+    return compress(dense, x, scheme={}, epochs=0)
 
 
 def networks(seed: int) -> tuple[Any, Any, Any]:
@@ -126,8 +122,7 @@ def networks(seed: int) -> tuple[Any, Any, Any]:
     both = scheme + Quantize(bits=4)
     wanted = {0: both, 1: both, "output": Quantize(bits=8)}
     small = clf.compress(split.x, scheme=wanted, epochs=0, random_state=seed)
-    full = copy(small)
-    full.network_ = Network([filled(layer, seed) for layer in small.network_.layers])
+    full = filled(small, split.x[:1000], seed)
     print(
         f"test accuracy: pruned {pruned_score:.4f}, then coded "
         f"{small.score(split.x_test, split.y_test):.4f}"
@@ -150,7 +145,7 @@ def main() -> None:
     for title, clf, choices in cases:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            to_c(clf, folder / "net.h", **choices)
+            clf.to_c(folder / "net.h", **choices)
             if options.keep is not None:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 shutil.copy(folder / "net.h", options.keep / f"{title.replace(' ', '_')}.h")

@@ -4,7 +4,9 @@
 
 Prints the time of the stored form over that of the dense product, for one row, for one row with
 half of its inputs zero, and for 64 and 1024 rows, by density or by the size of the factors. The
-bounds in fastbcd/formats/_products.py are read off this table. One BLAS thread.
+bounds in ``fastbcd/formats/products/`` are read off this table. One BLAS thread.
+
+For developers: it calls the stored product directly, also where ``predict`` would not.
 """
 
 from __future__ import annotations

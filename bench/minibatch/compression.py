@@ -2,10 +2,10 @@
 
     python -m bench.minibatch.compression [--seeds 5] [--only prune] [--quick]
 
-Test accuracy of the exactly compressed network, the share of the hidden weights' numbers that
-are left, and seconds. Medians over seeds. Sizes are chosen by size alone: low rank and tensor
-train have one rank for all hidden layers, the largest that leaves a tenth of the numbers; the
-modes of a train are the nearest two factors of each side.
+Test accuracy of the compressed network, the share of the hidden layers' parameters that is left,
+and seconds. Medians over seeds. Low rank and tensor train have one rank for all hidden layers, the
+largest that leaves a tenth of the parameters; the modes of a train are the nearest two factors of
+each side.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
     data = "digits" if options.quick else "mnist"
     split, hidden = load(data), HIDDEN[data]
     kept = Kept("compression", ("scheme", "seed"), ("accuracy", "left", "seconds"), options)
-    lines = ["| scheme | accuracy | numbers left | s |", "|---|---|---|---|"]
+    lines = ["| scheme | accuracy | parameters left | s |", "|---|---|---|---|"]
     for name, scheme in schemes((split.x.shape[1], *hidden)).items():
         if options.only not in name:
             continue

@@ -1,4 +1,7 @@
-"""Where the time of an epoch goes: products, element by element, preparation, Python.
+"""For developers: where the time of an epoch goes: products, elementwise passes, Python.
+
+It replaces functions of the solver by timed ones, so it knows internal modules; no page shows its
+figures.
 
     python -m bench.minibatch.profile [--data mnist] [--epochs 3] [--quick]
 

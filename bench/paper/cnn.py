@@ -21,11 +21,17 @@ from typing import Any
 import numpy as np
 
 from bench.kept import Row
-from bench.paper.contestants import VALUES, Course, fastbcd_course, peer_course, size_ratio
+from bench.paper.contestants import (
+    VALUES,
+    Course,
+    fastbcd_course,
+    peer_course,
+    size_ratio,
+    train_modes,
+)
 from bench.paper.data import Split, add_arguments, images
 from bench.paper.experiment import STYLES, Experiment, arguments, limits, middle
 from fastbcd.schemes import TensorTrain
-from fastbcd.schemes.nearest.trains import default_modes
 
 HIDDEN = (1024, 1024)
 FILTERS, KERNEL, STRIDE = 32, 3, 2
@@ -75,9 +81,7 @@ class Net:
         if (self.n_features, *self.hidden) == (5408, 1024, 1024):
             return list(MNIST_MODES)
         widths = (self.n_features, *self.hidden)
-        return [
-            default_modes(widths[i + 1]) + default_modes(widths[i]) for i in range(len(widths) - 1)
-        ]
+        return [train_modes(widths[i + 1]) + train_modes(widths[i]) for i in range(len(widths) - 1)]
 
 
 def ours(

@@ -21,8 +21,8 @@ from sklearn.metrics import balanced_accuracy_score
 from bench.kept import Row
 from bench.paper.data import Array, Split
 from fastbcd import BCDClassifier
+from fastbcd.formats import TensorTrainMatrix
 from fastbcd.schemes import Scheme, TensorTrain
-from fastbcd.schemes.nearest.trains import default_modes, train_ranks
 
 VALUES = ("step", "seconds", "train", "test", "balanced", "objective", "rises")
 
@@ -133,9 +133,7 @@ def published_course(
 
     widths = (split.x.shape[1], *hidden, split.n_classes)
     if "rank" in params:
-        modes = [
-            default_modes(n_out) + default_modes(n_in) for n_in, n_out in pairwise(widths[:-1])
-        ]
+        modes = [train_modes(n_out) + train_modes(n_in) for n_in, n_out in pairwise(widths[:-1])]
         params = {"modes": modes, **params}
     return peer_course(PublishedNNBCD(widths, seed=seed, **params), split, seconds, sweeps)
 
@@ -231,14 +229,18 @@ def size_ratio(
     With ``image`` the first of them is that of a layer of fastbcd behind a convolution.
     """
     shapes = list(pairwise(widths[:-1]))
-    trains = [TensorTrain(rank, default_modes(n) + default_modes(m)) for n, m in shapes]
+    trains = [TensorTrain(rank, train_modes(n) + train_modes(m)) for n, m in shapes]
     if image is not None:
         trains[0] = TensorTrain(rank).for_image(shapes[0], image)
-    small = sum(_train_size(train) for train in trains)
+    small = sum(
+        train.project(np.eye(*shape, dtype=np.float32)).n_params
+        for train, shape in zip(trains, shapes, strict=True)
+    )
     return small / sum(n_in * n_out for n_in, n_out in shapes)
 
 
-def _train_size(train: TensorTrain) -> int:
-    modes, rank = train.modes or (), train.rank
-    ranks = train_ranks(modes, rank)
-    return sum(ranks[k] * mode * ranks[k + 1] for k, mode in enumerate(modes))
+def train_modes(n: int) -> tuple[int, ...]:
+    """Return the modes that a tensor train of fastbcd has by default for ``n`` inputs."""
+    train = TensorTrain(rank=1).project(np.ones((n, 1)))
+    assert isinstance(train, TensorTrainMatrix)
+    return tuple(train.modes[:-1])

@@ -95,7 +95,7 @@ def noted_warnings() -> Iterator[list[type[Warning]]]:
 
 
 def compress_model(options: Namespace) -> None:
-    """Make a saved network small and save the result."""
+    """Compress a saved network and save the result."""
     budget = schemes.budget(options)
     check_output(options.output)
     if options.target is None and (options.validation or options.test_size):
@@ -128,7 +128,7 @@ def compress_model(options: Namespace) -> None:
 
 
 def report(options: Namespace) -> None:
-    """Print what a saved network is and what compression did to it."""
+    """Print layers, classes, features and sizes of a saved network."""
     model = storage.load(options.model)
     sizes = [model.n_features_in_, *(layer.weight.shape[1] for layer in model.network_.layers)]
     print(f"{options.model}: {Path(options.model).stat().st_size} bytes")
@@ -142,12 +142,12 @@ def report(options: Namespace) -> None:
 
 
 def export(options: Namespace) -> None:
-    """Write a saved network in another form."""
+    """Export a saved network."""
     kind = options.to or EXPORTS.get(Path(options.output).suffix.lower())
     if kind is None:
         raise ValueError(
-            f"{options.output}: the ending names no target. End in {', '.join(EXPORTS)}, or give "
-            "--to."
+            f"{options.output}: the ending is unknown. Use {', '.join(EXPORTS)}, or "
+            "choose the target by --to."
         )
     check_folder(options.output)
     model = storage.load(options.model)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from fastbcd.cli.cells import is_number
 
 MANY = 5
-"""Numbers 0, 1, 2, .. of at least so many columns are a header: rows hardly ever are."""
+"""Minimum number of columns from which the numbers 0, 1, 2, .. are read as a header."""
 
 Rows = Sequence[Sequence[str]]
 

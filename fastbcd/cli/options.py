@@ -90,6 +90,17 @@ def positive(text: str) -> int:
     return found
 
 
+def seed(text: str) -> int:
+    """Return a seed: a whole number that is not negative."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = -1
+    if not 0 <= found < 2**32:
+        raise ArgumentTypeError(f"{text!r} must be a whole number from 0 to {2**32 - 1}")
+    return found
+
+
 def number(text: str) -> float:
     """Return a number."""
     try:
@@ -245,7 +256,7 @@ def add_scheme(command: argparse.ArgumentParser) -> None:
 def add_running(command: argparse.ArgumentParser) -> None:
     """Add seed and volume."""
     command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random choices (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="seed of all random choices (default: 0)"
     )
     group = command.add_mutually_exclusive_group()
     group.add_argument("-v", "--verbose", action="count", default=0, help="show progress on stderr")

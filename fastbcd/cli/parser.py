@@ -247,12 +247,25 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentP
         commands,
         "demo",
         "train on scikit-learn's digits, dense and compressed, and compare",
-        "Train scikit-learn's MLPClassifier and three BCDClassifiers (dense, pruned, tensor "
-        "train) on the digits data, and print accuracy, size and time of each.",
-        "fastbcd demo --quiet",
+        "Train scikit-learn's MLPClassifier and BCDClassifiers (dense, pruned, tensor train, "
+        "quantised) on the digits data, compress the MLPClassifier, and print accuracy, size and "
+        "time of each.",
+        "fastbcd demo",
+        "fastbcd demo --seeds 1 --seed 7 --quiet",
     )
     command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of split and weights (default: 0)"
+        "--seed",
+        type=options.seed,
+        default=0,
+        metavar="N",
+        help="first seed of the split and the weights (default: 0)",
+    )
+    command.add_argument(
+        "--seeds",
+        type=options.positive,
+        default=3,
+        metavar="N",
+        help="number of seeds, over which the accuracy is averaged (default: 3)",
     )
     command.add_argument("-q", "--quiet", action="store_true", help="print the table only")
     return command

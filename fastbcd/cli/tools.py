@@ -11,7 +11,7 @@ from fastbcd.utils.info import info as collect_info
 
 def demo(options: Namespace) -> None:
     """Train networks on the digits and print the table that compares them."""
-    print(demonstration.run_demo(options.seed, options.quiet))
+    print(demonstration.run_demo(options.seed, options.quiet, options.seeds))
 
 
 def info(options: Namespace) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TINY = np.finfo(float).tiny
+
+WIDTH = 80
+"""Columns of a terminal that the text fits."""
+
+HEADS = {
+    "layer": ("", "layer"),
+    "shape": ("", "shape"),
+    "format": ("", "format"),
+    "n_stored": ("weights", "left"),
+    "n_bytes": ("", "bytes"),
+    "dense_bytes": ("dense", "bytes"),
+    "file_bytes": ("file", "bytes"),
+    "output_error": ("output", "error"),
+}
+"""The columns of the text, with headers of two lines."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +49,9 @@ class LayerReport:
     format : str
         How the weights are stored.
     scheme : str
-        How they were chosen; empty where nobody said.
+        How they were chosen; empty for a layer without a scheme.
     n_params : int
-        Stored numbers, intercepts included.
+        Distinct parameters, intercepts included: non-zeros, factors or the values of a codebook.
     n_nonzero : int
         Weights of the dense matrix that are not zero.
     n_bytes : int
@@ -43,7 +59,7 @@ class LayerReport:
     dense_bytes : int
         The same for the dense layer.
     flops : int
-        Operations of one prediction.
+        Floating-point operations of one prediction.
     error : float or None
         ||W - T|| / ||W||: relative distance from the weights before compression; None if the
         network was trained compressed and there were none, or if neurons were removed.
@@ -51,8 +67,13 @@ class LayerReport:
         ||U - U_T|| / ||U - mean U||: relative change of the layer's pre-activations on the data,
         before all layers were refined together; None without data.
     file_bytes : int or None
-        Bytes of the layer in a saved file, where indices, codes and numbers are entropy coded;
-        its entries in the header come on top. None where nobody asked: after a fit.
+        Bytes of the layer in a saved file, where indices, codes and numbers are entropy coded,
+        without its entries in the header. None after a fit.
+    n_stored : int or None
+        Weights and intercepts that are stored: non-zeros, factors or codes. None in reports that
+        an older version saved.
+    n_dense : int or None
+        Weights and intercepts of the dense layer, likewise.
     """
 
     layer: str
@@ -67,6 +88,8 @@ class LayerReport:
     error: float | None
     output_error: float | None = None
     file_bytes: int | None = None
+    n_stored: int | None = None
+    n_dense: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +134,28 @@ class CompressionReport:
         return pd.DataFrame([asdict(row) for row in (*self.layers, self.total)]).set_index("layer")
 
     def _cells(self) -> list[list[str]]:
-        names = [field.name for field in fields(LayerReport)]
+        """Return the header, in two lines, and the rows; unknown columns are left out."""
         rows = (*self.layers, self.total)
-        return [names, *([_text(getattr(row, name)) for name in names] for row in rows)]
+        names = [
+            name for name in HEADS if any(getattr(row, name) not in ("", None) for row in rows)
+        ]
+        heads = [[HEADS[name][line] for name in names] for line in (0, 1)]
+        return [*heads, *([_text(getattr(row, name)) for name in names] for row in rows)]
+
+    def _schemes(self) -> list[str]:
+        """Return a line for each scheme and the layers that it was applied to."""
+        layers: dict[str, list[str]] = {}
+        for row in self.layers:
+            if row.scheme:
+                layers.setdefault(row.scheme, []).append(row.layer)
+        return [
+            f"layer{'s' if len(names) > 1 else ''} {', '.join(names)}: {scheme}"
+            for scheme, names in layers.items()
+        ]
 
     def _summary(self) -> str:
-        line = f"{self.ratio:.1f} times smaller"
+        same = self.total.n_bytes == self.total.dense_bytes
+        line = "not compressed" if same else f"{self.ratio:.1f} times smaller"
         if self.score_before is not None and self.score_after is not None:
             line += f"; score {self.score_before:.4f} before, {self.score_after:.4f} after"
         return line
@@ -128,7 +167,8 @@ class CompressionReport:
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
             for row in cells
         ]
-        return "\n".join([*lines, self._summary(), *(f"Note: {text}" for text in self.warnings)])
+        lines += [*self._schemes(), self._summary(), *(f"Note: {text}" for text in self.warnings)]
+        return "\n".join(_wrapped(line) for line in lines)
 
     def _repr_html_(self) -> str:
         return _report_html.fragment(self)
@@ -157,6 +197,11 @@ def _text(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _wrapped(line: str) -> str:
+    """Wrap a line that is too long for a terminal; lines of the table are short enough."""
+    return line if len(line) <= WIDTH else fill(line, WIDTH, subsequent_indent="  ")
 
 
 def report(
@@ -219,6 +264,8 @@ def report(
         flops=sum(row.flops for row in rows),
         error=error,
         file_bytes=sum(row.file_bytes or 0 for row in rows) if encoded else None,
+        n_stored=sum(row.n_stored or 0 for row in rows),
+        n_dense=sum(row.n_dense or 0 for row in rows),
     )
     return CompressionReport(rows, total, score_before, score_after, tuple(warnings))
 
@@ -244,6 +291,8 @@ def _row(
         flops=layer.view.positions * (layer.weight.flops + layer.intercept.size),
         error=error,
         output_error=output_error,
+        n_stored=layer.weight.n_stored + layer.intercept.size,
+        n_dense=(rows + 1) * columns,
     )
 
 

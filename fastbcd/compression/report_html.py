@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import date
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from fastbcd._version import __version__
@@ -33,12 +35,18 @@ CSS = """
 .fastbcd-report small { opacity: .75; }
 .fastbcd-report .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .fastbcd-report table { border-collapse: collapse; width: 100%; font-size: .93em; }
-.fastbcd-report th, .fastbcd-report td { text-align: right; padding: .3em .6em; background: none;
+.fastbcd-report .wide { overflow-x: auto; }
+.fastbcd-report th, .fastbcd-report td { text-align: right; padding: .3em .45em; background: none;
   border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35);
   font-variant-numeric: tabular-nums; }
 .fastbcd-report th { vertical-align: bottom; font-weight: 600; }
 .fastbcd-report .text { text-align: left; }
 .fastbcd-report tr.total td { font-weight: 600; }
+.fastbcd-report abbr { text-decoration: none; border-bottom: 1px dotted; cursor: help; }
+.fastbcd-report details { margin: 1em 0; }
+.fastbcd-report summary { cursor: pointer; }
+.fastbcd-report dt { font-weight: 600; margin-top: .4em; }
+.fastbcd-report dd { margin: 0 0 0 1.2em; }
 .fastbcd-report .note { border-left: 3px solid #d9822b; padding-left: .8em; }
 @media (max-width: 46rem) {
   .fastbcd-report .bar { grid-template-columns: 1fr auto; }
@@ -72,6 +80,7 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 </head>
 <body>
 <h1>{title}</h1>
+<p>{about}</p>
 {body}
 </body>
 </html>
@@ -80,21 +89,74 @@ h1 {{ font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 0; }}
 LEAST = 0.006
 """Least share of the width that is drawn: a pixel where bars are 170 pixels wide."""
 
-COLUMNS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
-    ("layer", "text", lambda row: row.layer),
-    ("shape", "", lambda row: row.shape.replace(" x ", "\u00a0×\u00a0")),  # unbroken
-    ("format", "text", lambda row: row.format.replace("_", " ")),
-    ("scheme", "text", lambda row: row.scheme),
-    ("parameters", "", lambda row: f"{row.n_params:,}"),
-    ("non-zero weights", "", lambda row: f"{row.n_nonzero:,}"),
-    ("bytes", "", lambda row: f"{row.n_bytes:,}"),
-    ("bytes in a file", "", lambda row: "" if row.file_bytes is None else f"{row.file_bytes:,}"),
-    ("dense bytes", "", lambda row: f"{row.dense_bytes:,}"),
-    ("operations", "", lambda row: f"{row.flops:,}"),
-    ("weight error", "", lambda row: percent(row.error)),
-    ("output error", "", lambda row: percent(row.output_error)),
+COLUMNS: Sequence[tuple[str, str, str, Callable[[Any], str]]] = (
+    ("layer", "text", "Number of the layer, from the input.", lambda row: row.layer),
+    (
+        "shape",
+        "",
+        "Inputs × outputs of the layer.",
+        lambda row: row.shape.replace(" x ", "\u00a0×\u00a0"),  # unbroken
+    ),
+    ("format", "text", "How the weights are stored.", lambda row: row.format.replace("_", " ")),
+    ("scheme", "text", "How the weights were compressed.", lambda row: row.scheme),
+    (
+        "weights left",
+        "",
+        "Weights and intercepts that are stored: non-zeros, factors or codes.",
+        lambda row: count(row.n_stored),
+    ),
+    (
+        "distinct values",
+        "",
+        "Numbers among them that can differ: codes share the values of their codebook.",
+        lambda row: f"{row.n_params:,}",
+    ),
+    (
+        "non-zero weights",
+        "",
+        "Entries of the weight matrix that are not zero, once it is written out in full.",
+        lambda row: f"{row.n_nonzero:,}",
+    ),
+    (
+        "bytes",
+        "",
+        "Bytes of all arrays in memory, indices and intercepts included.",
+        lambda row: f"{row.n_bytes:,}",
+    ),
+    (
+        "bytes in a file",
+        "",
+        "Bytes of the layer in the file that save writes, which is entropy coded.",
+        lambda row: count(row.file_bytes),
+    ),
+    ("dense bytes", "", "Bytes before compression.", lambda row: f"{row.dense_bytes:,}"),
+    (
+        "operations",
+        "",
+        "Multiplications and additions of one prediction in the stored form.",
+        lambda row: f"{row.flops:,}",
+    ),
+    (
+        "weight error",
+        "",
+        "Relative distance from the weights before compression. Near 100 % is normal after strong "
+        "pruning: the weights that stay are fitted anew, and the output error counts.",
+        lambda row: percent(row.error),
+    ),
+    (
+        "output error",
+        "",
+        "Relative change of the layer's outputs on the data, before the layers were refined "
+        "together, which usually makes it smaller.",
+        lambda row: percent(row.output_error),
+    ),
 )
-"""Name, class and text of each column of the table."""
+"""Name, class, explanation and text of each column of the table."""
+
+
+def count(value: int | None) -> str:
+    """Return a count with separators; nothing if it is not known."""
+    return "" if value is None else f"{value:,}"
 
 
 def percent(share: float | None) -> str:
@@ -111,7 +173,18 @@ def fragment(report: Any) -> str:
 
 def page(report: Any, title: str) -> str:
     """Return the report as a page of its own."""
-    return PAGE.format(title=escape(title), body=fragment(report), version=__version__)
+    about = f"{network_of(report)}, written {date.today().isoformat()} by fastbcd {__version__}"
+    return PAGE.format(
+        title=escape(title), about=escape(about), body=fragment(report), version=__version__
+    )
+
+
+def network_of(report: Any) -> str:
+    """Return the widths of a chain of layers, or how many layers there are."""
+    shapes = [tuple(map(int, row.shape.split(" x "))) for row in report.layers]
+    if all(a[1] == b[0] for a, b in pairwise(shapes)):
+        return "Network " + "-".join(map(str, [shapes[0][0], *(n_out for _, n_out in shapes)]))
+    return f"Network of {len(shapes)} layers"
 
 
 def write_page(report: Any, path: str | os.PathLike[str], title: str) -> None:
@@ -123,8 +196,10 @@ def _facts(report: Any) -> str:
     facts = [
         (f"{report.ratio:.1f}×", "smaller"),
         (f"{report.total.n_bytes:,}", f"bytes, of {report.total.dense_bytes:,}"),
-        (f"{report.total.n_params:,}", "stored numbers"),
     ]
+    left, before = report.total.n_stored, report.total.n_dense
+    if left is not None and before:
+        facts.append((f"{100 * left / before:.3g}\u00a0%", f"of the weights left: {left:,}"))
     if report.score_before is not None and report.score_after is not None:
         facts.append((f"{report.score_after:.4f}", f"score, {report.score_before:.4f} before"))
     inside = "".join(f"<div><b>{escape(a)}</b><span>{escape(b)}</span></div>" for a, b in facts)
@@ -183,15 +258,23 @@ def _errors(report: Any) -> str:
 
 def _table(report: Any) -> str:
     rows = [*report.layers, report.total]
-    used = [c for c in COLUMNS if any(c[2](row) for row in rows)]
-    head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind, _ in used)
+    used = [c for c in COLUMNS if any(c[3](row) for row in rows)]
+    head = "".join(
+        f'<th class="{kind}"><abbr title="{escape(about)}">{escape(name)}</abbr></th>'
+        for name, kind, about, _ in used
+    )
     body = "".join(
         f"<tr{' class=total' if row is report.total else ''}>"
         + "".join(
             f'<td class="{kind}" data-label="{escape(name)}">{escape(text(row))}</td>'
-            for name, kind, text in used
+            for name, kind, _, text in used
         )
         + "</tr>"
         for row in rows
     )
-    return f"<h2>All figures</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    about = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, _, text, _ in used)
+    return (
+        f'<h2>All figures</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+        f"<details><summary>What the columns mean</summary><dl>{about}</dl></details>"
+    )

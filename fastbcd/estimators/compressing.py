@@ -25,6 +25,7 @@ from fastbcd.parallel.blas_threads import blas_for
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.solvers.refine import RefineSettings
 from fastbcd.utils import validation as check
+from fastbcd.utils.rows import check_axes
 
 Build = Callable[[Network], Any]
 """Returns a fitted estimator that predicts with a network."""
@@ -165,6 +166,7 @@ def _rows(
             # A network that was trained without names takes columns as they come.
             warnings.filterwarnings("ignore", "X has feature names", UserWarning)
             _check_feature_names(reference, X, reset=False)
+    check_axes(X)
     raw = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=input_name)
     n_features = source.network.n_inputs
     if raw.shape[1] != n_features:

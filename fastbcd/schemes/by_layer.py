@@ -60,7 +60,7 @@ def schemes_by_layer(
     elif choice is not None:
         raise TypeError(
             "scheme must be a Scheme such as Prune(sparsity=0.9), a dict of them by layer, "
-            f"or None; got {choice!r}."
+            f"or None; got {choice!r}{_advice(choice)}."
         )
     for index, (scheme, shape) in enumerate(zip(found, shapes, strict=True)):
         if scheme is not None:
@@ -73,3 +73,9 @@ def schemes_by_layer(
             image = None if images is None else images[index]
             found[index] = scheme if image is None else scheme.for_image(shape, image)
     return found
+
+
+def _advice(choice: object) -> str:
+    """Return how to write a list of schemes; nothing for other values."""
+    several = isinstance(choice, list | tuple)
+    return ". Number the layers: scheme={0: ..., 1: ...}" if several else ""

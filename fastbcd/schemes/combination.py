@@ -72,7 +72,7 @@ class Combination(Scheme):
     >>> from fastbcd.schemes import Prune, Quantize
     >>> scheme = Prune(n_nonzero=3) + Quantize(levels=2)
     >>> print(scheme)
-    Prune(n_nonzero=3) + Quantize(levels=2, method='kmeans', per='layer')
+    Prune(n_nonzero=3) + Quantize(levels=2)
     >>> scheme.project(np.array([[3.0, -1.0], [0.5, 4.0]])).to_dense()
     array([[ 3.5, -1. ],
            [ 0. ,  3.5]])
@@ -93,7 +93,7 @@ class Combination(Scheme):
         return " + ".join(map(repr, self.parts)) or "Combination()"
 
     def __str__(self) -> str:
-        """Return the schemes with the parameters that are given."""
+        """Return the schemes with the parameters that differ from their defaults."""
         return " + ".join(map(str, self.parts)) or "Combination()"
 
     def check(self, shape: tuple[int, int]) -> None:

@@ -19,7 +19,7 @@ LEVELS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3)
 """Densities at which the error of pruning is measured; between them it is interpolated."""
 
 FULLER, SMALL = (0.6, 1.0), 65_536
-"""More densities for matrices of at most so many weights: a mild budget is met by them alone."""
+"""Maximum weights of a matrix that is measured at more densities, which mild budgets need."""
 
 STEP = 1.8
 """Largest ratio of neighbouring densities where a span of them is asked for."""

@@ -72,7 +72,7 @@ class LowRank(Scheme):
     def project_scaled(
         self, weight: Float, scale: Float, warm: Format | None = None
     ) -> LowRankMatrix:
-        """Return the nearest matrix of the rank asked for: that of D W, with D taken off."""
+        """Return the nearest matrix in the scaled norm: of D W, with the scale D removed again."""
         near = warm_start(LowRankMatrix, warm, weight.shape)
         if near is not None:
             warm = LowRankMatrix(scale * near.left, near.right)
@@ -113,7 +113,7 @@ class LowRank(Scheme):
         dtype: np.dtype[Any],
         span: tuple[float, float] | None = None,
     ) -> list[Level]:
-        """Return the error of every rank that saves numbers: one decomposition tells them all."""
+        """Return the errors of all ranks that save parameters, from one decomposition."""
         d, m = target.shape
         s = np.linalg.svd(metric.whiten(target), compute_uv=False)
         cut = np.append(np.cumsum(np.square(s)[::-1])[::-1], 0.0)

@@ -177,9 +177,13 @@ class Scheme(ABC):
         return None
 
     def __str__(self) -> str:
-        """Return the scheme with the parameters that are given."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        inside = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
+        """Return the scheme with the parameters that differ from their defaults."""
+        given = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        inside = ", ".join(f"{key}={value!r}" for key, value in given.items())
         return f"{type(self).__name__}({inside})"
 
     def __add__(self, other: object) -> Scheme:

@@ -30,6 +30,9 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
         missing or the disk is full. The error names ``path``.
     """
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        message = f"The folder {str(target.parent)!r} does not exist. No file was changed"
+        raise FileNotFoundError(2, message, os.fspath(path))
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         if target.is_dir():

@@ -13,7 +13,7 @@ BAR = 24
 """Width of the bar in characters."""
 
 SURE = 0.02
-"""Minimum share of a stage before the remaining time is shown; first steps may compile."""
+"""Minimum share of a stage before the remaining time is shown."""
 
 DRAW_SECONDS = 0.1
 """Minimum time in seconds between two updates of the bar."""
@@ -53,6 +53,7 @@ class Progress:
         self._start = self._written = time.perf_counter()
         self._drawn = -DRAW_SECONDS
         self._quarter = 0
+        self._marks_of_time: list[tuple[float, float]] = []
 
     def update(self, done: float, text: str = "") -> None:
         """Show that ``done`` steps of the stage are complete, followed by ``text``."""
@@ -60,6 +61,8 @@ class Progress:
             return
         now = time.perf_counter()
         share = min(done / self._total, 1.0)
+        if share > (self._marks_of_time[-1][0] if self._marks_of_time else 0.0):
+            self._marks_of_time.append((share, now))
         if self._rewrites:
             if share < 1 and now - self._drawn < DRAW_SECONDS:
                 return
@@ -103,9 +106,20 @@ class Progress:
     def _state(self, share: float, now: float) -> str:
         elapsed = now - self._start
         state = f"{100 * share:3.0f} %  {duration(elapsed)}"
-        if SURE <= share < 1:
-            state += f", about {duration(elapsed / share * (1 - share))} left"
-        return state
+        left = self._left(share, now)
+        return state if left is None else f"{state}, about {duration(left)} left"
+
+    def _left(self, share: float, now: float) -> float | None:
+        """Estimate the remaining seconds from the second half of what is done.
+
+        The first steps may compile, so they say little about the others. Before there is a second
+        half, nothing is estimated.
+        """
+        earlier = [mark for mark in self._marks_of_time if mark[0] <= share / 2]
+        if not earlier or not SURE <= share < 1:
+            return None
+        before, then = earlier[-1]
+        return (now - then) / (share - before) * (1 - share)
 
     def _rewrite(self, line: str) -> None:
         """Replace the bar with ``line``, cut to the terminal width so that it never wraps."""

@@ -22,9 +22,20 @@ def check_inputs(estimator: Any, X: ArrayLike) -> Any:
     if plainly_right(estimator, X):
         return X
     check_is_fitted(estimator)
+    check_axes(X)
     return validate_data(
         estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
     )
+
+
+def check_axes(X: ArrayLike, more: str = "") -> None:
+    """Raise ValueError if ``X`` has more than two axes; ``more`` ends the advice on images."""
+    if getattr(X, "ndim", 2) > 2:
+        shape = tuple(X.shape)  # type: ignore[union-attr]  # it has axes
+        raise ValueError(
+            f"Found array with dim {len(shape)}: X has the shape {shape}, but rows of features are "
+            f"expected. For images pass X.reshape(len(X), -1){more}."
+        )
 
 
 def unnamed(estimator: Any) -> Any:
@@ -54,13 +65,7 @@ def check_training_rows(
     reset : bool
         Whether this is a first fit.
     """
-    if getattr(X, "ndim", 2) > 2:
-        shape = tuple(X.shape)  # type: ignore[union-attr]  # it has axes
-        raise ValueError(
-            f"Found array with dim {len(shape)}: X has the shape {shape}, but rows of features are "
-            "expected. For images pass X.reshape(len(X), -1), and their height, width and channels "
-            "as input_shape."
-        )
+    check_axes(X, ", and their height, width and channels as input_shape")
     checked: tuple[Any, Any] = validate_data(
         estimator,
         X,

@@ -40,6 +40,17 @@ WEIGHTS = (
 )
 
 
+PICKLE = (
+    "it is a pickle, and load reads only what save wrote. If you trust whoever made it, open it "
+    "with pickle.load or joblib.load"
+)
+ZIP = (
+    "it is a zip archive, as torch.save and numpy.savez write them, and load reads only what save "
+    "wrote. If it is a PyTorch network of somebody you trust, open it with torch.load, and give "
+    "the network to fastbcd.compress"
+)
+
+
 class DamagedError(ValueError):
     """A file is not what it should be; the message says in what."""
 
@@ -48,6 +59,13 @@ def expect(holds: bool, complaint: str) -> None:
     """Raise DamagedError with ``complaint`` unless ``holds``."""
     if not holds:
         raise DamagedError(complaint)
+
+
+def _kind(data: bytes) -> str:
+    """Say what another kind of file is; nothing if its first bytes do not tell."""
+    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return PICKLE
+    return ZIP if data[:4] == b"PK\x03\x04" else ""
 
 
 def pack(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -91,11 +109,12 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     expect(len(data) >= _LENGTH, "it is too short")
     length = int.from_bytes(data[:_LENGTH], "little")
     start = _LENGTH + length
-    expect(start <= len(data), "it is not a safetensors file, or it was cut off")
+    expect(start <= len(data), _kind(data) or "it is not a safetensors file, or it was cut off")
     try:
         header = json.loads(data[_LENGTH:start].decode(), object_pairs_hook=_distinct)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise DamagedError("its header is not JSON: not a safetensors file, or damaged") from None
+        unread = "its header is not JSON: not a safetensors file, or damaged"
+        raise DamagedError(_kind(data) or unread) from None
     expect(isinstance(header, dict), "its header is not a JSON object")
     metadata = header.pop("__metadata__", {})
     strings = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())

@@ -31,7 +31,7 @@ from fastbcd.utils.bits import bits_for, pack_bits, unpack_bits
 Array = NDArray[Any]
 
 ESCAPE = 255
-"""The gap that stands for so many zeros and no non-zero."""
+"""The gap that represents this number of zeros without a non-zero after them."""
 
 MAX_ROWS = 1 << 24
 """Rows of a sparse matrix: the only array whose length a file need not pay for."""

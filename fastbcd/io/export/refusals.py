@@ -5,13 +5,11 @@ from __future__ import annotations
 from fastbcd.network.network import Network
 
 
-def refuse_images(
-    network: Network, target: str, mend: str = "Save the network with save()"
-) -> None:
-    """Raise ValueError, ending in ``mend``, if a layer sees patches of images or pools them."""
+def refuse_images(network: Network, target: str, fix: str = "Save the network with save()") -> None:
+    """Raise ValueError, ending in ``fix``, if a layer sees patches of images or pools them."""
     for index, layer in enumerate(network.layers):
         if not layer.is_plain:
             raise ValueError(
                 f"{target} cannot express layer {index}, which is a convolution or pools images. "
-                f"{mend}, or train one of dense layers."
+                f"{fix}, or train one of dense layers."
             )

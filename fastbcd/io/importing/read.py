@@ -7,8 +7,10 @@ read is never changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -153,4 +155,28 @@ def _refusal(model: Any) -> TypeError:
             f"Cannot compress {name} as a whole. It holds networks that can be compressed by "
             f"themselves: {inside}."
         )
+    if isinstance(model, str | PathLike):
+        return TypeError(
+            f"model={model!r} is a path, not a model. Read the file first: "
+            f"compress(fastbcd.load({model!r}), X, ...)."
+        )
+    if isinstance(model, np.ndarray):
+        return TypeError(
+            f"model is an array of shape {model.shape}. The model comes first, then the rows: "
+            "compress(model, X, ...)."
+        )
+    if any(full == "torch.nn.modules.module.Module" for full in map(_full, type(model).__mro__)):
+        return TypeError(
+            f"Cannot compress {name}: its forward can do anything. Put its layers into a "
+            "torch.nn.Sequential, in the order in which forward applies them, and give that."
+        )
+    if isinstance(model, Mapping):
+        return TypeError(
+            f"model is a {type(model).__name__}, not a model. If it is a state_dict, load it into "
+            "its torch.nn.Sequential, and give that."
+        )
     return TypeError(f"Cannot compress {name}. Supported are {SUPPORTED}.")
+
+
+def _full(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -127,7 +127,7 @@ def output_labels(n_outputs: int, y: ArrayLike | None, class_labels: Any) -> NDA
     Parameters
     ----------
     n_outputs : int
-        Number of outputs; a single one tells two classes apart.
+        Number of outputs; a single one separates two classes.
     y : array or None
         Labels of rows, or one column of zeros and ones for each output.
     class_labels : array-like or None

@@ -181,7 +181,7 @@ def check_layers(value: Any) -> tuple[LayerSize, ...]:
     ------
     ValueError
         If an entry is neither a positive integer nor a valid layer of
-        :mod:`fastbcd.network.layers.specs`.
+        :mod:`fastbcd.layers`.
     """
     many = isinstance(value, Iterable) and not isinstance(value, str)
     sizes = tuple(value) if many else (value,)
@@ -189,7 +189,7 @@ def check_layers(value: Any) -> tuple[LayerSize, ...]:
     if not sizes or any(not isinstance(s, layers) and not is_integer(s, 1) for s in sizes):
         raise ValueError(
             "hidden_layer_sizes must be positive integers such as (300, 100), or layers of "
-            f"fastbcd.network.layers.specs such as (Conv2D(16, kernel_size=3), 100); got {value!r}."
+            f"fastbcd.layers such as (Conv2D(16, kernel_size=3), 100); got {value!r}."
         )
     for size in sizes:
         if isinstance(size, layers):

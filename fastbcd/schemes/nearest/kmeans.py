@@ -20,7 +20,7 @@ from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import codebook_fit as kernel
 
 EXACT_BELOW = 4096
-"""k-means is exact up to so many distinct values; of more, so many cuts are tried at first."""
+"""Maximum number of distinct values for exact k-means, and number of candidate cuts above it."""
 
 DP_LEVELS = 256
 """More levels than this start without dynamic programming."""

@@ -1,4 +1,4 @@
-"""The comment at the head of a header: what it is, and a program that uses it."""
+"""The comment at the top of a header: a description, and a program that uses it."""
 
 from __future__ import annotations
 
