@@ -12,15 +12,22 @@ from encoded import (
     HIDDEN_FORMATS,
     N_COLUMNS,
     N_FEATURES,
+    classifier,
     encoding,
     extremes,
     network,
+    regressor,
     rows,
     slow_rows,
     without,
 )
+from test_storage import altered, same_network, set_array, set_header, set_layer
 
+from fastbcd import storage
+from fastbcd.compression.report import report
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
+from fastbcd.io.codecs.container import DamagedError, unpack
+from fastbcd.io.storage.document import encoded_size
 from fastbcd.network.dead import count_dead, remove_dead
 from fastbcd.network.layers.encoding import PiecewiseLinear
 
@@ -171,3 +178,150 @@ def test_dead_neurons_behind_an_encoding_are_removed():
     assert removed == [1]
     assert small.encoding is net.encoding
     np.testing.assert_allclose(small.forward(x), net.forward(x), rtol=1e-5, atol=1e-5)
+
+
+# Files
+
+
+def same_encoding(one, other):
+    assert one.n_columns == other.n_columns
+    for name in ("plain", "columns", "starts", "slopes"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.starts.dtype == other.starts.dtype
+    assert one.slopes.dtype == other.slopes.dtype
+
+
+@each_choice
+@each_format
+@each_dtype
+def test_a_saved_network_predicts_the_same_to_the_last_bit(dtype, name, selects):
+    clf = classifier(matrices(dtype)[name], selects=selects)
+    again = storage.from_bytes(storage.to_bytes(clf))
+    same_network(clf, again)
+    same_encoding(clf.network_.encoding, again.network_.encoding)
+    assert again.n_features_in_ == N_COLUMNS
+    for x in (rows(dtype=dtype), extremes(dtype)):
+        np.testing.assert_array_equal(again.predict_proba(x), clf.predict_proba(x))
+
+
+def test_a_network_of_many_columns_and_one_without_ramps_come_back():
+    wide = PiecewiseLinear(
+        70_000,
+        np.array([3, 69_999]),
+        np.arange(22) * 3000,
+        np.linspace(-1, 1, 22, dtype="f"),
+        np.ones(22, "f"),
+    )
+    bare = PiecewiseLinear(
+        N_FEATURES,
+        np.arange(N_FEATURES),
+        np.zeros(0, int),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.float32),
+    )
+    for view in (wide, bare):
+        clf = classifier()
+        clf.network_ = clf.network_.on_features.encoded(view)
+        clf.n_features_in_ = view.n_columns
+        again = storage.from_bytes(storage.to_bytes(clf))
+        same_encoding(again.network_.encoding, view)
+        assert again.n_features_in_ == view.n_columns
+
+
+def test_older_versions_refuse_a_file_with_an_encoding_and_read_all_others():
+    metadata = unpack(storage.to_bytes(classifier()))[1]
+    assert metadata["format"] == "fastbcd 2"  # what is above 1 they refuse, and name the writer
+    plain = classifier()
+    plain.network_ = plain.network_.on_features
+    assert unpack(storage.to_bytes(plain))[1]["format"] == "fastbcd 1"
+
+
+LIES = {
+    "no columns": (set_layer(encoding={"n_columns": 0}), "no numbers"),
+    "any columns": (set_layer(encoding={"n_columns": 2**40}), "no numbers"),
+    "true columns": (set_layer(encoding={"n_columns": True}), "no numbers"),
+    "more columns": (set_layer(encoding={"n_columns": 7}), "other features"),
+    "fewer columns": (set_layer(encoding={"n_columns": 5}), "other features"),
+    "no size": (set_layer(encoding={}), "damaged"),
+    "no object": (set_layer(encoding=3), "damaged"),
+    "patches": (set_layer(patches=[[4, 6, 1], [4, 6], [1, 1], [0, 0], [1, 1]]), "cannot read"),
+    "pooling": (set_layer(max_pool=[[1, 1, 18], [1, 1]]), "cannot be encoded"),
+    "ramps of one row": (set_array("0.encoding.ramps", np.ones((1, 18), "f")), "no numbers"),
+    "ramps of another type": (set_array("0.encoding.ramps", np.ones((2, 18))), "no numbers"),
+    "fewer ramps": (set_array("0.encoding.ramps", np.ones((2, 17), "f")), "other features"),
+    "infinite": (set_array("0.encoding.ramps", np.full((2, 18), np.inf, "f")), "no numbers"),
+    "nan": (set_array("0.encoding.ramps", np.full((2, 18), np.nan, "f")), "no numbers"),
+    "falling": (set_array("0.encoding.ramps", -np.ones((2, 18), "f")), "do not rise"),
+    "flat": (set_array("0.encoding.ramps", np.zeros((2, 18), "f")), "do not rise"),
+    "place": (set_array("0.encoding.columns", np.full(18, 6, np.uint8)), "not there"),
+    "shape": (set_array("0.encoding.columns", np.zeros((18, 1), np.uint8)), "other features"),
+    "type": (set_array("0.encoding.columns", np.zeros(18, "f")), "other features"),
+    "plain": (set_array("0.encoding.plain", np.full(6, 200, np.uint8)), "not there"),
+    "plain size": (set_array("0.encoding.plain", np.zeros(5, np.uint8)), "other features"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_file_that_lies_about_its_encoding_is_refused(lie):
+    changes, complaint = LIES[lie]
+    with pytest.raises(DamagedError, match=complaint):
+        storage.from_bytes(altered(storage.to_bytes(classifier()), **changes))
+
+
+def test_an_encoding_of_any_other_layer_is_refused():
+    def move(details):
+        details["layers"][1]["encoding"] = details["layers"][0].pop("encoding")
+
+    with pytest.raises(DamagedError, match="cannot read columns"):
+        storage.from_bytes(altered(storage.to_bytes(classifier()), change_details=move))
+    newer = altered(storage.to_bytes(classifier()), **set_header("format", "fastbcd 3"))
+    with pytest.raises(DamagedError, match=r"version 3.*pip install -U fastbcd"):
+        storage.from_bytes(newer)
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_pickle_and_joblib_keep_an_estimator(make, tmp_path):
+    import joblib
+
+    model, x = make(selects=True), rows()
+    joblib.dump(model, tmp_path / "model.joblib")
+    for again in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
+        np.testing.assert_array_equal(again.predict(x), model.predict(x))
+        same_encoding(again.network_.encoding, model.network_.encoding)
+
+
+# Reports
+
+
+@each_choice
+def test_a_report_counts_the_encoding_with_the_first_layer(selects):
+    net = network(selects=selects)
+    view = net.encoding
+    found = report(net, encoded=True)
+    plain = report(net.on_features, encoded=True)
+    first = found.layers[0]
+    assert first.shape == f"{N_FEATURES} x 18"
+    assert first.n_bytes - plain.layers[0].n_bytes == view.n_bytes
+    assert first.dense_bytes - plain.layers[0].dense_bytes == view.n_bytes
+    assert first.n_params - plain.layers[0].n_params == view.n_params
+    assert first.flops - plain.layers[0].flops == view.flops
+    assert found.total.n_bytes == net.n_bytes
+    assert found.total.flops == net.flops
+    assert found.ratio == 1
+    # Numbers that do not compress, and indices that do.
+    added = first.file_bytes - plain.layers[0].file_bytes
+    assert view.starts.nbytes + view.slopes.nbytes < added <= view.n_bytes
+    assert plain.layers[0].file_bytes == encoded_size(net.layers[0].weight) + 18 * 4
+
+
+def test_a_report_counts_only_features_with_weights():
+    dense = network()
+    view = dense.encoding
+    net = without(dense, np.arange(4, 20)).on_features
+    found = report(net, [layer.weight.to_dense() for layer in dense.layers], encoding=view)
+    small = net.encoded(view)
+    assert small.encoding.n_features == 8
+    assert found.total.n_bytes == small.n_bytes
+    assert found.total.dense_bytes == dense.n_bytes
+    assert found.layers[0].shape == "8 x 18"
+    assert 0 < found.layers[0].error < 1

@@ -148,7 +148,7 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     def with_network(self, network: Network) -> Self:
         """Predict with ``network`` from now on; return the estimator itself."""
-        if network.is_plain:  # convolutions keep their filters
+        if not network.sees_images:  # convolutions keep their filters
             widths = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
             self.hidden_layer_sizes: Any = widths
         self.network_ = network
@@ -165,6 +165,7 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     def _store_projection(self, network: Network) -> None:
         """Project every layer that has a scheme, without data."""
+        encoding, network = network.encoding, network.on_features
         dense = [layer.weight.to_dense() for layer in network.layers]
         layout = network.architecture
         schemes = schemes_by_layer(self.scheme, layout.shapes, layout.images)
@@ -172,5 +173,6 @@ class FittedNetwork(Deployable, BaseEstimator):
             layer if scheme is None else replace(layer, weight=scheme.project(weight))
             for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
         ]
-        self.network_ = Network(layers)
-        self.compression_report_ = report(self.network_, dense)
+        small = Network(layers)
+        self.network_ = small.encoded(encoding)
+        self.compression_report_ = report(small, dense, encoding=encoding)

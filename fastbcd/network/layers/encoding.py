@@ -116,6 +116,8 @@ class PiecewiseLinear(View):
 
     def astype(self, dtype: np.dtype[np.floating]) -> PiecewiseLinear:
         """Return the encoding with numbers of another type, slopes kept positive and finite."""
+        if self.starts.dtype == self.slopes.dtype == dtype:
+            return self
         limits = np.finfo(dtype)
         low, tiny, high = float(limits.min), float(limits.tiny), float(limits.max)
         starts = np.clip(self.starts.astype(np.float64), low, high).astype(dtype)
