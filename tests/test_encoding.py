@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,17 +20,25 @@ from encoded import (
     regressor,
     rows,
     slow_rows,
+    trained,
     without,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from test_storage import altered, same_network, set_array, set_header, set_layer
 
-from fastbcd import storage
+from fastbcd import BCDClassifier, BCDRegressor, compress, storage
+from fastbcd.compression import job
 from fastbcd.compression.report import report
+from fastbcd.exceptions import BudgetError
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.io.codecs.container import DamagedError, unpack
 from fastbcd.io.storage.document import encoded_size
+from fastbcd.network.chunks import PREDICT_CHUNK
 from fastbcd.network.dead import count_dead, remove_dead
 from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.network import Network
+from fastbcd.schemes import LowRank, Prune, Quantize
 
 DTYPES = [np.float32, np.float64]
 
@@ -256,8 +265,11 @@ LIES = {
     "place": (set_array("0.encoding.columns", np.full(18, 6, np.uint8)), "not there"),
     "shape": (set_array("0.encoding.columns", np.zeros((18, 1), np.uint8)), "other features"),
     "type": (set_array("0.encoding.columns", np.zeros(18, "f")), "other features"),
-    "plain": (set_array("0.encoding.plain", np.full(6, 200, np.uint8)), "not there"),
-    "plain size": (set_array("0.encoding.plain", np.zeros(5, np.uint8)), "other features"),
+    "negative": (set_array("0.encoding.columns", np.full(18, -1)), "not there"),
+    "plain": (set_array("0.encoding.columns", np.full(24, 200, np.uint8)), "not there"),
+    "plain size": (set_array("0.encoding.columns", np.zeros(23, np.uint8)), "other features"),
+    "more ramps": (set_array("0.encoding.ramps", np.ones((2, 25), "f")), "other features"),
+    "no array": ({"change_arrays": lambda arrays: arrays.pop("0.encoding.columns")}, "damaged"),
 }
 
 
@@ -325,3 +337,196 @@ def test_a_report_counts_only_features_with_weights():
     assert found.total.dense_bytes == dense.n_bytes
     assert found.layers[0].shape == "8 x 18"
     assert 0 < found.layers[0].error < 1
+
+
+# Compression
+
+
+def data(n=800, dtype=np.float32, seed=0):
+    """Return rows whose target is no linear function of the columns, in two forms."""
+    x = np.random.default_rng(seed).standard_normal((n, N_COLUMNS)).astype(dtype)
+    y = np.sin(2 * x[:, 0]) + np.abs(x[:, 1]) * x[:, 2]
+    return x, y.astype(dtype), np.where(y > np.median(y), "above", "below")
+
+
+MODELS = {}
+
+
+def model(kind=BCDClassifier, dtype=np.float32, **params):
+    """Return a trained network with an encoding, its rows and targets."""
+    x, y, labels = data(dtype=dtype)
+    targets = labels if kind is BCDClassifier else y
+    key = kind, dtype, tuple(params)
+    if key not in MODELS:
+        estimator = kind((24, 12), random_state=0, max_iter=15, **params)
+        MODELS[key] = trained(estimator, x, targets)
+    return deepcopy(MODELS[key]), x, targets
+
+
+each_kind = pytest.mark.parametrize("kind", [BCDClassifier, BCDRegressor])
+
+
+def check_compressed(small, big):
+    """Compare a result with what its report and its file say."""
+    total = small.compression_report_.total
+    assert total.n_bytes == small.network_.n_bytes
+    assert total.dense_bytes == big.network_.n_bytes  # which is dense
+    assert small.n_features_in_ == small.network_.n_inputs == N_COLUMNS
+    assert small.network_.encoding.n_features == small.coefs_[0].shape[0]
+    again = storage.from_bytes(storage.to_bytes(small))
+    x = rows(dtype=small.coefs_[0].dtype)
+    np.testing.assert_array_equal(again.predict(x), small.predict(x))
+    widths = tuple(layer.weight.shape[1] for layer in small.network_.layers[:-1])
+    assert small.hidden_layer_sizes == widths
+
+
+@pytest.mark.parametrize("ratio", [10, 20])
+@each_dtype
+@each_kind
+def test_a_ratio_holds_for_network_and_encoding(kind, dtype, ratio):
+    big, x, y = model(kind, dtype)
+    small = big.compress(x, y, ratio=ratio, random_state=0, epochs=3)
+    check_compressed(small, big)
+    assert small.network_.n_bytes <= big.network_.n_bytes / ratio
+    assert 0 < small.network_.encoding.n_features < big.network_.encoding.n_features
+    # What is not entropy coded in memory is in a file; its header takes some more.
+    assert small.compression_report_.total.file_bytes <= small.network_.n_bytes
+    plain = deepcopy(small)
+    plain.network_ = small.network_.on_features
+    added = len(storage.to_bytes(small)) - len(storage.to_bytes(plain))
+    assert 0 < added < small.network_.encoding.n_bytes + 200  # entries of the header
+    assert small.score(x, y) > 0.5
+
+
+@pytest.mark.parametrize("limit", [400, 900, 2500])
+@each_kind
+def test_a_bound_of_the_bytes_is_kept_and_spent(kind, limit):
+    big, x, y = model(kind)
+    small = big.compress(x, y, max_bytes=limit, random_state=0, epochs=3)
+    check_compressed(small, big)
+    assert limit / 2 < small.network_.n_bytes <= limit
+
+
+def test_a_bound_that_cannot_be_kept_is_refused():
+    big, x, y = model()
+    with pytest.raises(BudgetError, match="the smallest this network can be made is"):
+        big.compress(x, y, max_bytes=10, random_state=0, epochs=0)
+
+
+SCHEMES = {
+    "pruned": Prune(sparsity=0.8),
+    "pruned and quantised": Prune(sparsity=0.8) + Quantize(bits=4),
+    "quantised": Quantize(bits=4),
+    "low rank": LowRank(rank=3),
+    "by layer": {0: Prune(sparsity=0.9), "output": Quantize(bits=4)},
+    "blocks": Prune(sparsity=0.5, structure="4x1"),
+    "neurons": Prune(sparsity=0.5, structure="neuron"),
+}
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+@each_kind
+def test_schemes_with_data(kind, scheme, epochs):
+    big, x, y = model(kind)
+    small = big.compress(x, y, scheme=scheme, random_state=0, epochs=epochs)
+    check_compressed(small, big)
+    assert small.network_.n_bytes < big.network_.n_bytes
+    agree = small.score(x, big.predict(x))
+    assert agree > 0.6
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name != "neurons"])
+def test_schemes_without_data(name):
+    scheme = SCHEMES[name]
+    big, x, _ = model()
+    small = big.compress(scheme=scheme)
+    total = small.compression_report_.total
+    assert total.n_bytes == small.network_.n_bytes < big.network_.n_bytes
+    assert total.dense_bytes == big.network_.n_bytes
+    assert small.network_.encoding.n_features == small.coefs_[0].shape[0]
+    found = small.network_.forward(x)
+    kept = [layer.weight for layer in big.network_.layers]
+    layers = [
+        replace(layer, weight=weight if index == 2 else layer.weight)
+        for index, (layer, weight) in enumerate(zip(small.network_.layers, kept, strict=True))
+    ]
+    if not isinstance(scheme, dict):  # the output layer stays as it was
+        np.testing.assert_array_equal(Network(layers).forward(x), found)
+
+
+def test_blocks_of_features_stay_whole():
+    big, x, y = model()
+    scheme = {0: Prune(sparsity=0.8, structure="4x1")}
+    for small in (
+        big.compress(x, y, scheme=scheme, random_state=0, epochs=0),
+        big.compress(scheme=scheme),
+    ):
+        first = small.coefs_[0]
+        assert len(first) == big.network_.encoding.n_features
+        blocks = first[: len(first) // 4 * 4].reshape(-1, 4, first.shape[1])
+        alive = blocks.any(axis=1)
+        assert (blocks != 0).sum() == 4 * alive.sum()
+        assert small.compression_report_.total.n_bytes == small.network_.n_bytes
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_the_smallest_network_within_a_drop_of_the_score(scoring):
+    big, x, y = model()
+    x_val, _, y_val = data(seed=1)
+    small = big.compress(
+        x,
+        y,
+        max_score_drop=0.05,
+        scoring=scoring,
+        validation_data=(x_val, y_val),
+        random_state=0,
+        epochs=3,
+    )
+    check_compressed(small, big)
+    assert small.score(x_val, y_val) >= big.score(x_val, y_val) - 0.05
+    made = small.compression_report_
+    assert made.score_before == pytest.approx(big.score(x_val, y_val))
+    assert made.score_after == pytest.approx(small.score(x_val, y_val))
+    assert small.network_.n_bytes < big.network_.n_bytes / 5
+
+
+def test_scores_of_a_report_are_those_of_the_networks():
+    big, x, y = model(BCDRegressor)
+    small = big.compress(x, y, scheme=Prune(sparsity=0.9), random_state=0, epochs=2)
+    made = small.compression_report_
+    assert made.score_before == pytest.approx(big.score(x, y), rel=1e-4)
+    assert made.score_after == pytest.approx(small.score(x, y), rel=1e-4)
+    assert 0 < made.layers[0].output_error < 1
+
+
+def test_compress_takes_names_pipelines_and_networks_compressed_before():
+    big, x, y = model()
+    pipeline = make_pipeline(StandardScaler(), big)
+    pipeline[0].fit(np.outer([-1, 1], np.ones(N_COLUMNS)))  # changes nothing
+    small = compress(pipeline, x, y, scheme=Prune(sparsity=0.9), random_state=0, epochs=2)
+    check_compressed(small[-1], big)
+    again = compress(small, x, y, ratio=20, random_state=0, epochs=2)
+    first, second = small[-1].network_, again[-1].network_
+    assert second.n_bytes < first.n_bytes
+    assert second.encoding.n_features < first.encoding.n_features
+    assert again.predict(x).shape == y.shape
+
+
+def test_few_rows_are_encoded_at_once(monkeypatch):
+    big, x, y = model(BCDRegressor)
+    most = 0
+    whole = PiecewiseLinear.rows
+
+    def noted(view, v):
+        nonlocal most
+        most = max(most, v.size // N_COLUMNS * view.n_features)
+        return whole(view, v)
+
+    x, y = np.tile(x, (8, 1)), np.tile(y, 8)
+    monkeypatch.setattr(job, "MOST_FEATURES", 1500 * big.network_.encoding.n_features)
+    monkeypatch.setattr(PiecewiseLinear, "rows", noted)
+    small = big.compress(x, y, scheme=Prune(sparsity=0.8), random_state=0, epochs=1)
+    bound = max(job.MOST_FEATURES, PREDICT_CHUNK * big.network_.encoding.n_features)
+    assert 0 < most <= bound < len(x) * big.network_.encoding.n_features
+    assert small.score(x, y) > 0.6

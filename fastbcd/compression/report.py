@@ -172,6 +172,7 @@ def report(
     warnings: Sequence[str] = (),
     encoded: bool = False,
     encoding: PiecewiseLinear | None = None,
+    keep: bool = False,
 ) -> CompressionReport:
     """Describe ``network``, against the dense weights it was made from if there are any.
 
@@ -192,9 +193,11 @@ def report(
     encoded : bool, default=False
         Count the bytes in a file, too, which takes as long as saving: 50 ms per megabyte.
     encoding : PiecewiseLinear, optional
-        What the columns are read through. Features without weights do not count.
+        What the columns are read through. Features without weights do not count, unless ``keep``.
+    keep : bool, default=False
+        Whether the network keeps all features of the encoding.
     """
-    whole = network.encoded(encoding)
+    whole = network.encoded(encoding, keep)
     before = encoding or network.encoding
     n_layers = len(network.layers)
     named = ["" if scheme is None else str(scheme) for scheme in schemes or [None] * n_layers]

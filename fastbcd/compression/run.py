@@ -51,4 +51,7 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
             f"network can be made is {least} bytes. Ask for no less, "
             "or name other schemes."
         )
-    return job.finish(refined_within(job, one, int(limit)), one)
+    network = refined_within(job, one, int(limit))
+    if job.n_bytes(network, one.schemes) > limit:  # features came back that one does without
+        network = one.network
+    return job.finish(network, one)

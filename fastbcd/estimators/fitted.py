@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastbcd.compression.report import CompressionReport, report
+from fastbcd.compression.structures import keeps_features
 from fastbcd.estimators.compressing import compress_fitted
 from fastbcd.estimators.deployable import Deployable
 from fastbcd.formats import Format
@@ -174,5 +175,6 @@ class FittedNetwork(Deployable, BaseEstimator):
             for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
         ]
         small = Network(layers)
-        self.network_ = small.encoded(encoding)
-        self.compression_report_ = report(small, dense, encoding=encoding)
+        keep = keeps_features(schemes)
+        self.network_ = small.encoded(encoding, keep)
+        self.compression_report_ = report(small, dense, encoding=encoding, keep=keep)

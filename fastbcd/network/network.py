@@ -85,17 +85,17 @@ class Network:
             return self
         return Network([replace(self.layers[0], view=WHOLE_ROW), *self.layers[1:]])
 
-    def encoded(self, encoding: PiecewiseLinear | None) -> Network:
+    def encoded(self, encoding: PiecewiseLinear | None, keep: bool = False) -> Network:
         """Return this function of encoded rows as one of rows.
 
-        Features without weights are left out, if the format of the weights allows it. At least one
-        remains, so that the weights have a shape.
+        Features without weights are left out, unless ``keep``, and if the format of the weights
+        allows it. At least one remains, so that the weights have a shape.
         """
         if encoding is None:
             return self
         first = self.layers[0]
         used = np.flatnonzero(first.weight.to_dense().any(axis=1))
-        if len(used) < encoding.n_features:
+        if len(used) < encoding.n_features and not keep:
             used = used if len(used) else np.arange(1)
             weight = take_inputs(first.weight, used)
             smaller = weight.n_bits <= first.weight.n_bits
