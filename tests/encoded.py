@@ -60,11 +60,11 @@ def classifier(first=None, **options):
     return clf
 
 
-def regressor(first=None, n_out=1, flat=True, **options):
+def regressor(first=None, n_out=1, **options):
     """Return a fitted regressor with such a network."""
     reg = fitted(BCDRegressor(), network(first, n_out=n_out, **options))
     reg.n_features_in_ = N_COLUMNS
-    reg.set_task(Regression(n_out, flat=flat))
+    reg.set_task(Regression(n_out, flat=n_out == 1))
     return reg
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import test_export_c
 from deployed import matrices
 from encoded import (
     HIDDEN_FORMATS,
@@ -23,6 +24,7 @@ from encoded import (
     trained,
     without,
 )
+from scipy.sparse import csr_array
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_storage import altered, same_network, set_array, set_header, set_layer
@@ -31,6 +33,7 @@ from fastbcd import BCDClassifier, BCDRegressor, compress, storage
 from fastbcd.compression import job
 from fastbcd.compression.report import report
 from fastbcd.exceptions import BudgetError
+from fastbcd.export import to_onnx
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.io.codecs.container import DamagedError, unpack
 from fastbcd.io.storage.document import encoded_size
@@ -530,3 +533,172 @@ def test_few_rows_are_encoded_at_once(monkeypatch):
     bound = max(job.MOST_FEATURES, PREDICT_CHUNK * big.network_.encoding.n_features)
     assert 0 < most <= bound < len(x) * big.network_.encoding.n_features
     assert small.score(x, y) > 0.6
+
+
+# Exports
+
+
+def close(found, expected, dtype=np.float32):
+    """Compare outputs row by row, each relative to its largest number."""
+    assert found.shape == expected.shape
+    bound = 2e-5 if dtype == np.float32 else 1e-11
+    sizes = np.maximum(np.abs(expected).max(axis=1, initial=0), 1)
+    assert (np.abs(found - expected).max(axis=1) <= bound * sizes).all()
+
+
+def every_row(dtype):
+    return np.concatenate([rows(dtype=dtype), extremes(dtype)])
+
+
+def bare(kind, dtype=np.float32):
+    """Return networks of which a part is missing: plain features, or ramps."""
+    view = encoding(dtype)
+    clf = regressor(n_out=3, dtype=dtype)
+    if kind == "ramps alone":
+        view = view.take(np.arange(N_COLUMNS, N_FEATURES))
+    elif kind == "columns alone":
+        view = view.take(np.array([1, 2, 5]))
+    first = clf.network_.layers[0]
+    weight = DenseMatrix(first.weight.to_dense()[: view.n_features])
+    clf.network_ = Network([replace(first, weight=weight, view=view), clf.network_.layers[1]])
+    return clf
+
+
+each_part = pytest.mark.parametrize("part", ["ramps alone", "columns alone"])
+
+
+def run_onnx(model, x):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"X": x}), strict=True))
+
+
+@each_choice
+@each_format
+@each_dtype
+def test_onnx(dtype, name, selects):
+    pytest.importorskip("onnx")
+    first, x = matrices(dtype)[name], every_row(dtype)
+    reg = regressor(first, n_out=3, selects=selects)
+    close(run_onnx(reg.to_onnx(), x)["variable"], reg.predict(x), dtype)
+    clf = classifier(first, selects=selects)
+    found = run_onnx(clf.to_onnx(), x)
+    np.testing.assert_array_equal(found["label"], clf.predict(x))
+    np.testing.assert_allclose(found["probabilities"], clf.predict_proba(x), atol=1e-5)
+
+
+@each_part
+@each_dtype
+def test_onnx_of_a_part_of_the_features(part, dtype):
+    pytest.importorskip("onnx")
+    reg, x = bare(part, dtype), every_row(dtype)
+    close(run_onnx(reg.to_onnx(), x)["variable"], reg.predict(x), dtype)
+
+
+def test_onnx_of_a_pipeline():
+    pytest.importorskip("skl2onnx")
+    clf, x = classifier(), rows()
+    pipeline = make_pipeline(StandardScaler().fit(np.outer([-2, 2], np.ones(N_COLUMNS))), clf)
+    found = run_onnx(to_onnx(pipeline), x)
+    np.testing.assert_array_equal(found["label"], pipeline.predict(x))
+    np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba(x), atol=1e-5)
+
+
+@each_choice
+@each_format
+@each_dtype
+def test_torch(dtype, name, selects, tmp_path):
+    torch = pytest.importorskip("torch")
+    reg = regressor(matrices(dtype)[name], n_out=3, selects=selects)
+    module, x = reg.to_torch(), every_row(dtype)
+    with torch.no_grad():
+        found = module(torch.from_numpy(x)).numpy()
+        assert found.dtype == dtype
+        close(found, reg.predict(x), dtype)
+        torch.save(module, tmp_path / "module.pt")
+        again = torch.load(tmp_path / "module.pt", weights_only=False)
+        np.testing.assert_array_equal(again(torch.from_numpy(x)).numpy(), found)
+    assert {name for name, _ in module.named_parameters()} >= {"1.weight"}
+    assert not any(name.startswith("0.") for name, _ in module.named_parameters())
+
+
+@each_part
+def test_torch_of_a_part_of_the_features(part):
+    torch = pytest.importorskip("torch")
+    reg, x = bare(part), every_row(np.float32)
+    with torch.no_grad():
+        close(reg.to_torch()(torch.from_numpy(x)).numpy(), reg.predict(x))
+
+
+def test_a_module_with_an_encoding_cannot_be_read_back():
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"GraphModule.* is not supported"):
+        compress(regressor().to_torch(), rows(), scheme=Prune(sparsity=0.5))
+
+
+def outputs_in_c(estimator, folder, x, kind):
+    test_export_c.to_c(estimator, folder / "net.h")
+    return test_export_c.compute(folder, kind, x, flags=test_export_c.STRICTER)
+
+
+@test_export_c.needs_gcc
+@each_choice
+@each_format
+@each_dtype
+def test_c(dtype, name, selects, tmp_path):
+    reg = regressor(matrices(dtype)[name], n_out=3, selects=selects)
+    x = every_row(np.float32)
+    predicted, outputs, _ = outputs_in_c(reg, tmp_path, x, "values")
+    close(outputs, reg.predict(x))
+    np.testing.assert_array_equal(predicted.astype(np.float32), outputs.astype(np.float32))
+
+
+@test_export_c.needs_gcc
+@each_part
+def test_c_of_a_part_of_the_features(part, tmp_path):
+    reg, x = bare(part), every_row(np.float32)
+    close(outputs_in_c(reg, tmp_path, x, "values")[1], reg.predict(x))
+
+
+@test_export_c.needs_gcc
+@pytest.mark.parametrize("n_columns", [256, 257, 32_769])
+def test_c_of_many_columns(n_columns, tmp_path):
+    plain = np.array([0, n_columns - 1, 7, 100, 200, n_columns - 2])
+    few = encoding()
+    view = PiecewiseLinear(n_columns, plain, plain[few.columns], few.starts, few.slopes)
+    clf = classifier()
+    clf.network_ = clf.network_.on_features.encoded(view)
+    clf.n_features_in_ = n_columns
+    x = np.random.default_rng(0).standard_normal((5, n_columns)).astype(np.float32)
+    predicted, _, proba = outputs_in_c(clf, tmp_path, x, "classes")
+    np.testing.assert_array_equal(predicted[:, 0], np.searchsorted(clf.classes_, clf.predict(x)))
+    np.testing.assert_allclose(proba, clf.predict_proba(x), atol=2e-5)
+    text = (tmp_path / "net.h").read_text()
+    index = {256: "uint8_t", 257: "int16_t", 32_769: "int32_t"}[n_columns]
+    assert f"static const {index} net_columns_0[18]" in text
+    assert f"{n_columns} columns as 24 -> 18, relu" in text
+
+
+def test_what_cannot_express_an_encoding_says_what_to_do(tmp_path):
+    clf = classifier()
+    with pytest.raises(ValueError, match=r"to_sklearn cannot.*to_onnx.*encoding=None"):
+        clf.to_sklearn()
+    with pytest.raises(ValueError, match=r"int8.*cannot.*arithmetic=.float.*encoding=None"):
+        clf.to_c(tmp_path / "net.h", arithmetic="int8", X=rows())
+    assert not list(tmp_path.iterdir())
+
+
+def test_inputs_that_are_not_finite_are_refused_as_without_an_encoding():
+    clf = classifier()
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="X contains"):
+            clf.predict(np.full((2, N_COLUMNS), value))
+
+
+def test_sparse_rows():
+    clf, x = classifier(), rows()
+    x[np.abs(x) < 1] = 0
+    np.testing.assert_array_equal(clf.predict_proba(csr_array(x)), clf.predict_proba(x))

@@ -10,8 +10,17 @@ def refuse_images(
 ) -> None:
     """Raise ValueError, ending in ``mend``, if a layer sees patches of images or pools them."""
     for index, layer in enumerate(network.layers):
-        if not layer.is_plain:
+        if layer.sees_images:
             raise ValueError(
                 f"{target} cannot express layer {index}, which is a convolution or pools images. "
                 f"{mend}, or train one of dense layers."
             )
+
+
+def refuse_encoding(network: Network, target: str, mend: str) -> None:
+    """Raise ValueError, ending in ``mend``, if the network reads columns through an encoding."""
+    if network.encoding is not None:
+        raise ValueError(
+            f"{target} cannot express the encoding through which the network reads its columns. "
+            f"{mend}, or train with encoding=None."
+        )
