@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 
@@ -30,9 +31,11 @@ from sklearn.preprocessing import StandardScaler
 from test_storage import altered, same_network, set_array, set_header, set_layer
 
 from fastbcd import BCDClassifier, BCDRegressor, compress, storage
+from fastbcd.cli import main
+from fastbcd.cli.standardize import Standardization
 from fastbcd.compression import job
 from fastbcd.compression.report import report
-from fastbcd.exceptions import BudgetError
+from fastbcd.exceptions import BudgetError, ConvergenceWarning
 from fastbcd.export import to_onnx
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.io.codecs.container import DamagedError, unpack
@@ -702,3 +705,128 @@ def test_sparse_rows():
     clf, x = classifier(), rows()
     x[np.abs(x) < 1] = 0
     np.testing.assert_array_equal(clf.predict_proba(csr_array(x)), clf.predict_proba(x))
+
+
+# The command line
+
+
+@each_choice
+@pytest.mark.parametrize("name", ["dense", "sparse", "low rank"])
+@each_dtype
+def test_a_standardisation_is_absorbed_by_columns_and_ramps(dtype, name, selects):
+    reg = regressor(matrices(dtype)[name], n_out=3, selects=selects)
+    factor, shift = np.array([1e-3, 1, 20, 1, 7, 1]), np.array([0, 5, -30, 2, 1, 7])
+    x = (rows(200, np.float64) * factor + shift).astype(dtype)
+    x[:, 5] = 7  # a constant column
+    scaling = Standardization.of(x)
+    before = reg.predict(scaling.apply(x))
+    change = scaling.absorb(reg, x)
+    assert change < (1e-4 if dtype == np.float32 else 1e-12)
+    scale = np.abs(before).max()
+    bound = 1e-4 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(reg.predict(x), before, rtol=0, atol=bound * scale)
+    assert reg.network_.encoding.starts.dtype == dtype
+    assert reg.compression_report_.total.n_bytes == reg.network_.n_bytes
+
+
+@pytest.mark.parametrize("kind", [BCDClassifier, BCDRegressor])
+def test_the_command_line_takes_a_network_with_an_encoding(kind, tmp_path, capsys):
+    big, x, y = model(kind)
+    path, table = tmp_path / "big.safetensors", tmp_path / "t.npz"
+    big.save(path)
+    np.savez(table, X=x, y=y)
+    arguments = [str(path), str(table), "--target", "y", "--ratio", "10", "--epochs", "1"]
+    assert main(["compress", *arguments, "-o", str(tmp_path / "small.safetensors")]) == 0
+    small = storage.load(tmp_path / "small.safetensors")
+    assert small.network_.n_bytes <= big.network_.n_bytes / 10
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "small.safetensors")]) == 0
+    printed = capsys.readouterr().out
+    assert f"{kind.__name__} {N_COLUMNS} - " in printed
+    assert f"{small.network_.encoding.n_features} x " in printed
+
+
+# Training that goes on
+
+
+def far_from(one, other):
+    return np.abs(one - other).max()
+
+
+@pytest.mark.parametrize("solver", ["minibatch", "full"])
+@each_dtype
+@each_kind
+def test_a_warm_start_keeps_the_encoding_and_goes_on(kind, dtype, solver):
+    big, x, y = model(kind, dtype)
+    before = big.network_
+    score = big.score(x, y)
+    big.set_params(warm_start=True, solver=solver, max_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        big.fit(x, y)
+    assert big.n_features_in_ == N_COLUMNS
+    same_encoding(big.network_.encoding, before.encoding)
+    assert big.network_.layers[0].weight.dtype == dtype
+    assert far_from(big.network_.forward(x), before.forward(x)) > 0
+    assert big.score(x, y) > score - 0.05  # from random weights it would take far longer
+    cold = deepcopy(big).set_params(warm_start=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        cold.fit(x, y)
+    assert cold.score(x, y) < big.score(x, y)
+
+
+@pytest.mark.parametrize("solver", ["minibatch", "full"])
+def test_early_stopping_of_a_warm_start_scores_rows_as_they_are(solver):
+    big, x, y = model()
+    big.set_params(warm_start=True, solver=solver, max_iter=3, early_stopping=True)
+    x_val, _, y_val = data(seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        big.fit(x, y, X_val=x_val, y_val=y_val)
+    assert max(big.validation_scores_) == pytest.approx(big.score(x_val, y_val))
+    assert big.network_.encoding.n_columns == N_COLUMNS
+
+
+def test_a_warm_start_takes_sparse_rows():
+    big, x, y = model()
+    x = np.where(np.abs(x) < 1, np.float32(0), x)
+    again = deepcopy(big)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for estimator, given in ((big, x), (again, csr_array(x))):
+            estimator.set_params(warm_start=True, solver="minibatch", max_iter=2)
+            estimator.fit(given, y)
+    np.testing.assert_array_equal(big.predict(x), again.predict(x))
+
+
+def test_a_warm_start_with_other_columns_is_refused():
+    big, x, y = model()
+    big.set_params(warm_start=True, solver="minibatch")
+    before = big.network_
+    features = before.encoding.rows(x)
+    for given in (x[:, :4], features):  # as many as the weights have rows, too
+        with pytest.raises(ValueError, match="warm_start: the fitted network takes 6 features"):
+            big.fit(given, y)
+    with pytest.raises(ValueError, match=r"warm_start.*layers of shapes"):
+        big.set_params(hidden_layer_sizes=(5,)).fit(x, y)
+    assert big.network_ is before
+    assert big.n_features_in_ == N_COLUMNS
+
+
+@each_dtype
+@each_kind
+def test_partial_fit_goes_on_through_the_encoding(kind, dtype):
+    big, x, y = model(kind, dtype)
+    before, score = big.network_, big.score(x, y)
+    for part in range(0, len(x), 200):
+        big.partial_fit(x[part : part + 200], y[part : part + 200])
+        same_encoding(big.network_.encoding, before.encoding)
+    assert big.network_.layers[0].weight.dtype == dtype
+    assert far_from(big.network_.forward(x), before.forward(x)) > 0
+    assert big.score(x, y) > score - 0.2
+    again = storage.from_bytes(storage.to_bytes(big))
+    np.testing.assert_array_equal(again.predict(x), big.predict(x))
+    again.partial_fit(x[:200], y[:200])  # from a file
+    same_encoding(again.network_.encoding, before.encoding)
+    assert big.compression_report_.total.n_bytes == big.network_.n_bytes

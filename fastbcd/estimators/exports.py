@@ -56,8 +56,8 @@ def to_c(
         File to write. An existing one is replaced in one step, and stays if anything fails.
     arithmetic : {"float", "int8"}, default="float"
         "float" computes in single precision. "int8" rounds weights and activations to 8 bits and
-        adds in 32, for processors without a floating-point unit; it needs ``X``, and layers
-        that see no images.
+        adds in 32, for processors without a floating-point unit; it needs ``X``, and a network
+        that sees no images and reads columns as they are.
     name : str, optional
         What all names in the header begin with: a C identifier. Made of the file's name by
         default.
