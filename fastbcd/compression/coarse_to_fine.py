@@ -64,7 +64,7 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
     """
     network = job.network
     more = denser(found.schemes, [layer.weight.shape for layer in network.layers])
-    if more is None or not network.is_plain or job.epochs == 0 or job.interrupted:
+    if more is None or network.sees_images or job.epochs == 0 or job.interrupted:
         return None
     schemes, left = more
     try:

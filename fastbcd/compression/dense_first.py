@@ -45,7 +45,7 @@ def refined_at_its_size(job: Job, found: OneShot) -> Network:
     """
     source, share = job.network, job.length(found.network)
     dense = source
-    if is_coded(found) and source.is_plain and labels_tell(job):
+    if is_coded(found) and not source.sees_images and labels_tell(job):
         dense = job.refined(source, [None] * len(source.layers), share=FIRST, rate=RATE)
     if dense is source or job.interrupted:
         return job.refined(found.network, found.schemes, share=share)

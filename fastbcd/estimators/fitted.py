@@ -63,7 +63,10 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     @property
     def coefs_(self) -> list[Float]:
-        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses."""
+        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses.
+
+        If the first layer reads columns through an encoding, its n_in is the number of features.
+        """
         return [layer.weight.to_dense() for layer in self.network_.layers]
 
     @property

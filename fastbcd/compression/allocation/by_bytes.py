@@ -163,7 +163,7 @@ class Sizes:
         job = self._job
         dense = job.calibration.network
         widths = [layer.weight.shape[1] for layer in dense.layers[:-1]]
-        may_go = dense.is_plain and _removes_weights(self._choice)
+        may_go = not dense.sees_images and _removes_weights(self._choice)
         if not may_go or max(widths, default=1) == 1:
             return False
         share = float(np.clip(goal / self.smallest, *NARROWER))

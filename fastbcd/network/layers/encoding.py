@@ -94,12 +94,13 @@ class PiecewiseLinear(View):
         """Return the features (n, p + m) of rows ``v`` (n, n_columns), of the type of ``v``."""
         n_plain = len(self.plain)
         out = np.empty((len(v), self.n_features), v.dtype)
-        out[:, :n_plain] = v[:, self.plain] if self.selects else v
-        ramps = out[:, n_plain:]
+        out[:, :n_plain] = v.take(self.plain, axis=1) if self.selects else v
+        ramps = v.take(self.columns, axis=1)
         with np.errstate(over="ignore"):  # infinity becomes 1
-            np.subtract(v[:, self.columns], self.starts.astype(v.dtype, copy=False), out=ramps)
+            ramps -= self.starts.astype(v.dtype, copy=False)
             ramps *= self.slopes.astype(v.dtype, copy=False)
-        np.clip(ramps, 0, 1, out=ramps)
+        np.maximum(ramps, 0, out=ramps)  # clip is slow for one row
+        np.minimum(ramps, 1, out=out[:, n_plain:])
         return out
 
     def take(self, features: NDArray[np.intp]) -> PiecewiseLinear:
