@@ -19,6 +19,7 @@ from fastbcd.formats.operations import (
     factors,
     scale_inputs,
     scale_outputs,
+    spread_inputs,
     summands,
     take_inputs,
     take_outputs,
@@ -85,7 +86,11 @@ def test_rows_and_columns_are_taken(name, size):
     matrix = of_every_kind()[name]
     dense = matrix.to_dense()
     inputs, outputs = np.arange(2, 2 + size), np.arange(3, 3 + size)
-    np.testing.assert_allclose(take_inputs(matrix, inputs).to_dense(), dense[inputs], atol=1e-14)
+    some = take_inputs(matrix, inputs)
+    np.testing.assert_allclose(some.to_dense(), dense[inputs], atol=1e-14)
+    spread = spread_inputs(some, inputs, len(dense)).to_dense()
+    np.testing.assert_array_equal(spread[inputs], some.to_dense())
+    assert not np.delete(spread, inputs, axis=0).any()
     taken = take_outputs(matrix, outputs)
     np.testing.assert_allclose(taken.to_dense(), dense[:, outputs], atol=1e-14)
     assert taken.dtype == matrix.dtype

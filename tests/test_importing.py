@@ -503,7 +503,8 @@ def test_a_refinement_without_effect_is_told(digits, mlp, monkeypatch):
         (lambda asked: asked + 5, 100),
     ],
 )
-def test_bytes_that_are_left_over_are_spent(made, expected):
+@pytest.mark.parametrize("encoding", [None, "any"])
+def test_bytes_that_are_left_over_are_spent(made, expected, encoding):
     from types import SimpleNamespace
 
     from fastbcd.compression.allocation.by_bytes import Sizes
@@ -513,10 +514,11 @@ def test_bytes_that_are_left_over_are_spent(made, expected):
 
         def __init__(self):
             self.sizes, self.made = [], None
+            self._job = SimpleNamespace(encoding=encoding, n_bytes=lambda made, _: made.n_bytes)
 
         def spending(self, n_bytes):
             self.sizes.append(made(n_bytes))
-            return SimpleNamespace(network=SimpleNamespace(n_bytes=self.sizes[-1]))
+            return SimpleNamespace(network=SimpleNamespace(n_bytes=self.sizes[-1]), schemes=[])
 
     tried = Tried()
     found = tried.one_shot(100, fills=8).network.n_bytes

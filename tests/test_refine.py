@@ -727,7 +727,12 @@ def test_weights_are_trimmed_until_the_bytes_with_codes_are_met(rng):
     schemes = [Prune(n_nonzero=9) + Quantize(bits=2), Prune(n_nonzero=9), None]
     dense = np.concatenate([layer.weight.to_dense().ravel() for layer in many.layers])
     fixed, free = bytes_of(many, schemes)
-    task = SimpleNamespace(settings=COMPRESSION, targets=lambda front, n_inputs: (x, targets))
+    task = SimpleNamespace(
+        settings=COMPRESSION,
+        targets=lambda front, n_inputs: (x, targets),
+        encoding=None,
+        encoding_bytes=lambda network, schemes: 0,
+    )
     bound = sum(fixed) + sum(free) // 2
     fewer = trimmed(task, many, schemes, bound)
     assert sum(map(sum, bytes_of(fewer, schemes))) <= bound

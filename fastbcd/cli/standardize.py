@@ -10,6 +10,7 @@ import numpy as np
 from fastbcd.compression.report import report
 from fastbcd.formats import Format
 from fastbcd.formats.operations import scale_inputs
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float, Float64
 
@@ -62,17 +63,30 @@ class Standardization:
         before = estimator.network_.forward(self.apply(x))
         first: Layer = estimator.network_.layers[0]
         dense = first.weight.to_dense().astype(np.float64)
-        shift = (self.mean / self.deviation) @ dense
+        mean, deviation, view = self.mean, self.deviation, first.view
+        if isinstance(view, PiecewiseLinear):
+            mean, deviation = np.zeros(len(dense)), np.ones(len(dense))  # ramps move themselves
+            n_plain = len(view.plain)
+            mean[:n_plain], deviation[:n_plain] = self.mean[view.plain], self.deviation[view.plain]
+            view = self._moved(view)
+        shift = (mean / deviation) @ dense
         layer = replace(
             first,
-            weight=_rows_scaled(first.weight, 1 / self.deviation),
+            weight=_rows_scaled(first.weight, 1 / deviation),
             intercept=(first.intercept - shift).astype(first.intercept.dtype),
+            view=view,
         )
         estimator.network_ = Network([layer, *estimator.network_.layers[1:]])
         estimator.compression_report_ = report(estimator.network_)
         after = estimator.network_.forward(x)
         size = float(np.sqrt(np.mean(np.square(before), dtype=np.float64))) or 1.0
         return float(np.abs(after - before).max()) / size
+
+    def _moved(self, view: PiecewiseLinear) -> PiecewiseLinear:
+        """Return the ramps on raw rows that equal those of ``view`` on standardised rows."""
+        mean, deviation = self.mean[view.columns], self.deviation[view.columns]
+        starts, slopes = mean + view.starts * deviation, view.slopes / deviation
+        return replace(view, starts=starts, slopes=slopes).astype(view.starts.dtype)
 
 
 def _rows_scaled(weight: Format, factor: Float64) -> Format:

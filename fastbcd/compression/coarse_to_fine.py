@@ -53,7 +53,7 @@ def descent(job: Job, found: OneShot, together: bool) -> Descent | None:
     network = job.network
     shapes = [layer.weight.shape for layer in network.layers]
     more = denser(found.schemes, shapes, job.settings)
-    if more is None or not network.is_plain or job.epochs == 0 or job.interrupted:
+    if more is None or network.sees_images or job.epochs == 0 or job.interrupted:
         return None
     schemes, left = more
     try:
@@ -96,7 +96,10 @@ def refined_within(job: Job, found: OneShot, n_bytes: int) -> Network:
     way = descent(job, found, together=False)
     if way is None:
         return refined_at_its_size(job, found)
-    way = _spending(way, found.schemes, n_bytes, job.settings)
+    # What is left of an encoding is known in the end. It is less than in the network of the wanted
+    # size, as few weights gather at few features; what half of that lacks is trimmed.
+    n_free = n_bytes - job.encoding_bytes(found.network, found.schemes) // 2
+    way = _spending(way, found.schemes, n_free, job.settings)
     few = job.refined(found.network, found.schemes, way)
     return _finished(job, found, few, n_bytes)
 
@@ -109,7 +112,8 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
     coded = any(w.n_levels is not None and not w.is_factored for w in weights)
     if job.interrupted or coded:
         # It has codes, so it is still ``found``: the refinement was too short.
-        return few if coded == wanted and few.n_bytes <= bound else found.network
+        within = job.n_bytes(few, found.schemes) <= bound
+        return few if coded == wanted and within else found.network
     try:
         small = few if n_bytes is None else trimmed(job, few, found.schemes, n_bytes)
         if wanted:
@@ -119,7 +123,7 @@ def _finished(job: Job, found: OneShot, few: Network, n_bytes: int | None) -> Ne
         return found.network
     if small is few:
         return few
-    if small.n_bytes > bound:
+    if job.n_bytes(small, found.schemes) > bound:
         return job.refined(found.network, found.schemes)
     return job.refined(small, found.schemes, share=job.settings.coded)
 
@@ -212,8 +216,11 @@ def trimmed(job: Job, network: Network, schemes: Sequence[Scheme | None], n_byte
         trust=targets.alpha,
         smoothing=targets.spread,
     )
-    for _ in range(job.settings.trims):
+    trims = job.settings.trims
+    for _ in range(trims if job.encoding is None else 2 * trims):
         fixed, free = (sum(sizes) for sizes in bytes_of(network, schemes))
+        # The features of an encoding go with their weights, if a little later.
+        free += job.encoding_bytes(network, schemes)
         if fixed + free <= n_bytes:
             break
         share = max(0.0, n_bytes - fixed) / free

@@ -40,7 +40,7 @@ def refined_at_its_size(job: Job, found: OneShot) -> Network:
     source, share = job.network, job.length(found.network)
     first, rate = job.settings.dense_first_share, job.settings.dense_first_rate
     dense = source
-    if is_coded(found) and source.is_plain and labels_tell(job):
+    if is_coded(found) and not source.sees_images and labels_tell(job):
         dense = job.refined(source, [None] * len(source.layers), share=first, rate=rate)
     if dense is source or job.interrupted:
         return job.refined(found.network, found.schemes, share=share)

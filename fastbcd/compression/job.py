@@ -16,7 +16,8 @@ from fastbcd.compression.notes import INTERRUPTED, notes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.compression.report import CompressionReport, report
 from fastbcd.compression.rows import Rows, own_targets
-from fastbcd.compression.structures import aligned, structure_of
+from fastbcd.compression.structures import aligned, keeps_features, structure_of
+from fastbcd.compression.used import Used
 from fastbcd.network.chunks import forward
 from fastbcd.network.front import MOST_FEATURES, features, split
 from fastbcd.network.network import Layer, Network
@@ -55,11 +56,20 @@ class Compressed:
     report: CompressionReport
 
 
+def most_rows(n_features: int) -> int:
+    """Return how many rows of so many features memory holds at once."""
+    return max(1000, MOST_FEATURES // n_features)
+
+
 class Job:
     """A network and the rows that it is compressed with.
 
     Each output of a regression is scaled to its own unit during the compression. Otherwise the
     errors of small outputs would be negligible next to those of large ones.
+
+    A network that reads columns through an encoding is compressed as a function of the features.
+    All networks of the job are such functions, but for those that leave it: :meth:`finish` and
+    :meth:`whole` put the encoding back, without the features that nothing depends on any more.
 
     Parameters
     ----------
@@ -94,6 +104,7 @@ class Job:
         held: Rows | None = None,
     ) -> None:
         self.original, self.task = network, task
+        self.encoding = network.encoding
         self.interrupted = False
         self.settings = compression_settings.DEFAULTS
         self._random_state = random_state
@@ -101,7 +112,7 @@ class Job:
         self._units = None
         if task.kind == "numbers" and task.n_outputs > 1:
             self._units = output_units(forward(network, rows.x))
-        self.network = self._in_units(network)
+        self.network = self._in_units(network.on_features)
         labels = self._targets_in_units(rows.targets)
         present = np.arange(len(rows))
         if rows.weight is not None:
@@ -136,7 +147,9 @@ class Job:
 
     def _judging(self, x: Float, targets: Float | None) -> tuple[Float, Float]:
         """Return rows to judge on, with their targets or the dense network's predictions."""
-        return x, own_targets(self.network, self.task, x) if targets is None else targets
+        if targets is None:
+            return x, own_targets(self.whole(self.network), self.task, x)
+        return x, targets
 
     def _in_units(self, network: Network) -> Network:
         return network if self._units is None else with_outputs_times(network, 1 / self._units)
@@ -151,10 +164,26 @@ class Job:
         """Return a network of this job with outputs in the units of the original one."""
         return network if self._units is None else with_outputs_times(network, self._units)
 
+    def whole(self, network: Network, schemes: Sequence[Scheme | None] = ()) -> Network:
+        """Return a network of this job as a function of rows as they are.
+
+        Features without weights are left out, unless one of its ``schemes`` counts on them.
+        """
+        return network.encoded(self.encoding, keeps_features(schemes))
+
+    def n_bytes(self, network: Network, schemes: Sequence[Scheme | None]) -> int:
+        """Return the bytes of a network of this job and of what is left of its encoding."""
+        return self.whole(network, schemes).n_bytes
+
+    def encoding_bytes(self, network: Network, schemes: Sequence[Scheme | None]) -> int:
+        """Return the bytes of what is left of the encoding behind a network of this job."""
+        view = self.whole(network, schemes).encoding
+        return 0 if view is None else view.n_bytes
+
     def use(self, network: Network) -> None:
         """Use ``network``, the source in its own or another type, as the network to compress."""
         self._x = self._x.astype(network.layers[0].weight.dtype, copy=False)
-        self._dense_outputs = self._imitated = forward(network, self._x)
+        self._dense_outputs = self._imitated = forward(self.whole(network), self._x)
         self._calibrate(network)
 
     def narrow(self, network: Network) -> None:
@@ -164,18 +193,27 @@ class Job:
 
     def _calibrate(self, network: Network) -> None:
         rows = self._order[: self.settings.calibration_rows]
+        if self.encoding is not None:
+            rows = rows[: most_rows(network.n_inputs)]
         weight = None if self._weight is None else self._weight[rows]
-        self.calibration = Calibration(network, self._x[rows], weight, self._classify)
+        x = self._on_features(self._x[rows])
+        self.calibration = Calibration(network, x, weight, self._classify)
+
+    def _on_features(self, x: Float) -> Float:
+        """Return what the networks of this job take for rows ``x``."""
+        return x if self.encoding is None else self.encoding.rows(x)
 
     def imitate(self, network: Network) -> None:
         """Use the outputs of ``network``, which may be better than the source, as targets."""
-        self._imitated = forward(network, self._x)
+        self._imitated = forward(self.whole(network), self._x)
 
     def one_shot(self, schemes: list[Scheme | None]) -> OneShot:
         """Compress layer after layer."""
         result = self.reconstruct("compressing the layers", schemes)
         network, _ = remove_dead(result.network, aligned(schemes))
-        self.progress.say(f"compressed layer by layer: {network.n_bytes:,} bytes", level=2)
+        self.progress.say(
+            f"compressed layer by layer: {self.n_bytes(network, schemes):,} bytes", level=2
+        )
         return OneShot(network, schemes, result.errors)
 
     def reconstruct(
@@ -203,12 +241,15 @@ class Job:
         After an interruption, it is the best network so far. Convolutions are not refined; the
         dense layers after them are, on the outputs of the convolutions. The refinement starts from
         ``descent``, if given, and takes a ``share`` of the epochs at ``rate``. If one of the
-        ``schemes`` prunes in a structure, no support moves.
+        ``schemes`` prunes in a structure, no support moves. Without a ``descent``, features of an
+        encoding that have no weights get none.
         """
-        front, tail = split(network)
+        fixed = descent is None and self.encoding is not None and not keeps_features(schemes)
+        used = Used.of(network) if fixed else None
+        front, tail = split(network if used is None else used.network)
         if self.epochs == 0 or self.interrupted or not tail.layers:
             return network
-        x, targets = self.targets(front, tail.n_inputs)
+        x, targets = self.targets(front, tail.n_inputs, None if used is None else used.index)
         epochs = self.epochs
         if self._automatic and has_factors(tail):
             epochs = automatic_epochs(tail, len(x), self.settings)
@@ -233,7 +274,9 @@ class Job:
             better = interruption.best
         if better is tail:
             return network
-        return remove_dead(Network([*front, *better.layers]), aligned(schemes))[0]
+        found = Network([*front, *better.layers])
+        found = found if used is None else used.among_all(found)
+        return remove_dead(found, aligned(schemes))[0]
 
     def length(self, network: Network) -> float:
         """Return the factor of the epochs for a refinement of ``network``."""
@@ -241,18 +284,21 @@ class Job:
             return 1.0
         return times_longer(network, self.epochs, self.settings)
 
-    def targets(self, front: Sequence[Layer], n_inputs: int) -> tuple[Float, Targets]:
+    def targets(
+        self, front: Sequence[Layer], n_inputs: int, used: NDArray[np.intp] | None = None
+    ) -> tuple[Float, Targets]:
         """Return the ``n_inputs`` inputs of the layers after ``front``, and their targets.
 
-        All rows are used, or after convolutions as many as fit in memory.
+        All rows are used, or after convolutions or an encoding as many as fit in memory. Of an
+        encoding only the features ``used`` are returned, if they are given.
         """
         # The outputs of a hinge loss are margins, not logits, so the network imitates them.
         labels = None if self.task.loss == "hinge" else self._labels
         several = self.task.loss == "logistic"
         classify = self._classify or several
         rows: slice | NDArray[np.intp] = slice(None)
-        if front:
-            rows = np.sort(self._order[: max(1000, MOST_FEATURES // n_inputs)])
+        if front or self.encoding is not None:
+            rows = np.sort(self._order[: most_rows(n_inputs)])
         # The dense network may have memorised the rows that judge.
         imitates = self.sets_aside and classify
         targets = Targets(
@@ -264,15 +310,19 @@ class Job:
             smoothing=self.settings.imitating_smoothing if imitates else None,
             settings=refine_settings.DEFAULTS,
         )
-        return features(front, self._x[rows]), targets
+        x = self._x[rows]
+        if self.encoding is not None:
+            return (self.encoding if used is None else self.encoding.take(used)).rows(x), targets
+        return features(front, x), targets
 
     def held_out_score(self, network: Network, scorer: Scorer | None) -> float:
         """Return the score on the judging rows."""
         x, targets = self._held
         if scorer is None:
-            return float(self.task.score(forward(network, x), targets, None))
+            return float(self.task.score(forward(self.whole(network), x), targets, None))
         goal = targets if self._units is None else (targets * self._units).astype(targets.dtype)
-        return scorer(self.in_original_units(network), x, self.task.decode(goal))
+        whole = self.whole(self.in_original_units(network))
+        return scorer(whole, x, self.task.decode(goal))
 
     def finish(
         self,
@@ -296,13 +346,13 @@ class Job:
         """
         self.progress.close()
         if self.interrupted:
-            warn(INTERRUPTED.format(network.n_bytes), ConvergenceWarning)
+            warn(INTERRUPTED.format(self.n_bytes(network, found.schemes)), ConvergenceWarning)
         named: SchemeChoice = {i: s for i, s in enumerate(found.schemes) if s is not None} or None
         judged = scores is not None
         if scores is None and self._labels is not None:
             before, after = (
                 float(self.task.score(outputs, self._labels, self._weight))
-                for outputs in (self._dense_outputs, forward(network, self._x))
+                for outputs in (self._dense_outputs, forward(self.whole(network), self._x))
             )
             scores = before, after
         small = self.in_original_units(network)
@@ -313,7 +363,7 @@ class Job:
             schemes=found.schemes,
             output_errors=found.errors,
             warnings=notes(
-                network,
+                self.whole(network, found.schemes),
                 self.original,
                 len(self.calibration.x),
                 n_judging=self.n_judging if judged else None,
@@ -322,8 +372,12 @@ class Job:
                 refined=network is not found.network or self.epochs == 0,
             ),
             encoded=True,
+            encoding=self.encoding,
+            keep=keeps_features(found.schemes),
         )
-        return Compressed(small, named if choice is None else choice, made)
+        return Compressed(
+            self.whole(small, found.schemes), named if choice is None else choice, made
+        )
 
     @property
     def _classify(self) -> bool:

@@ -11,7 +11,9 @@ from fastbcd.solvers.reconstruct import count_dead
 def dense_bytes(network: Network) -> int:
     """Return the number of bytes of ``network`` with dense weights."""
     return sum(
-        math.prod(layer.weight.shape) * layer.weight.dtype.itemsize + layer.intercept.nbytes
+        math.prod(layer.weight.shape) * layer.weight.dtype.itemsize
+        + layer.intercept.nbytes
+        + layer.view.n_bytes
         for layer in network.layers
     )
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from fastbcd.compression import report_html as _report_html
 from fastbcd.io.codecs.streams import encode
+from fastbcd.io.storage.network import state_of
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
 
@@ -45,17 +47,18 @@ class LayerReport:
     layer : str
         Index of the layer, or "total".
     shape : str
-        "n_in x n_out".
+        "n_in x n_out" of the weights. Behind an encoding of columns n_in counts its features.
     format : str
         How the weights are stored.
     scheme : str
         How they were chosen; empty for a layer without a scheme.
     n_params : int
-        Distinct parameters, intercepts included: non-zeros, factors or the values of a codebook.
+        Distinct parameters, intercepts and those of an encoding included: non-zeros, factors or the
+        values of a codebook.
     n_nonzero : int
         Weights of the dense matrix that are not zero.
     n_bytes : int
-        Bytes of all arrays in memory, indices and intercepts included.
+        Bytes of all arrays in memory, indices, intercepts and those of an encoding included.
     dense_bytes : int
         The same for the dense layer.
     flops : int
@@ -214,13 +217,15 @@ def report(
     output_errors: Sequence[float] | None = None,
     warnings: Sequence[str] = (),
     encoded: bool = False,
+    encoding: PiecewiseLinear | None = None,
+    keep: bool = False,
 ) -> CompressionReport:
     """Describe ``network``, against the dense weights it was made from if there are any.
 
     Parameters
     ----------
     network : Network
-        The compressed network.
+        The compressed network; with ``encoding``, as a function of the features.
     dense : sequence of (n_in, n_out) arrays, optional
         Weights before compression.
     score_before, score_after : float, optional
@@ -233,7 +238,13 @@ def report(
         Notes for the reader.
     encoded : bool, default=False
         Count the bytes in a file, too, which takes as long as saving: 50 ms per megabyte.
+    encoding : PiecewiseLinear, optional
+        What the columns are read through. Features without weights do not count, unless ``keep``.
+    keep : bool, default=False
+        Whether the network keeps all features of the encoding.
     """
+    whole = network.encoded(encoding, keep)
+    before = encoding or network.encoding
     n_layers = len(network.layers)
     named = ["" if scheme is None else str(scheme) for scheme in schemes or [None] * n_layers]
     changes: Sequence[float | None] = output_errors or [None] * n_layers
@@ -242,10 +253,12 @@ def report(
         _row(str(index), *parts)
         for index, parts in enumerate(zip(network.layers, references, named, changes, strict=True))
     ]
+    if before is not None:
+        rows[0] = _through(rows[0], before, whole.layers[0])
     if encoded:
         rows = [
             replace(row, file_bytes=_file_bytes(layer))
-            for row, layer in zip(rows, network.layers, strict=True)
+            for row, layer in zip(rows, whole.layers, strict=True)
         ]
     error = None
     if dense and all(row.error is not None for row in rows):
@@ -288,7 +301,7 @@ def _row(
         n_nonzero=int(np.count_nonzero(stored)),
         n_bytes=layer.n_bytes,
         dense_bytes=(rows + 1) * columns * (layer.intercept if dense is None else dense).itemsize,
-        flops=layer.view.positions * (layer.weight.flops + layer.intercept.size),
+        flops=layer.flops,
         error=error,
         output_error=output_error,
         n_stored=layer.weight.n_stored + layer.intercept.size,
@@ -296,5 +309,18 @@ def _row(
     )
 
 
+def _through(row: LayerReport, encoding: PiecewiseLinear, layer: Layer) -> LayerReport:
+    """Return the row of a first layer whose features are those of ``encoding``, or what is left."""
+    n_in, n_out = layer.weight.shape
+    return replace(
+        row,
+        shape=f"{n_in} x {n_out}",
+        n_params=layer.n_params,
+        n_bytes=layer.n_bytes,
+        dense_bytes=row.dense_bytes + encoding.n_bytes,
+        flops=layer.flops,
+    )
+
+
 def _file_bytes(layer: Layer) -> int:
-    return encode({**layer.weight.state_dict(), "intercept": layer.intercept}).n_bytes
+    return encode(state_of(layer)).n_bytes

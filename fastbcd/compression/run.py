@@ -50,4 +50,7 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
             f"{budget.kind}={budget.amount:g} asks for {int(limit)} bytes; the smallest this "
             f"network can be made is {least} bytes. Ask for at least that, or name other schemes."
         )
-    return job.finish(refined_within(job, one, int(limit)), one)
+    network = refined_within(job, one, int(limit))
+    if job.n_bytes(network, one.schemes) > limit:  # features came back that one does without
+        network = one.network
+    return job.finish(network, one)

@@ -15,8 +15,13 @@ def structure_of(scheme: Scheme | None) -> str | None:
     return pruning.structure if isinstance(pruning, Prune) else None
 
 
+def keeps_features(schemes: Sequence[Scheme | None]) -> bool:
+    """Return whether the first layer must keep all features of an encoding, used or not."""
+    return -1 in aligned(schemes)
+
+
 def aligned(schemes: Sequence[Scheme | None]) -> frozenset[int]:
-    """Return the hidden layers that must keep all neurons.
+    """Return the hidden layers that must keep all neurons; -1 stands for the inputs.
 
     Patterns and blocks are counted from the first row and column of a layer. Without one neuron,
     the patterns after it would no longer be aligned.

@@ -19,7 +19,7 @@ from fastbcd.estimators.parameters import checked, unread
 from fastbcd.estimators.refused import unchanged_if_refused
 from fastbcd.estimators.warm import warm_network
 from fastbcd.exceptions import IgnoredParameterWarning
-from fastbcd.network.chunks import forward
+from fastbcd.network.chunks import as_dense, forward
 from fastbcd.network.layers.specs import LayerSize
 from fastbcd.network.network import Network
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -149,6 +149,10 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 "early_stopping=True needs all rows at once, but partial_fit sees a part of them. "
                 "Set early_stopping=False."
             )
+        start: Network | None = getattr(self, "network_", None)
+        encoding = None if start is None else start.encoding
+        if start is not None and encoding is not None:  # the features go to the stream
+            x, start = encoding.rows(as_dense(x)), start.on_features
         if self._stream is None:
             self._stream = start_stream(
                 x,
@@ -161,7 +165,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 loss=settings.loss,
                 scale_targets=settings.scale_targets,
                 scheme=settings.scheme,
-                start=getattr(self, "network_", None),
+                start=start,
             )
             self.objective_curve_ = np.empty(0)
         loss = self._stream.learn(x, targets, weight)
@@ -171,7 +175,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
             )
-        self.network_ = self._stream.network()
+        self.network_ = self._stream.network().encoded(encoding, keep=True)
         self.objective_curve_ = np.append(self.objective_curve_, loss)
         self.n_iter_ = self.best_iter_ = len(self.objective_curve_)
         self.compression_report_ = report(self.network_)

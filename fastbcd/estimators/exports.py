@@ -56,8 +56,8 @@ def to_c(
         File to write. An existing one is replaced in one step, and stays if anything fails.
     arithmetic : {"float", "int8"}, default="float"
         "float" computes in single precision. "int8" rounds weights and activations to 8 bits and
-        adds in 32, for processors without a floating-point unit; it needs ``X``, and layers
-        that see no images.
+        adds in 32, for processors without a floating-point unit; it needs ``X``, and a network
+        that sees no images and reads columns as they are.
     name : str, optional
         What all names in the header begin with: a C identifier. Made of the file's name by
         default.
@@ -231,7 +231,8 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     Raises
     ------
     ValueError
-        For activations or class labels that scikit-learn's MLPs lack.
+        For activations or class labels that scikit-learn's MLPs lack, and for networks that read
+        columns through an encoding: train with ``encoding=None``.
 
     Warns
     -----
@@ -256,6 +257,9 @@ def to_torch(estimator: Any) -> torch.nn.Sequential:
     Low-rank layers become two linear layers, or two convolutions, so that they stay small and
     fast. All others become dense: PyTorch has no modules for them. Training goes on with all of
     their weights.
+
+    An encoding of columns becomes a ``torch.fx.GraphModule``, whose ramps are not trained.
+    :func:`fastbcd.compress` cannot read it back.
 
     The inputs of convolutions are rows too, pixel by pixel with the channels of a pixel together.
     Where there are several channels, ``torch.nn.ChannelShuffle`` transposes pixels and channels:

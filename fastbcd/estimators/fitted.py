@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastbcd.compression.report import CompressionReport, report
+from fastbcd.compression.structures import keeps_features
 from fastbcd.estimators.compressing import compress_fitted
 from fastbcd.estimators.deployable import Deployable
 from fastbcd.formats import Format
@@ -62,7 +63,10 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     @property
     def coefs_(self) -> list[Float]:
-        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses."""
+        """Dense weights (n_in, n_out) of each layer, equal to what ``predict`` uses.
+
+        If the first layer reads columns through an encoding, its n_in is the number of features.
+        """
         return [layer.weight.to_dense() for layer in self.network_.layers]
 
     @property
@@ -148,7 +152,7 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     def with_network(self, network: Network) -> Self:
         """Predict with ``network`` from now on; return the estimator itself."""
-        if network.is_plain:  # convolutions keep their filters
+        if not network.sees_images:  # convolutions keep their filters
             widths = tuple(layer.weight.shape[1] for layer in network.layers[:-1])
             self.hidden_layer_sizes: Any = widths
         self.network_ = network
@@ -165,6 +169,7 @@ class FittedNetwork(Deployable, BaseEstimator):
 
     def _store_projection(self, network: Network) -> None:
         """Project every layer that has a scheme, without data."""
+        encoding, network = network.encoding, network.on_features
         dense = [layer.weight.to_dense() for layer in network.layers]
         layout = network.architecture
         schemes = schemes_by_layer(self.scheme, layout.shapes, layout.images)
@@ -172,5 +177,7 @@ class FittedNetwork(Deployable, BaseEstimator):
             layer if scheme is None else replace(layer, weight=scheme.project(weight))
             for layer, weight, scheme in zip(network.layers, dense, schemes, strict=True)
         ]
-        self.network_ = Network(layers)
-        self.compression_report_ = report(self.network_, dense)
+        small = Network(layers)
+        keep = keeps_features(schemes)
+        self.network_ = small.encoded(encoding, keep)
+        self.compression_report_ = report(small, dense, encoding=encoding, keep=keep)

@@ -13,15 +13,23 @@ def warm_network(estimator: Any, x: Float, targets: Float) -> Network | None:
     """Return the network of ``estimator``, if any, once it fits the data and the parameters."""
     if not hasattr(estimator, "network_"):
         return None
+    network: Network = estimator.network_
+    inside, n_in = network.on_features, x.shape[1]
+    if network.encoding is not None and network.n_inputs == n_in:
+        n_in = inside.n_inputs  # the encoding stays as it is
+    elif network.encoding is not None:
+        raise ValueError(
+            f"warm_start: the fitted network takes {network.n_inputs} features, X has "
+            f"{x.shape[1]}. Give the same columns, or set warm_start=False to start afresh."
+        )
     layout = Architecture.of(
         check_layers(estimator.hidden_layer_sizes),
-        x.shape[1],
+        n_in,
         targets.shape[1],
         check_input_shape(estimator.input_shape),
     )
-    network: Network = estimator.network_
-    if network.architecture != layout:
-        found = list(network.architecture.shapes)
+    if inside.architecture != layout:
+        found = list(inside.architecture.shapes)
         raise ValueError(
             f"warm_start: the fitted network has layers of shapes {found}, the data and "
             f"hidden_layer_sizes ask for {list(layout.shapes)}. Set warm_start=False to start "

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_codes, check_places, check_scale
-from fastbcd.formats.operations import Index, scale_outputs, take_inputs, take_outputs
+from fastbcd.formats.operations import (
+    Index,
+    scale_outputs,
+    spread_inputs,
+    take_inputs,
+    take_outputs,
+)
 from fastbcd.formats.products.row_chain import SparseArrays, starts_of
 from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse import SparseMatrix
@@ -186,6 +192,15 @@ def _recoded(
 @take_inputs.register
 def _take_inputs(matrix: CodebookSparseMatrix, index: Index) -> CodebookSparseMatrix:
     return _recoded(matrix, _marked(matrix)[index], matrix.scale)
+
+
+@spread_inputs.register
+def _spread_inputs(matrix: CodebookSparseMatrix, index: Index, n_in: int) -> CodebookSparseMatrix:
+    lengths = np.zeros(n_in, matrix.row_lengths.dtype)
+    lengths[index] = matrix.row_lengths
+    return CodebookSparseMatrix(
+        matrix.codes, matrix.codebook, matrix.columns, lengths, matrix.shape[1], matrix.scale
+    )
 
 
 @take_outputs.register

@@ -27,6 +27,15 @@ def take_inputs(matrix: Any, index: Index) -> Format:
 
 
 @singledispatch
+def spread_inputs(matrix: Any, index: Index, n_in: int) -> Format:
+    """Return the matrix of ``n_in`` rows whose rows ``index`` are those of W, the others zero."""
+    dense = matrix.to_dense()
+    spread = np.zeros((n_in, dense.shape[1]), dense.dtype)
+    spread[index] = dense
+    return DenseMatrix(spread)
+
+
+@singledispatch
 def take_outputs(matrix: Any, index: Index) -> Format:
     """Return the columns ``index`` of a matrix (n_in, n_out)."""
     return DenseMatrix(np.ascontiguousarray(matrix.to_dense()[:, index]))

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.formats.checks import check_float, check_places
-from fastbcd.formats.operations import Index, scale_inputs, scale_outputs, take_inputs, take_outputs
+from fastbcd.formats.operations import (
+    Index,
+    scale_inputs,
+    scale_outputs,
+    spread_inputs,
+    take_inputs,
+    take_outputs,
+)
 from fastbcd.formats.products.row_chain import SparseArrays, starts_of
 from fastbcd.formats.protocol import State
 from fastbcd.formats.sparse_base import SparseFormat
@@ -111,6 +118,13 @@ class SparseMatrix(SparseFormat):
 @take_inputs.register
 def _take_inputs(matrix: SparseMatrix, index: Index) -> SparseMatrix:
     return SparseMatrix.from_dense(matrix.to_dense()[index])
+
+
+@spread_inputs.register
+def _spread_inputs(matrix: SparseMatrix, index: Index, n_in: int) -> SparseMatrix:
+    lengths = np.zeros(n_in, matrix.row_lengths.dtype)
+    lengths[index] = matrix.row_lengths
+    return SparseMatrix(matrix.values, matrix.columns, lengths, matrix.shape[1])
 
 
 @take_outputs.register

@@ -8,6 +8,7 @@ others dead, so the removal is repeated until nothing changes.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -59,7 +60,7 @@ def count_dead(network: Network) -> list[int]:
     counts = []
     for layer, following in pairwise(network.layers):
         alive = layer.weight.to_dense().any(axis=0)
-        if layer.is_plain and following.is_plain:
+        if following.is_plain and not layer.sees_images:
             alive &= following.weight.to_dense().any(axis=1)
         counts.append(int(np.count_nonzero(~alive)))
     return counts
@@ -67,7 +68,7 @@ def count_dead(network: Network) -> list[int]:
 
 def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
     """Remove dead neurons between two layers; return None if nothing changes."""
-    if not (layer.is_plain and following.is_plain):
+    if layer.sees_images or not following.is_plain:
         return None
     incoming, outgoing = layer.weight.to_dense(), following.weight.to_dense()
     has_input, has_output = incoming.any(axis=0), outgoing.any(axis=1)
@@ -88,6 +89,6 @@ def _clean(layer: Layer, following: Layer) -> list[Layer] | None:
     intercept = following.intercept + constant @ outgoing.astype(np.float64)
     dtype = following.intercept.dtype
     return [
-        Layer(before, layer.intercept[kept], layer.activation),
-        Layer(after, intercept.astype(dtype), following.activation),
+        replace(layer, weight=before, intercept=layer.intercept[kept]),
+        replace(following, weight=after, intercept=intercept.astype(dtype)),
     ]

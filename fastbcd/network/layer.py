@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbcd.formats import Format
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
-from fastbcd.network.layers.patches import WHOLE_ROW, View
+from fastbcd.network.layers.patches import WHOLE_ROW, Patches, View
 from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.utils.types import Float
 
@@ -45,8 +45,13 @@ class Layer:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the layer is a dense layer, without patches and pooling."""
+        """Whether the layer is a dense layer that reads rows as they are."""
         return self.view == WHOLE_ROW and self.pool is None
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the layer has patches or pooling."""
+        return isinstance(self.view, Patches) or self.pool is not None
 
     def linear(self, v: Float) -> Float:
         """Return the pre-activations (n * p, n_out) for inputs (n, d) with p patches per row."""
@@ -72,3 +77,9 @@ class Layer:
     def n_bytes(self) -> int:
         """Size in bytes of all arrays: weights, indices, intercepts and those of the view."""
         return self.weight.n_bits // 8 + self.intercept.nbytes + self.view.n_bytes
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations for one row, without activations and pooling."""
+        products = self.weight.flops + self.intercept.size
+        return self.view.flops + self.view.positions * products

@@ -49,8 +49,13 @@ class Network:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all layers are dense layers, without patches and pooling."""
+        """Whether all layers are dense layers that read rows as they are: no encoding either."""
         return all(layer.is_plain for layer in self.layers)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether any layer has patches or pooling."""
+        return any(layer.sees_images for layer in self.layers)
 
     @property
     def architecture(self) -> Architecture:
@@ -80,16 +85,22 @@ class Network:
             return self
         return Network([replace(self.layers[0], view=WHOLE_ROW), *self.layers[1:]])
 
-    def encoded(self, encoding: PiecewiseLinear | None) -> Network:
-        """Return this function of encoded rows as one of rows; features without weight go."""
+    def encoded(self, encoding: PiecewiseLinear | None, keep: bool = False) -> Network:
+        """Return this function of encoded rows as one of rows.
+
+        Features without weights are left out, unless ``keep``, and if the format of the weights
+        allows it. At least one remains, so that the weights have a shape.
+        """
         if encoding is None:
             return self
         first = self.layers[0]
         used = np.flatnonzero(first.weight.to_dense().any(axis=1))
-        if len(used) < encoding.n_features:
+        if len(used) < encoding.n_features and not keep:
             used = used if len(used) else np.arange(1)
-            encoding = encoding.take(used)
-            first = replace(first, weight=take_inputs(first.weight, used))
+            weight = take_inputs(first.weight, used)
+            smaller = weight.n_bits <= first.weight.n_bits
+            if type(weight) is type(first.weight) and smaller:  # others would become dense
+                encoding, first = encoding.take(used), replace(first, weight=weight)
         encoding = encoding.astype(first.weight.dtype)
         return Network([replace(first, view=encoding), *self.layers[1:]])
 
@@ -118,7 +129,4 @@ class Network:
     @property
     def flops(self) -> int:
         """Floating-point operations to predict one row, without activations and pooling."""
-        return sum(
-            layer.view.positions * (layer.weight.flops + layer.intercept.size)
-            for layer in self.layers
-        )
+        return sum(layer.flops for layer in self.layers)

@@ -6,7 +6,7 @@ Everything here is functions of arrays; the estimators add scikit-learn's conven
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,15 @@ def train(
         Returns the monitor; it is handed the function that turns a network on scaled data
         into the one on raw data.
     start : Network, optional
-        Where to start from instead of random weights.
+        Where to start from instead of random weights. If it reads columns through an encoding, so
+        does the result.
     held_out : (x, y, weight or None), optional
         Rows that the monitor's score is measured on; "batch" chooses by their loss, too.
     """
+    if start is not None and start.encoding is not None:
+        return _train_on_features(
+            x, y, sample_weight, settings, random_state, make_monitor, start, held_out
+        )
     sample_weight = relative(sample_weight)
     kind = type_for(x.dtype, y, sample_weight) if settings.scale_targets else x.dtype
     n, d = x.shape
@@ -208,6 +213,35 @@ def train(
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome, chosen)
+
+
+def _train_on_features(
+    x: Any,
+    y: Float,
+    sample_weight: Float64,
+    settings: Settings,
+    random_state: np.random.RandomState,
+    make_monitor: Callable[[Callable[[Network], Network]], Monitor],
+    start: Network,
+    held_out: HeldOut | None,
+) -> Trained:
+    """Train what follows the encoding of ``start``, which stays as it is; see :func:`train`.
+
+    The features of all rows are held in memory.
+    """
+    encoding = start.encoding
+    assert encoding is not None
+    if held_out is not None:
+        held_out = (encoding.rows(as_dense(held_out[0])), *held_out[1:])
+
+    def monitor(on_raw_data: Callable[[Network], Network]) -> Monitor:
+        return make_monitor(lambda network: on_raw_data(network).encoded(encoding, keep=True))
+
+    features = encoding.rows(as_dense(x))
+    trained = train(
+        features, y, sample_weight, settings, random_state, monitor, start.on_features, held_out
+    )
+    return replace(trained, network=trained.network.encoded(encoding, keep=True))
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fastbcd.compression.allocation.greedy import allocate
+from fastbcd.compression.coarse_start import pruning_of
 from fastbcd.compression.job import Job
 from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.formats import DenseMatrix
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -41,7 +44,7 @@ class Sizes:
     def __init__(self, job: Job, choice: SchemeChoice) -> None:
         self.settings = job.settings
         self._job, self._choice = job, choice
-        self.dense_bytes: int = dense_bytes(job.network)
+        self.dense_bytes: int = dense_bytes(job.original)
         layers = [
             replace(
                 layer,
@@ -70,6 +73,12 @@ class Sizes:
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params
             curve.append(Level(None, size, layer.weight.n_bits // 8, 0.0))
+        if job.encoding is not None:
+            shape = layers[0].weight.shape
+            self._curves[0] = [
+                replace(level, n_bytes=level.n_bytes + _of_features(level, shape, job.encoding))
+                for level in self._curves[0]
+            ]
         self._weighted = discounted(self._curves, self.settings) if job.epochs > 0 else self._curves
 
     @property
@@ -104,8 +113,10 @@ class Sizes:
             while room * limit < self.smallest and self._narrow(room * limit):
                 pass
         best: OneShot | None = None
+        largest = 0
         asked, enough, too_much = max(limit, self.smallest), 0, None
-        for _ in range(fills):
+        # What is left of an encoding is known afterwards, as are dead neurons.
+        for _ in range(fills if self._job.encoding is None else 2 * fills):
             try:
                 found = self.spending(asked)
             except KeyboardInterrupt:
@@ -114,12 +125,12 @@ class Sizes:
                 self._job.interrupted = True
                 break
             assert found is not None  # the search stays above the smallest size
-            size = found.network.n_bytes
+            size = self._job.n_bytes(found.network, found.schemes)
             self.made = size if self.made is None else min(size, self.made)
             if size <= limit:
                 enough = asked
-                if best is None or size > best.network.n_bytes:
-                    best = found
+                if best is None or size > largest:
+                    best, largest = found, size
                 if size >= full * limit:
                     break
             elif asked == self.smallest:
@@ -128,8 +139,10 @@ class Sizes:
                 too_much = asked
             # The request was too large, or dead neurons have left room. If indices become shorter,
             # the size jumps; then the middle between sufficient and excessive requests is tried.
+            # Features of an encoding make it jump, too.
             asked = round(asked * limit / size)
-            if too_much is not None and not enough < asked < too_much:
+            jumps = self._job.encoding is not None
+            if too_much is not None and (jumps or not enough < asked < too_much):
                 asked = (enough + too_much) // 2
             asked = max(asked, self.smallest)
         return best
@@ -141,7 +154,7 @@ class Sizes:
         job = self._job
         dense = job.calibration.network
         widths = [layer.weight.shape[1] for layer in dense.layers[:-1]]
-        may_go = dense.is_plain and _removes_weights(self._choice)
+        may_go = not dense.sees_images and _removes_weights(self._choice)
         if not may_go or max(widths, default=1) == 1:
             return False
         share = float(np.clip(goal / self.smallest, *self.settings.narrower))
@@ -168,6 +181,20 @@ class Sizes:
     def _allocated(self, n_bytes: int) -> list[Scheme | None] | None:
         chosen = allocate(self._weighted, n_bytes - self._intercepts, lambda level: level.n_bytes)
         return None if chosen is None else [level.scheme for level in chosen]
+
+
+def _of_features(level: Level, shape: tuple[int, int], encoding: PiecewiseLinear) -> int:
+    """Return the bytes that the features of an encoding take behind a first layer, about.
+
+    Weights that lie anywhere leave out a share exp(-n / k) of k features on average, and those that
+    are left cost as much as the others.
+    """
+    whole = encoding.astype(np.dtype(np.float32)).n_bytes
+    pruning = pruning_of(level.scheme)
+    if pruning is None:
+        return whole
+    kept = pruning.n_nonzero or pruning.share_of(shape[0] * shape[1]) or 0
+    return round(whole * -math.expm1(-kept / shape[0]))
 
 
 def discounted(

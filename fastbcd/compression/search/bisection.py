@@ -30,11 +30,14 @@ class Judged:
         The network after refinement.
     score : float
         Its score.
+    n_bytes : int
+        Its bytes, with what is left of an encoding.
     """
 
     found: OneShot
     network: Network
     score: float
+    n_bytes: int
 
 
 def smallest_within(
@@ -74,7 +77,7 @@ def smallest_within(
     start, n_tried, last = time.perf_counter(), 0, False
     # The dense network may have memorised rows held out of X, which favours networks near it.
     one_more = job.epochs > 0 and not job.sets_aside
-    job.progress.say(f"dense network: {job.network.n_bytes:,} bytes, score {reference:.4f}")
+    job.progress.say(f"dense network: {job.original.n_bytes:,} bytes, score {reference:.4f}")
     low, high = float(sizes.smallest), float(sizes.largest)
     passed: Judged | None = None
     nearest: Judged | None = None
@@ -89,7 +92,7 @@ def smallest_within(
             break
         if reference - judged.score <= max_drop:
             high = size
-            if passed is None or judged.network.n_bytes < passed.network.n_bytes:
+            if passed is None or judged.n_bytes < passed.n_bytes:
                 passed = judged
         else:
             low = size
@@ -99,8 +102,8 @@ def smallest_within(
         n_left = tries_left(low, high, passed is not None, nearest is not None, settings)
         if one_more:
             n_left = 0 if last else n_left + 1
-        best = "no" if passed is None else f"{passed.network.n_bytes:,}"
-        line = f"try {n_tried}: {judged.network.n_bytes:,} bytes, score {judged.score:.4f}"
+        best = "no" if passed is None else f"{passed.n_bytes:,}"
+        line = f"try {n_tried}: {judged.n_bytes:,} bytes, score {judged.score:.4f}"
         line += f"; {best} bytes are good enough so far"
         if n_left and not job.interrupted:
             seconds = (time.perf_counter() - start) / n_tried * n_left
@@ -167,4 +170,4 @@ def _judge(
         network = refined_within(job, found, n_bytes)
     else:
         network = job.refined(found.network, found.schemes)
-    return Judged(found, network, score(network))
+    return Judged(found, network, score(network), job.n_bytes(network, found.schemes))

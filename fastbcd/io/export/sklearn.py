@@ -11,7 +11,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 
 from fastbcd.exceptions import ExportWarning
-from fastbcd.io.export.refusals import refuse_images
+from fastbcd.io.export.refusals import refuse_encoding, refuse_images
 from fastbcd.network.losses.links import Link
 from fastbcd.network.network import Network
 from fastbcd.network.tasks import Classification, Task
@@ -45,9 +45,10 @@ def sklearn_mlp(
     Raises
     ------
     ValueError
-        For activations or class labels that scikit-learn's MLPs lack.
+        For activations or class labels that scikit-learn's MLPs lack, and for an encoding.
     """
     refuse_images(network, "to_sklearn")
+    refuse_encoding(network, "to_sklearn", "Export it with to_onnx, to_c or to_torch")
     layers = network.layers
     activation = _activation([layer.activation for layer in layers[:-1]])
     hidden = tuple(layer.weight.shape[1] for layer in layers[:-1])

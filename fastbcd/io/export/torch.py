@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbcd.formats.operations import factors as thin_factors
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.layers.patches import Patches, Shape3
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
@@ -42,6 +43,8 @@ def torch_module(network: Network) -> torch.nn.Sequential:
     shape: Shape3 | None = None  # of images (n, c, h, w); None for rows
     for layer in network.layers:
         view = layer.view
+        if isinstance(view, PiecewiseLinear):
+            modules.append(_encoding(torch, view.astype(layer.weight.dtype)))
         if isinstance(view, Patches):
             if shape is None:
                 modules += _to_images(torch, view.shape)
@@ -66,6 +69,33 @@ def torch_module(network: Network) -> torch.nn.Sequential:
     if shape is not None:
         modules += _to_rows(torch, shape)
     return torch.nn.Sequential(*modules).eval()
+
+
+def _encoding(torch: Any, view: PiecewiseLinear) -> Any:
+    """Return what makes features of columns: a torch.fx.GraphModule, which needs no code of ours.
+
+    Its numbers are buffers, so they move with the module and are not trained.
+    """
+    import torch.fx
+
+    root, graph = torch.nn.Module(), torch.fx.Graph()
+    arrays = {
+        "plain": view.plain.astype(np.int64),
+        "columns": view.columns.astype(np.int64),
+        "starts": view.starts.copy(),
+        "slopes": view.slopes.copy(),
+    }
+    for name, array in arrays.items():
+        root.register_buffer(name, torch.from_numpy(array))
+    x = graph.placeholder("x")
+    own = {name: graph.get_attr(name) for name in arrays}
+    plain = graph.call_method("index_select", (x, 1, own["plain"]))
+    ramps = graph.call_method("index_select", (x, 1, own["columns"]))
+    ramps = graph.call_method("sub", (ramps, own["starts"]))
+    ramps = graph.call_method("mul", (ramps, own["slopes"]))
+    ramps = graph.call_method("clamp", (ramps, 0, 1))
+    graph.output(graph.call_function(torch.cat, ([plain, ramps], 1)))
+    return torch.fx.GraphModule(root, graph, "PiecewiseLinearEncoding")
 
 
 def _to_images(torch: Any, shape: Shape3) -> list[Any]:

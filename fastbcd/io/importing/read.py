@@ -102,7 +102,7 @@ def _read_sequential(
     origin = Origin("the PyTorch network", network, final, partial(run, model))
     numbers = Regression(n_outputs, flat=y is not None and as_array(y).ndim == 1)
     source = Source(network, numbers, origin=origin, column_is_usual=n_outputs == 1)
-    if not network.is_plain:
+    if network.sees_images:
         sizes, shape = found.hidden_layer_sizes, found.input_shape
         source = replace(source, hidden_layer_sizes=sizes, input_shape=shape)
     if task == "regression":

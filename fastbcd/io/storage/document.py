@@ -21,8 +21,9 @@ from fastbcd.io.storage.expected import EXPECTED
 from fastbcd.io.storage.network import NEWER, describe, rebuild
 from fastbcd.network.network import Network
 
-VERSION = 1
-"""Version of the file. It grows when older versions of fastbcd would read a file wrongly."""
+VERSION, ENCODED = 1, 2
+"""Versions of the file: the second where the network reads columns through an encoding, which older
+versions of fastbcd would read wrongly. Every file is of the lowest version that can hold it."""
 
 DETAILS = "details"
 """The array that holds, as JSON, what is neither a number of the network nor short."""
@@ -80,8 +81,9 @@ def write_document(document: Document) -> bytes:
         }
     )
     arrays[DETAILS] = np.frombuffer(deflate(details, EXPECTED), np.uint8)
+    version = VERSION if document.network.encoding is None else ENCODED
     metadata = {
-        "format": f"fastbcd {VERSION}",
+        "format": f"fastbcd {version}",
         "writer": f"fastbcd {__version__}",
         "class": document.kind,
         "details": f"{len(details)} bytes of JSON, deflated",
@@ -101,9 +103,9 @@ def read_document(data: bytes) -> Document:
     kind, _, version = metadata.get("format", "").partition(" ")
     expect(kind == "fastbcd" and version.isdecimal(), "it was not written by fastbcd")
     expect(
-        int(version) <= VERSION,
+        int(version) <= ENCODED,
         f"it is of version {version}, written by {metadata.get('writer')}; this one reads up to "
-        f"{VERSION}. {NEWER}",
+        f"{ENCODED}. {NEWER}",
     )
     size = metadata["details"].partition(" ")[0]
     details = json.loads(inflate(arrays.pop(DETAILS).tobytes(), int(size), EXPECTED))

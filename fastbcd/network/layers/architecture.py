@@ -40,8 +40,8 @@ class Architecture:
 
     @property
     def has_images(self) -> bool:
-        """Whether any layer has a view other than whole rows."""
-        return any(view != WHOLE_ROW for view in self.views)
+        """Whether any layer sees patches of images."""
+        return any(isinstance(view, Patches) for view in self.views)
 
     @property
     def images(self) -> list[Shape3 | None]:

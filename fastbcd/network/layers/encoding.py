@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cached_property
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,25 @@ class PiecewiseLinear(View):
 
     @property
     def n_bytes(self) -> int:
-        """Size of the starts and slopes, and of two bytes for each index."""
-        indices = len(self.columns) + (len(self.plain) if self.selects else 0)
-        return self.starts.nbytes + self.slopes.nbytes + 2 * indices
+        """Size of starts, slopes and indices.
+
+        An index counts as the smallest unsigned integer that holds all of them: files and exported
+        code store it like that. If all columns are features themselves, no index says so.
+        """
+        n_indices = len(self.columns) + (len(self.plain) if self.selects else 0)
+        return self.starts.nbytes + self.slopes.nbytes + self.index_type.itemsize * n_indices
 
     @property
+    def flops(self) -> int:
+        """Two operations per ramp: the clipping does not count, as activations do not."""
+        return 2 * len(self.columns)
+
+    @property
+    def index_type(self) -> np.dtype[Any]:
+        """Smallest unsigned type of the index of a column."""
+        return np.min_scalar_type(max(self.n_columns - 1, 0))
+
+    @cached_property
     def selects(self) -> bool:
         """Whether some columns are no features themselves."""
         return not np.array_equal(self.plain, np.arange(self.n_columns))
@@ -79,11 +94,13 @@ class PiecewiseLinear(View):
         """Return the features (n, p + m) of rows ``v`` (n, n_columns), of the type of ``v``."""
         n_plain = len(self.plain)
         out = np.empty((len(v), self.n_features), v.dtype)
-        out[:, :n_plain] = v[:, self.plain] if self.selects else v
-        ramps = out[:, n_plain:]
-        np.subtract(v[:, self.columns], self.starts.astype(v.dtype, copy=False), out=ramps)
-        ramps *= self.slopes.astype(v.dtype, copy=False)
-        np.clip(ramps, 0, 1, out=ramps)
+        out[:, :n_plain] = v.take(self.plain, axis=1) if self.selects else v
+        ramps = v.take(self.columns, axis=1)
+        with np.errstate(over="ignore"):  # infinity becomes 1
+            ramps -= self.starts.astype(v.dtype, copy=False)
+            ramps *= self.slopes.astype(v.dtype, copy=False)
+        np.maximum(ramps, 0, out=ramps)  # clip is slow for one row
+        np.minimum(ramps, 1, out=out[:, n_plain:])
         return out
 
     def take(self, features: NDArray[np.intp]) -> PiecewiseLinear:
@@ -99,14 +116,14 @@ class PiecewiseLinear(View):
         )
 
     def astype(self, dtype: np.dtype[np.floating]) -> PiecewiseLinear:
-        """Return the encoding with numbers of another type."""
-        return PiecewiseLinear(
-            self.n_columns,
-            self.plain,
-            self.columns,
-            self.starts.astype(dtype),
-            self.slopes.astype(dtype),
-        )
+        """Return the encoding with numbers of another type, slopes kept positive and finite."""
+        if self.starts.dtype == self.slopes.dtype == dtype:
+            return self
+        limits = np.finfo(dtype)
+        low, tiny, high = float(limits.min), float(limits.tiny), float(limits.max)
+        starts = np.clip(self.starts.astype(np.float64), low, high).astype(dtype)
+        slopes = np.clip(self.slopes.astype(np.float64), tiny, high).astype(dtype)
+        return PiecewiseLinear(self.n_columns, self.plain, self.columns, starts, slopes)
 
     def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
         """Write A(v) W + b into ``out``."""

@@ -42,6 +42,11 @@ class View(ABC):
         return 0
 
     @property
+    def flops(self) -> int:
+        """Floating-point operations per row of the view itself, before any product."""
+        return 0
+
+    @property
     @abstractmethod
     def positions(self) -> int:
         """Number of rows p that the weights multiply for one input row."""

@@ -78,7 +78,7 @@ class Calibration:
                 for layer in network.layers
             ]
         )
-        if not network.is_plain:
+        if network.sees_images:
             # An image holds many patches, so fewer rows are enough.
             widest = max(layer.view.positions * max(layer.weight.shape) for layer in network.layers)
             x = x[: max(200, MOST_PATCHES // widest)]
@@ -224,7 +224,7 @@ class Calibration:
     ) -> tuple[Layer, Float, Float]:
         """Remove neurons of ``layer``; return it, its outputs and the next layer's weights."""
         following = self.network.layers[index + 1]
-        if not (layer.is_plain and following.is_plain):
+        if layer.sees_images or following.sees_images:
             raise ValueError(
                 f'scheme[{index}]: structure="neuron" removes units of dense layers; layer {index} '
                 "is a convolution or feeds one. Prune its weights without a structure, or take "

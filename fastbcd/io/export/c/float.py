@@ -8,9 +8,10 @@ import numpy as np
 
 from fastbcd.io.export.c.images import MAXIMA, MEANS, Along, Rows, describe
 from fastbcd.io.export.c.kernels import Kernels, arguments
-from fastbcd.io.export.c.text import Tables, real
+from fastbcd.io.export.c.text import TYPES, Tables, real
 from fastbcd.io.export.c.weights import Affine, Part, Product
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinear as Encoding
 from fastbcd.network.layers.patches import Patches
 
 CLEAR = """\
@@ -50,11 +51,36 @@ static inline void @{name}(float *y, const float *intercept, uint32_t n)
 }}
 """
 
+_COPY = """\
+/* Features that are columns as they are. */
+static inline void @copy(const float *x, float *y, const {index} *columns, uint32_t n)
+{{
+    while (n--) {{
+        y[n] = x[columns[n]];
+    }}
+}}
+"""
+
+_RAMPS = """\
+/* Features that rise from 0 to 1 along a column. */
+static inline void @ramps(const float *x, float *y, const {index} *columns, const float *starts,
+    const float *slopes, uint32_t n)
+{{
+    while (n--) {{
+        const float u = (x[columns[n]] - starts[n]) * slopes[n];
+        y[n] = u < 0 ? 0 : u > 1 ? 1 : u;
+    }}
+}}
+"""
+
 _VALUES = {
     "hard_tanh": "u < -1 ? -1.0f : u > 1 ? 1.0f : u",
     "logistic": "1 / (1 + expf(-u))",
     "tanh": "tanhf(u)",
 }
+
+INDICES = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int32))
+"""Types of the index of a column, the smallest first."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +160,8 @@ class FloatWriter:
         for index, layer in enumerate(layers):
             last = index == len(layers) - 1
             self._lines.append(f"\n    /* Layer {index}: {describe(layer)}. */")
+            if isinstance(layer.view, Encoding):
+                current = self._encoding(index, layer.view, current)
             if isinstance(layer.view, Patches):
                 current = self._means(layer.view, current)
             if isinstance(layer.view, Patches) and not layer.view.is_whole:
@@ -151,6 +179,27 @@ class FloatWriter:
             f"{{\n{self._buffers.declarations}{body}\n}}\n"
         )
         return Forward(f"{text}\n{function}", self._buffers.n_bytes)
+
+    def _encoding(self, index: int, view: Encoding, source: str) -> str:
+        """Write the features of an encoding; return the buffer."""
+        view = view.astype(np.dtype(np.float32))
+        kind = next(kind for kind in INDICES if view.n_columns - 1 <= np.iinfo(kind).max)
+        target = self._buffers.other(source, view.n_features)
+        n_plain, n_ramps = len(view.plain), len(view.columns)
+        if n_plain:
+            self._helpers["copy"] = _COPY.format(index=TYPES[kind.name])
+            plain = self._tables.add(view.plain.astype(kind), f"plain_{index}")
+            self._lines.append(f"    @copy({source}, {target}, {plain}, {n_plain});")
+        if n_ramps:
+            self._helpers["ramps"] = _RAMPS.format(index=TYPES[kind.name])
+            columns = self._tables.add(view.columns.astype(kind), f"columns_{index}")
+            starts = self._tables.add(view.starts, f"starts_{index}")
+            slopes = self._tables.add(view.slopes, f"slopes_{index}")
+            self._lines.append(
+                f"    @ramps({source}, {target} + {n_plain}, {columns}, {starts}, {slopes}, "
+                f"{n_ramps});"
+            )
+        return target
 
     def _means(self, view: Patches, source: str) -> str:
         """Write averages and zeros around them, if there are any; return the buffer."""

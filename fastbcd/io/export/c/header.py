@@ -15,7 +15,7 @@ from fastbcd.io.export.c.quantise import IntegerNetwork, quantise
 from fastbcd.io.export.c.task import class_table, task_code
 from fastbcd.io.export.c.text import Tables, identifier
 from fastbcd.io.export.c.weights import Affine, affine_layers
-from fastbcd.io.export.refusals import refuse_images
+from fastbcd.io.export.refusals import refuse_encoding, refuse_images
 from fastbcd.network.chunks import as_dense
 from fastbcd.network.network import Network
 from fastbcd.network.tasks import Task
@@ -73,7 +73,9 @@ def write_c(
             "range of every activation. A few hundred training rows do."
         )
     if arithmetic == "int8":
-        refuse_images(network, 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"')
+        target_name, mend = 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"'
+        refuse_images(network, target_name, mend)
+        refuse_encoding(network, target_name, mend)
     layers = affine_layers(network, cores=arithmetic == "float", allow_dense=allow_dense)
     integers = None
     if arithmetic == "int8":

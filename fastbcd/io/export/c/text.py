@@ -100,7 +100,7 @@ class Tables:
 
     def add(self, values: NDArray[Any], hint: str) -> str:
         """Return the name of an array of these values: float32, or 8-, 16- or 32-bit integers."""
-        c_type = _TYPES[values.dtype.name]
+        c_type = TYPES[values.dtype.name]
         key = (c_type, values.tobytes())
         if key not in self._names:
             name = f"@{hint}"
@@ -113,10 +113,11 @@ class Tables:
         return self._names[key]
 
 
-_TYPES = {
+TYPES = {
     "float32": "float",
     "int8": "int8_t",
     "uint8": "uint8_t",
     "int16": "int16_t",
     "int32": "int32_t",
 }
+"""C types of the arrays in :class:`Tables`, by the names of NumPy's."""

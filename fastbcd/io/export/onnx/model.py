@@ -11,6 +11,7 @@ from fastbcd._version import __version__
 from fastbcd.io.export.onnx.graph import Graph, import_onnx
 from fastbcd.io.export.onnx.images import images_of
 from fastbcd.io.export.onnx.weights import affine
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.layers.patches import Patches, Shape3
 from fastbcd.network.losses.links import Link
 from fastbcd.network.network import Network
@@ -46,6 +47,8 @@ def add_network(graph: Graph, x: str, network: Network) -> str:
     shape: Shape3 | None = None  # of the images that x are, or None for rows
     for layer in network.layers:
         view = layer.view
+        if isinstance(view, PiecewiseLinear):
+            x = _encoded(graph, x, view)
         if isinstance(view, Patches):
             if shape is None:
                 x = images.from_rows(x, view.shape)
@@ -64,6 +67,22 @@ def add_network(graph: Graph, x: str, network: Network) -> str:
             x = images.maxima(x, shape, layer.pool.window)
             shape = layer.pool.shape_out
     return x if shape is None else images.to_rows(x, shape)
+
+
+def _encoded(graph: Graph, x: str, view: PiecewiseLinear) -> str:
+    """Add the features that an encoding makes of columns: some of them as they are, then ramps."""
+    view = view.astype(graph.dtype)
+    parts = []
+    if not view.selects:
+        parts.append(x)
+    elif len(view.plain):
+        parts.append(graph.node("Gather", x, graph.constant(view.plain, np.int64), axis=1))
+    if len(view.columns):
+        ramps = graph.node("Gather", x, graph.constant(view.columns, np.int64), axis=1)
+        ramps = graph.node("Sub", ramps, graph.constant(view.starts))
+        ramps = graph.node("Mul", ramps, graph.constant(view.slopes))
+        parts.append(graph.node("Clip", ramps, graph.constant(0), graph.constant(1)))
+    return graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
 def add_predictions(graph: Graph, outputs: str, task: Task, label: str, probabilities: str) -> None:
