@@ -355,6 +355,7 @@ WITH_SETTINGS = (
 
 NOT_MEASURED = {
     "compression/coarse_to_fine.py": {"BYTE"},  # 256: what one byte can address
+    "compression/report.py": {"WIDTH"},  # characters of a line
     "compression/report_html.py": {"LEAST"},  # pixels
     "solvers/minibatch/step.py": {"NOWHERE"},  # an empty array
     "solvers/refine/factored.py": {"LEAST"},  # epsilon of Adam's paper

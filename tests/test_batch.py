@@ -160,12 +160,21 @@ def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
             assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
 
 
+def encoded(x, weight=None, settings=None):
+    weight = np.ones(len(x)) if weight is None else weight
+    return encode(x, weight, settings or BatchSettings(), np.ptp(x, axis=0) == 0)
+
+
 def test_ramps_of_a_column_add_up_to_it(rng):
     """The ramps between quantiles, times their widths, rebuild the column within its reach."""
     x = np.column_stack([rng.exponential(size=400), rng.integers(2, size=400), np.full(400, 5.0)])
-    encoding = encode(x, np.ones(400), BatchSettings())
-    between = np.flatnonzero(encoding.columns == 0)[1:]
-    features = encoding.rows(x)[:, len(encoding.plain) :]
+    ramps = encoded(x)
+    encoding = ramps.encoding
+    features = encoding.rows(x)
+    assert_allclose(features[:, 0] / encoding.slopes[0] + encoding.starts[0], x[:, 0], atol=1e-12)
+    assert encoding.slopes[2] > encoding.slopes[0]  # the usual reach: an exponential has a tail
+    assert 0 not in ramps.bent
+    between = np.flatnonzero(encoding.columns == 0)[2:]
     rebuilt = x[:, 0].min() + features[:, between] @ (1 / encoding.slopes[between])
     assert_allclose(rebuilt, x[:, 0])
     assert list(encoding.columns).count(1) == 1  # two values need no intervals
@@ -174,25 +183,33 @@ def test_ramps_of_a_column_add_up_to_it(rng):
     assert_allclose(inside, 1 / len(between), atol=0.02)  # as many rows in each
 
 
+def test_a_network_on_columns_can_read_whole_ramps(rng):
+    x = rng.standard_normal((300, 3)) * [1, 1e6, 1e-6] + [5, 0, 3]
+    x = np.insert(x, 1, 2.0, axis=1)
+    ramps = encoded(x)
+    assert_array_equal(ramps.whole, [0, 2, 3])
+    weight, intercept = rng.standard_normal((4, 5)) / np.c_[[1, 1, 1e6, 1e-6]], np.ones(5)
+    weight[1] = 0  # as for all constant columns
+    own, other = ramps.of_columns(weight, intercept)
+    assert_allclose(ramps.encoding.rows(x)[:, :3] @ own + other, x @ weight + intercept, atol=1e-8)
+    assert np.abs(own).max() < 50  # of one unit
+
+
 def test_ramps_see_weights_as_repetitions(rng):
     x = rng.standard_normal((120, 3))
     weight = rng.integers(1, 4, 120)
-    one = encode(x, weight.astype(float), replace(BatchSettings(), few_bins=6, many_bins=6))
-    other = encode(
-        np.repeat(x, weight, axis=0),
-        np.ones(weight.sum()),
-        replace(BatchSettings(), few_bins=6, many_bins=6),
-    )
-    assert_array_equal(one.columns, other.columns)
-    assert_allclose(one.starts, other.starts)
-    assert_allclose(one.slopes, other.slopes)
+    settings = replace(BatchSettings(), few_bins=6, many_bins=6)
+    one = encoded(x, weight.astype(float), settings)
+    other = encoded(np.repeat(x, weight, axis=0), None, settings)
+    assert_array_equal(one.bent, other.bent)
+    assert_array_equal(one.encoding.columns, other.encoding.columns)
+    assert_allclose(one.encoding.starts, other.encoding.starts)
+    assert_allclose(one.encoding.slopes, other.encoding.slopes)
 
 
 def test_nothing_is_encoded_where_it_says_nothing(rng):
-    settings = BatchSettings()
-    assert encode(rng.integers(2, size=(200, 6)).astype(float), np.ones(200), settings) is None
-    wide = rng.standard_normal((200, settings.most_features))
-    assert encode(wide, np.ones(200), settings) is None
+    assert encoded(rng.integers(2, size=(200, 6)).astype(float)) is None
+    assert encoded(rng.standard_normal((200, BatchSettings().most_features))) is None
 
 
 @pytest.mark.parametrize(
@@ -390,7 +407,7 @@ def test_an_interruption_keeps_the_best_so_far(monkeypatch):
     ("shape", "widths", "changes", "chosen"),
     [
         ((500, 10), (100,), {}, "batch"),
-        ((19, 10), (100,), {}, "full"),
+        ((39, 10), (100,), {}, "full"),
         ((15_000, 16), (100,), {}, "batch"),
         ((15_000, 16), (300, 100), {}, "minibatch"),
         ((20_001, 5), (10,), {}, "minibatch"),

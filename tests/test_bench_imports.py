@@ -48,16 +48,16 @@ ALLOWED = {
         "fastbcd_kernels",
     },
     "compress/choose_defaults.py": {
-        "fastbcd.compression.coarse_start",
         "fastbcd.compression.lengths",
+        "fastbcd.compression.settings",
         "fastbcd.io.importing",
         "fastbcd.solvers.refine",
     },
     "compress/choose_steps.py": {
         "fastbcd.compression",
-        "fastbcd.compression.allocation",
+        "fastbcd.compression.settings",
         "fastbcd.solvers.refine",
-        "fastbcd.solvers.refine.quantized",
+        "fastbcd.solvers.refine.settings",
     },
     # Dead neurons are removed from the networks of all methods before their bytes are counted.
     "compress/networks.py": {"fastbcd.network.network", "fastbcd.solvers.reconstruct"},

@@ -685,8 +685,20 @@ def test_c_of_many_columns(n_columns, tmp_path):
     assert f"{n_columns} columns as 24 -> 18, relu" in text
 
 
+@pytest.mark.parametrize("selects", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scikit_learn_has_the_ramps_as_units(dtype, selects):
+    clf = classifier(dtype=dtype, selects=selects)
+    x = 10 * rows().astype(dtype)
+    mlp = clf.to_sklearn()
+    assert mlp.hidden_layer_sizes == (2 * clf.network_.encoding.n_features, 18)
+    np.testing.assert_array_equal(mlp.predict(x), clf.predict(x))
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-9}
+    np.testing.assert_allclose(mlp.predict_proba(x), clf.predict_proba(x), **tolerance)
+
+
 def test_what_cannot_express_an_encoding_says_what_to_do(tmp_path):
-    clf = classifier()
+    clf = classifier(activation="leaky_relu")
     with pytest.raises(ValueError, match=r"to_sklearn cannot.*to_onnx.*encoding=None"):
         clf.to_sklearn()
     with pytest.raises(ValueError, match=r"int8.*cannot.*arithmetic=.float.*encoding=None"):

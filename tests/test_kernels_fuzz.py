@@ -75,7 +75,11 @@ def test_features_whose_squares_overflow_are_refused(scheme):
     x, y = load_iris(return_X_y=True)
     for size, message in ((1e16, None), (1e18, "overflow float32"), (1e30, "overflow")):
         rows = x.astype(np.float32) * np.float32(size)
-        clf = BCDClassifier((16,), random_state=0).fit(rows, y)
+        clf = BCDClassifier((16,), encoding=None, random_state=0).fit(rows, y)
+        encoded = BCDClassifier((16,), random_state=0).fit(rows, y)
+        if encoded.network_.encoding is not None:  # its features lie in [0, 1]
+            small = encoded.compress(rows, y, scheme=scheme, epochs=1)
+            assert small.score(rows, y) > 0.9
         if message is None:
             assert clf.compress(rows, y, scheme=scheme, epochs=1).score(rows, y) > 0.9
             continue

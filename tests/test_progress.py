@@ -186,7 +186,7 @@ def test_the_search_takes_no_more_tries_than_it_says(ratio, threshold):
 @pytest.fixture(scope="module")
 def dense():
     X, y = load_digits(return_X_y=True)
-    return BCDClassifier((48,), random_state=0, max_iter=10).fit(X, y), X, y
+    return BCDClassifier((48,), encoding=None, random_state=0, max_iter=10).fit(X, y), X, y
 
 
 @pytest.mark.parametrize("budget", [{"scheme": Prune(sparsity=0.8)}, {"ratio": 6}])

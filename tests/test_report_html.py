@@ -60,7 +60,7 @@ def read(text):
 @pytest.fixture(scope="module")
 def report():
     X, y = load_iris(return_X_y=True)
-    dense = BCDClassifier((16, 8), tol=1e-4, random_state=0).fit(X, y)
+    dense = BCDClassifier((16, 8), encoding=None, tol=1e-4, random_state=0).fit(X, y)
     scheme = {0: Prune(sparsity=0.7), 1: LowRank(rank=2)}
     return dense.compress(X, y, scheme=scheme, epochs=1).compression_report_
 

@@ -57,6 +57,7 @@ def train(options: Namespace, table: Table, scheme: Any = None) -> tuple[Any, bo
     estimator = cls(
         options.hidden,
         activation=options.activation,
+        encoding=None if options.ramps == "none" else "auto",
         scheme=scheme,
         random_state=options.seed,
         verbose=options.verbose,

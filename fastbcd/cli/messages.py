@@ -26,6 +26,7 @@ WITH_VALUE = {
     "rank": "--rank",
     "bits": "--bits",
     "activation": "--activation",
+    "encoding": "--ramps",
     "arithmetic": "--arithmetic",
 }
 """Parameters whose names are also words: they are options where a value follows."""

@@ -182,9 +182,17 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
     )
     command.add_argument(
         "--activation",
-        choices=("relu", "leaky_relu", "hard_tanh", "identity"),
+        choices=("relu", "leaky_relu", "hard_tanh", "identity", "logistic", "tanh"),
         default="relu",
-        help="activation of the hidden layers",
+        metavar="NAME",
+        help="activation of the hidden layers: relu, leaky_relu, hard_tanh, identity, logistic, tanh",
+    )
+    command.add_argument(
+        "--ramps",
+        choices=("auto", "none"),
+        default="auto",
+        help="read numeric columns through ramps between their quantiles where held-out rows "
+        "clearly prefer it, or never; such a network is larger, and has no int8 arithmetic",
     )
     command.add_argument(
         "--max-iter",

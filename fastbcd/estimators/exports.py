@@ -217,6 +217,7 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
     ``predict``, ``predict_proba``, ``score`` and ``partial_fit`` work on it, and so do the tools
     that take an MLP, such as converters. Two classes share one logit there, the difference of ours.
+    An encoding of the columns becomes one more hidden layer, two units for each ramp.
 
     Parameters
     ----------
@@ -232,7 +233,8 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     ------
     ValueError
         For activations or class labels that scikit-learn's MLPs lack, and for networks that read
-        columns through an encoding: train with ``encoding=None``.
+        columns through an encoding and have other activations than ReLU: train with
+        ``encoding=None``.
 
     Warns
     -----

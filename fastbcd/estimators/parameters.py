@@ -142,8 +142,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "solver",
         choices(("auto", *SOLVERS)),
         "auto",
-        '"batch" trains a few networks with different settings on batches, chooses among them by '
-        "their loss on rows held out, and calibrates the probabilities; it trains plain dense "
+        '"batch" trains a few kinds of networks on batches, chooses among them by their loss on '
+        "held-out rows, and calibrates the probabilities; it trains plain dense "
         'networks without a scheme. "full" takes exact sweeps over all data (arXiv 2303.06815). '
         '"minibatch" takes closed-form steps on batches, for large data, images and schemes. '
         '"auto" is "full" with a certificate, "batch" for tables of moderate size, "full" for '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 
 from fastbcd.exceptions import ExportWarning
+from fastbcd.formats import DenseMatrix
 from fastbcd.io.export.refusals import refuse_encoding, refuse_images
+from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.view import WHOLE_ROW
 from fastbcd.network.losses.links import Link
-from fastbcd.network.network import Network
+from fastbcd.network.network import Layer, Network
 from fastbcd.network.tasks import Classification, Task
 from fastbcd.utils.types import Float
 from fastbcd.utils.warnings import warn
@@ -45,11 +49,15 @@ def sklearn_mlp(
     Raises
     ------
     ValueError
-        For activations or class labels that scikit-learn's MLPs lack, and for an encoding.
+        For activations or class labels that scikit-learn's MLPs lack, and for an encoding with
+        other activations than ReLU.
     """
     refuse_images(network, "to_sklearn")
-    refuse_encoding(network, "to_sklearn", "Export it with to_onnx, to_c or to_torch")
     layers = network.layers
+    if network.encoding is not None:
+        if any(layer.activation != "relu" for layer in layers[:-1]):
+            refuse_encoding(network, "to_sklearn", "Export it with to_onnx, to_c or to_torch")
+        layers = _with_ramps_as_units(network, network.encoding)
     activation = _activation([layer.activation for layer in layers[:-1]])
     hidden = tuple(layer.weight.shape[1] for layer in layers[:-1])
     coefs = [layer.weight.to_dense() for layer in layers]
@@ -76,6 +84,38 @@ def sklearn_mlp(
     mlp.validation_scores_ = mlp.best_validation_score_ = None
     mlp._random_state = check_random_state(random_state)
     return mlp
+
+
+def _with_ramps_as_units(network: Network, encoding: PiecewiseLinear) -> list[Layer]:
+    """Return the layers of an encoded ReLU network with its encoding as one more hidden layer.
+
+    A ramp is the difference of two units, max(z, 0) - max(z - 1, 0), and a column is another one,
+    max(x, 0) - max(-x, 0). In float64 a unit cancels only where z exceeds 10^15.
+    """
+    columns = np.concatenate([encoding.plain, encoding.columns])
+    n_plain, n = len(encoding.plain), len(columns)
+    slopes = np.concatenate([np.ones(n_plain), encoding.slopes.astype(np.float64)])
+    shifts = np.concatenate([np.zeros(n_plain), -encoding.starts * slopes[n_plain:]])
+    first = np.zeros((encoding.n_columns, n))
+    first[columns, np.arange(n)] = slopes
+    second, low = first.copy(), shifts - 1
+    second[:, :n_plain] *= -1
+    low[:n_plain] = 0
+    units = DenseMatrix(np.hstack([first, second]))
+    layers = [Layer(units, np.concatenate([shifts, low]), "relu")]
+    weight = network.layers[0].weight.to_dense().astype(np.float64)
+    layers.append(
+        replace(
+            network.layers[0],
+            weight=DenseMatrix(np.vstack([weight, -weight])),
+            intercept=network.layers[0].intercept.astype(np.float64),
+            view=WHOLE_ROW,
+        )
+    )
+    for layer in network.layers[1:]:
+        wide = DenseMatrix(layer.weight.to_dense().astype(np.float64))
+        layers.append(replace(layer, weight=wide, intercept=layer.intercept.astype(np.float64)))
+    return layers
 
 
 def _activation(hidden: list[str]) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from fastbcd.formats import DenseMatrix
-from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.network.network import Layer, Network
 from fastbcd.network.scaling import Scaling
 from fastbcd.objective.terms import Penalties, Terms
@@ -19,7 +18,7 @@ from fastbcd.parallel.blas_threads import one_blas_thread
 from fastbcd.solvers.batch.coordinates import Coordinates
 from fastbcd.solvers.batch.engine import LockStep, Rows, first_bias
 from fastbcd.solvers.batch.race import Block, LineUp, Race, Team, stratified_folds
-from fastbcd.solvers.batch.ramps import encode
+from fastbcd.solvers.batch.ramps import Ramps, encode
 from fastbcd.solvers.batch.settings import (
     BatchSettings,
     batch_size_for,
@@ -40,22 +39,17 @@ class Inputs:
     Parameters
     ----------
     coordinates : Coordinates
-        Of the columns, or of the ramps of their encoding.
-    encoding : PiecewiseLinear or None
+        Of the columns, or of the ramps.
+    ramps : Ramps or None
         The encoding.
     """
 
     coordinates: Coordinates
-    encoding: PiecewiseLinear | None = None
+    ramps: Ramps | None = None
 
     def apply(self, x: Float) -> Float:
         """Return rows ``x`` in the coordinates."""
-        return self.coordinates.apply(x if self.encoding is None else self.ramps(x))
-
-    def ramps(self, x: Float) -> Float:
-        """Return the ramps of rows ``x``."""
-        assert self.encoding is not None
-        return self.encoding.rows(x)[:, len(self.encoding.plain) :]
+        return self.coordinates.apply(x if self.ramps is None else self.ramps.rows(x))
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,8 @@ class Problem:
         What each team sees.
     scaling : Scaling or None
         Of the targets.
+    constant : (m,) bool array
+        Targets that are the same in all rows, and are said as they are.
     dtype : dtype
         Of the network.
     batch_size : int
@@ -81,6 +77,7 @@ class Problem:
     race: Race
     inputs: list[Inputs]
     scaling: Scaling | None
+    constant: NDArray[np.bool_]
     dtype: np.dtype[Any]
     batch_size: int
     checks: frozenset[int]
@@ -150,20 +147,22 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
         weights[0], biases[0] = coordinates.to_inputs(weights[0], biases[0])
         parts.append((weights, biases))
     scale = line_up.temperature / len(parts)
-    encodings = [problem.inputs[block.team].encoding for block in line_up.blocks]
-    encoding = next((one for one in encodings if one is not None), None)
+    views = [problem.inputs[block.team].ramps for block in line_up.blocks]
+    ramps = next((view for view in views if view is not None), None)
     last = len(parts[0][0]) - 1
     weights = [_side_by_side([own[k] for own, _ in parts]) for k in range(last + 1)]
-    if encoding is None:
+    if ramps is None:
         weights[0] = np.hstack([own[0] for own, _ in parts])
-    else:  # a block reads the columns or their ramps
-        own = [part[0][0] for part in parts]
-        weights[0] = np.zeros((encoding.n_features, sum(w.shape[1] for w in own)))
-        column, n_plain = 0, len(encoding.plain)
-        for w, one in zip(own, encodings, strict=True):
-            where = slice(n_plain) if one is None else slice(n_plain, None)
-            weights[0][where, column : column + w.shape[1]] = w
-            column += w.shape[1]
+    else:  # a block on columns reads the ramps over the whole of them
+        firsts = []
+        for (own, own_biases), view in zip(parts, views, strict=True):
+            first = np.zeros((ramps.encoding.n_features, own[0].shape[1]))
+            if view is None:
+                first[: len(ramps.whole)], own_biases[0] = ramps.of_columns(own[0], own_biases[0])
+            else:
+                first[view.bent] = own[0]
+            firsts.append(first)
+        weights[0] = np.hstack(firsts)
     biases = [np.concatenate([b[k] for _, b in parts]) for k in range(last)]
     if last:
         weights[last] = np.vstack([own[last] for own, _ in parts])
@@ -172,6 +171,8 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
     if problem.scaling is not None:
         factor, shift = problem.scaling.factor, problem.scaling.shift
         weights[last], biases[last] = weights[last] * factor, biases[last] * factor + shift
+        weights[last][:, problem.constant] = 0
+        biases[last][problem.constant] = shift[problem.constant]
     names = [problem.race.teams[0].engine.activation] * last + ["identity"]
     network = Network(
         [
@@ -181,7 +182,7 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
             for w, b, name in zip(weights, biases, names, strict=True)
         ]
     )
-    return network.encoded(encoding)
+    return network if ramps is None else network.encoded(ramps.encoding)
 
 
 def _side_by_side(blocks: list[Float64]) -> Float64:
@@ -268,15 +269,13 @@ def train_batch(
     )
     bias = first_bias(targets, sample_weight, loss)
     coordinates, rotated = Coordinates.of(x, sample_weight)
-    plain = Inputs(coordinates)
-    seen: list[tuple[Inputs, Float]] = [(plain, rotated)]
-    encoding = encode(x, sample_weight, settings) if encoded else None
-    if encoding is not None:
-        own = Inputs(coordinates, encoding)
-        coordinates, rotated = Coordinates.of(own.ramps(x).astype(np.float64), sample_weight)
-        seen.append((replace(own, coordinates=coordinates), rotated))
+    seen: list[tuple[Inputs, Float]] = [(Inputs(coordinates), rotated)]
+    ramps = encode(x, sample_weight, settings, np.isinf(coordinates.unit)) if encoded else None
+    if ramps is not None:
+        own = Coordinates.of(ramps.rows(x).astype(np.float64), sample_weight)
+        seen.append((Inputs(own[0], ramps), own[1]))
     b = n_blocks_for(hidden_layer_sizes, settings)
-    layout, line_ups = line_up(b, encoding is not None)
+    layout, line_ups = line_up(b, ramps is not None)
     teams, inputs = [], []
     for number, (which, n_own, width_share) in enumerate(layout):
         view, rotated = seen[which]
@@ -298,7 +297,15 @@ def train_batch(
     monitor = make_monitor(lambda network: network)
     epochs = min(monitor.max_iter, epochs_for(n))
     checks = checks_for(epochs * (n // size), settings)
-    problem = Problem(race, inputs, scaling, np.dtype(dtype), size, frozenset(checks))
+    problem = Problem(
+        race,
+        inputs,
+        scaling,
+        np.ptp(targets, axis=0) == 0,
+        np.dtype(dtype),
+        size,
+        frozenset(checks),
+    )
     race.check()
     state = State(race.best.loss, rng)
     race.forget()  # the start is no result

@@ -122,6 +122,7 @@ class Race:
         self.held = [np.flatnonzero(fold == k) for k in range(self.n_folds)]
         index = np.concatenate(self.held) if self.held else slice(None)
         self.y, self.weight = y[index], weight[index]
+        self.all_y, self.all_weight = y, weight
         self.steps = 0
         self.needed = [
             max(b.place for one in line_ups for b in one.blocks if b.team == k) + 1
@@ -159,7 +160,7 @@ class Race:
 
     def check(self) -> None:
         """Judge all networks that still run, and let losers go."""
-        outputs: dict[tuple[int, int], Float] = {}
+        outputs: dict[tuple[int, int], tuple[Float, Float]] = {}
         for team, needed in zip(self.teams, self.needed, strict=True):
             if needed:
                 team.engine.average()
@@ -198,34 +199,43 @@ class Race:
                 team.engine.keep(needed * self.each)
             self.needed[number] = needed
 
-    def _outputs(self, block: Block) -> Float:
-        """Return the outputs for the rows that judge, of networks that did not learn from them."""
-        team = self.teams[block.team]
-        first = block.place * self.each
-        if team.judged is not None:
-            return team.engine.outputs(first, team.judged)
-        x = team.engine.rows.x
-        return np.concatenate(
-            [team.engine.outputs(first + k, x[rows]) for k, rows in enumerate(self.held)]
-        )
+    def _outputs(self, block: Block) -> tuple[Float, Float]:
+        """Return outputs for the rows that judge, and for those that all of them learn from.
 
-    def _judge(self, one: LineUp, outputs: dict[tuple[int, int], Float]) -> None:
+        The former are of networks that did not learn from the rows. The latter are of the network
+        that learns from all rows, and would be returned; without folds there is but one network.
+        """
+        engine, first = self.teams[block.team].engine, block.place * self.each
+        judged = self.teams[block.team].judged
+        if judged is not None:
+            found = engine.outputs(first, judged)
+            return found, found
+        x = engine.rows.x
+        parts = [engine.outputs(first + k, x[rows]) for k, rows in enumerate(self.held)]
+        return np.concatenate(parts), engine.outputs(first + self.n_folds, x)
+
+    def _judge(self, one: LineUp, outputs: dict[tuple[int, int], tuple[Float, Float]]) -> None:
         for block in one.blocks:
             key = block.team, block.place
             if key not in outputs:
                 outputs[key] = self._outputs(block)
         each = [outputs[block.team, block.place] for block in one.blocks]
-        mean_output: Float = np.mean(each, axis=0)
+        held, learnt = (np.mean(parts, axis=0) for parts in zip(*each, strict=True))
         one.checks += 1
-        if not np.isfinite(mean_output).all():
+        if not (np.isfinite(held).all() and np.isfinite(learnt).all()):
             one.running = False
             return
         factor = 1.0
         if self.loss in TEMPERED:
             spread = self.settings.temperature_spread
-            factor = fit_temperature(mean_output, self.y, self.weight, spread, self.loss)
-        rows = row_losses(factor * mean_output, self.y, self.loss)
+            factor = fit_temperature(held, self.y, self.weight, spread, self.loss)
+        rows = row_losses(factor * held, self.y, self.loss)
         mean = float(np.average(rows, weights=self.weight))
+        if self.held:
+            # A network knows the rows that it has learnt from. If it misses more of them than the
+            # others miss of rows that they have not seen, its path went astray.
+            own = row_losses(factor * learnt, self.all_y, self.loss)
+            mean = max(mean, float(np.average(own, weights=self.all_weight)))
         one.waited += 1
         if mean < one.loss:
             for block in one.blocks:

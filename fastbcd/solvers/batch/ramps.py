@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.solvers.batch.settings import BatchSettings
@@ -12,15 +16,49 @@ RESOLUTION = 16 * float(np.finfo(np.float32).eps)
 """Smallest width of a ramp, relative to its ends: float32 cannot tell them apart below."""
 
 
-def encode(x: Float, sample_weight: Float64, settings: BatchSettings) -> PiecewiseLinear | None:
-    """Return an encoding of the columns of ``x`` (n, d): all columns, then their ramps.
+@dataclass(frozen=True)
+class Ramps:
+    """An encoding of the columns, and who reads which ramp.
 
-    Each column that is not constant has a ramp over its whole reach, which no outlier leaves. A
-    column of enough distinct quantiles has one ramp from each quantile to the next.
+    Parameters
+    ----------
+    encoding : PiecewiseLinear
+        All ramps. The first ones reach over whole columns, from the least entry to the greatest:
+        there they equal the column, so that a network on columns can read them instead. All
+        features lie in [0, 1], whatever the units of the columns.
+    whole : (p,) integer array
+        Columns that are not constant, those of the first p ramps.
+    bent : (m,) integer array
+        Ramps that networks on the encoding read.
+    """
+
+    encoding: PiecewiseLinear
+    whole: NDArray[np.intp]
+    bent: NDArray[np.intp]
+
+    def rows(self, x: Float) -> Float:
+        """Return what networks on the encoding read of rows ``x``."""
+        return self.encoding.take(self.bent).rows(x)
+
+    def of_columns(self, weight: Float64, intercept: Float64) -> tuple[Float64, Float64]:
+        """Return weights (p, h) of the whole ramps that equal these (d, h) of the columns."""
+        n = len(self.whole)
+        starts, slopes = self.encoding.starts[:n], self.encoding.slopes[:n]
+        own = weight[self.whole]
+        return own / slopes[:, None], intercept + starts @ own
+
+
+def encode(
+    x: Float, sample_weight: Float64, settings: BatchSettings, constant: NDArray[np.bool_]
+) -> Ramps | None:
+    """Return an encoding of the columns of ``x`` (n, d), but for the ``constant`` ones.
+
+    A column with a tail has a second ramp over its usual reach, which no outlier leaves. A column
+    of enough distinct quantiles has one ramp from each quantile to the next.
 
     Returns
     -------
-    PiecewiseLinear or None
+    Ramps or None
         None if no column has quantiles enough, or all of them would be too many.
     """
     d = x.shape[1]
@@ -31,29 +69,30 @@ def encode(x: Float, sample_weight: Float64, settings: BatchSettings) -> Piecewi
     if 2 * d > settings.most_features:
         return None
     levels = np.linspace(0, 1, bins + 1)
-    columns, starts, ends = [], [], []
-    any_quantiles = False
-    for c in range(d):
+    whole: list[tuple[int, float, float]] = []
+    more: list[tuple[int, float, float]] = []
+    tails: set[int] = set()
+    has_quantiles = False
+    for c in np.flatnonzero(~constant).tolist():
         column = x[:, c].astype(np.float64)
-        mean = share @ column
-        spread = np.sqrt(share @ np.square(column - mean))
-        low, high = column.min(), column.max()
-        if high - low <= RESOLUTION * max(abs(low), abs(high)):
-            continue
-        lows = [max(low, mean - settings.reach * spread)]
-        highs = [min(high, mean + settings.reach * spread)]
+        low, high = float(column.min()), float(column.max())
+        mean = float(share @ column)
+        reach = settings.reach * float(np.sqrt(share @ np.square(column - mean)))
+        if mean - reach > low or mean + reach < high:
+            tails.add(len(whole))
+            more.append((c, max(low, mean - reach), min(high, mean + reach)))
+        whole.append((c, low, high))
         edges = _distinct(_quantiles(column, share, levels))
         if len(edges) >= settings.fewest_edges:
-            any_quantiles = True
-            lows += edges[:-1]
-            highs += edges[1:]
-        columns += [c] * len(lows)
-        starts += lows
-        ends += highs
-    if not any_quantiles or d + len(columns) > settings.most_features:
+            has_quantiles = True
+            more += [(c, *pair) for pair in pairwise(edges)]
+    if not has_quantiles or len(whole) + len(more) > settings.most_features:
         return None
-    first = np.array(starts)
-    return PiecewiseLinear(d, np.arange(d), np.array(columns), first, 1 / (np.array(ends) - first))
+    columns, starts, ends = (np.array(part) for part in zip(*whole, *more, strict=True))
+    none = np.empty(0, np.intp)
+    encoding = PiecewiseLinear(d, none, columns, starts, 1 / (ends - starts))
+    bent = [k for k in range(len(columns)) if k not in tails]
+    return Ramps(encoding, columns[: len(whole)], np.array(bent))
 
 
 def _quantiles(column: Float64, share: Float64, levels: Float64) -> Float64:
@@ -69,6 +108,11 @@ def _distinct(edges: Float64) -> list[float]:
     """Return ascending edges without those that float32 cannot tell from the one before."""
     found = [float(edges[0])]
     for edge in edges[1:]:
-        if edge - found[-1] > RESOLUTION * max(abs(edge), abs(found[-1])):
+        if _are_distinct(found[-1], float(edge)):
             found.append(float(edge))
     return found
+
+
+def _are_distinct(low: float, high: float) -> bool:
+    """Return whether float32 tells ``high`` from ``low``, with room for a ramp."""
+    return high - low > RESOLUTION * max(abs(low), abs(high))

@@ -130,7 +130,7 @@ def epochs_for(n: int) -> int:
     """
     base = np.clip(1500 / np.sqrt(max(n, 1)), 30, 100)
     base = np.clip(1e6 / max(n, 1), 4, base)
-    return int(base * (2 if n < 1000 else 3))
+    return int(base * (2 if n < 1000 else 4))
 
 
 def patience_for(n: int) -> int:
