@@ -35,10 +35,13 @@ from fastbcd.cli import main
 from fastbcd.cli.standardize import Standardization
 from fastbcd.compression import job
 from fastbcd.compression.report import report
-from fastbcd.exceptions import BudgetError, ConvergenceWarning
+from fastbcd.exceptions import BudgetError, ConvergenceWarning, ExportWarning
 from fastbcd.export import to_onnx
 from fastbcd.formats import DenseMatrix, LowRankMatrix, SparseMatrix
 from fastbcd.io.codecs.container import DamagedError, unpack
+from fastbcd.io.export.c.integers import integer_outputs
+from fastbcd.io.export.c.quantise import quantise
+from fastbcd.io.export.c.weights import affine_layers
 from fastbcd.io.storage.document import encoded_size
 from fastbcd.network.chunks import PREDICT_CHUNK
 from fastbcd.network.dead import count_dead, remove_dead
@@ -664,6 +667,30 @@ def test_c(dtype, name, selects, tmp_path):
 def test_c_of_a_part_of_the_features(part, tmp_path):
     reg, x = bare(part), every_row(np.float32)
     close(outputs_in_c(reg, tmp_path, x, "values")[1], reg.predict(x))
+
+
+@test_export_c.needs_gcc
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_c_in_integers(unit, tmp_path):
+    """What C computes in int8 is what its check computed, and nearly what the network says."""
+    rng = np.random.default_rng(0)
+    x = (unit * rng.uniform(-1, 1, (1500, 3))).astype(np.float32)
+    y = (np.sin(12 * x[:, 0] / unit) > 0).astype(int)
+    clf = BCDClassifier((16,), random_state=0).fit(x[:1000], y[:1000])
+    encoding = clf.network_.encoding
+    assert encoding is not None
+    assert len(encoding.plain) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)  # of rows near the border
+        clf.to_c(tmp_path / "net.h", arithmetic="int8", X=x[:1000])
+    seen = np.concatenate([x[1000:], unit * np.float32([[9, -9, 0], [1e20, -1e20, 1]])])
+    predicted, outputs, _ = test_export_c.compute(
+        tmp_path, "classes", seen, flags=test_export_c.STRICTER
+    )
+    layers = affine_layers(clf.network_, cores=False, allow_dense=True)
+    integers = quantise(layers, x[:1000].astype(np.float64), encoding)
+    np.testing.assert_allclose(outputs, integer_outputs(integers, seen), rtol=1e-6)
+    assert np.mean(predicted[:-2, 0] == clf.predict(x[1000:])) > 0.97
 
 
 @test_export_c.needs_gcc

@@ -185,14 +185,14 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
         choices=("relu", "leaky_relu", "hard_tanh", "identity", "logistic", "tanh"),
         default="relu",
         metavar="NAME",
-        help="activation of the hidden layers: relu, leaky_relu, hard_tanh, identity, logistic, tanh",
+        help="relu, leaky_relu, hard_tanh, identity, logistic or tanh, in the hidden layers",
     )
     command.add_argument(
         "--ramps",
         choices=("auto", "none"),
         default="auto",
         help="read numeric columns through ramps between their quantiles where held-out rows "
-        "clearly prefer it, or never; such a network is larger, and has no int8 arithmetic",
+        "clearly prefer it, or never; such a network is larger",
     )
     command.add_argument(
         "--max-iter",

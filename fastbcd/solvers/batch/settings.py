@@ -136,10 +136,10 @@ def epochs_for(n: int) -> int:
 def patience_for(n: int) -> int:
     """Return how many checks without a better held-out loss end a line-up's race.
 
-    Two are enough: three and four made no difference, six lowered the figure from .758 to .749,
-    all of it on the smallest tables, where the losses are noisy and the seconds few.
+    Two are enough for most: two, three, four and six were .758, .756, .752 and .749, all of the
+    difference on the smallest tables, where the losses are noisy and the seconds few.
     """
-    return int(np.clip(3000 / max(n, 1), 2, 6))
+    return int(np.clip(1200 / max(n, 1), 2, 4))
 
 
 def checks_for(n_steps: int, settings: BatchSettings) -> list[int]:

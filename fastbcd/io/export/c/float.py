@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,11 @@ class Buffers:
         return 4 * sum(self._sizes.values())
 
 
+def index_type(n_columns: int) -> np.dtype[Any]:
+    """Return the type of the index of a column."""
+    return next(kind for kind in INDICES if n_columns - 1 <= np.iinfo(kind).max)
+
+
 class FloatWriter:
     """Writes the forward pass layer by layer.
 
@@ -183,7 +189,7 @@ class FloatWriter:
     def _encoding(self, index: int, view: Encoding, source: str) -> str:
         """Write the features of an encoding; return the buffer."""
         view = view.astype(np.dtype(np.float32))
-        kind = next(kind for kind in INDICES if view.n_columns - 1 <= np.iinfo(kind).max)
+        kind = index_type(view.n_columns)
         target = self._buffers.other(source, view.n_features)
         n_plain, n_ramps = len(view.plain), len(view.columns)
         if n_plain:

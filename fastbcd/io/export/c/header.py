@@ -75,12 +75,13 @@ def write_c(
     if arithmetic == "int8":
         target_name, mend = 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"'
         refuse_images(network, target_name, mend)
-        refuse_encoding(network, target_name, mend)
+        if network.encoding is not None and len(network.encoding.plain):
+            refuse_encoding(network, target_name, mend)  # its features are not of one unit
     layers = affine_layers(network, cores=arithmetic == "float", allow_dense=allow_dense)
     integers = None
     if arithmetic == "int8":
         assert rows is not None
-        integers = quantise(layers, rows)
+        integers = quantise(layers, rows, network.encoding)
         tell_changes(network, task, integers, X)
     text = header(network, task, target.name, prefix, layers, integers, rows)
     write_atomic(target, text.encode("ascii"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbcd.io.export.c.float import CLEAR, Forward, value_of
+from fastbcd.io.export.c.float import CLEAR, Forward, index_type, value_of
 from fastbcd.io.export.c.kernels import Kernels, arguments
 from fastbcd.io.export.c.quantise import IntegerLayer, IntegerNetwork, Rescaling, Step
 from fastbcd.io.export.c.storage import smallest
-from fastbcd.io.export.c.text import Tables, real
+from fastbcd.io.export.c.text import TYPES, Tables, real
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, PiecewiseLinear
 
 _QUANTISE = """\
@@ -22,6 +22,21 @@ static inline void @quantise(const float *x, int8_t *q, uint32_t n, float invers
         q[n] = (int8_t)(u < 0 ? u - 0.5f : u + 0.5f);
     }
 }
+"""
+
+_QUANTISE_RAMPS = """\
+/* Features that rise from 0 to 1 along a column, rounded to the grid of the inputs. */
+static inline void @quantise(const float *x, int8_t *q, const {index} *columns,
+    const float *starts, const float *slopes, uint32_t n, float inverse, float zero)
+{{
+    while (n--) {{
+        const float v = (x[columns[n]] - starts[n]) * slopes[n];
+        float u = (v < 0 ? 0 : v > 1 ? 1 : v) * inverse + zero;
+        u = u < 127 ? u : 127;
+        u = u > -128 ? u : -128;
+        q[n] = (int8_t)(u < 0 ? u - 0.5f : u + 0.5f);
+    }}
+}}
 """
 
 _RESCALED = """\
@@ -93,18 +108,29 @@ class Int8Writer:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._kernels = Kernels(integer=True)
-        self._helpers = {"clear": CLEAR.format(type="int32_t"), "quantise": _QUANTISE}
+        self._helpers = {"clear": CLEAR.format(type="int32_t")}
         self._sizes: dict[tuple[str, str], int] = {}
         self._lines: list[str] = []
 
     def write(self, network: IntegerNetwork, n_in: int) -> Forward:
         """Return the text for a network in integers."""
-        self._need("int8_t", "q", n_in)
-        grid = network.input
-        self._lines.append(
-            f"    @quantise(x, q, {n_in}, {real(1 / grid.scale)}, "
-            f"{real(grid.zero - grid.offset / grid.scale)});"
-        )
+        grid, view = network.input, network.encoding
+        to_grid = f"{real(1 / grid.scale)}, {real(grid.zero - grid.offset / grid.scale)}"
+        if view is None:
+            self._need("int8_t", "q", n_in)
+            self._helpers["quantise"] = _QUANTISE
+            self._lines.append(f"    @quantise(x, q, {n_in}, {to_grid});")
+        else:
+            self._need("int8_t", "q", view.n_features)
+            kind = index_type(view.n_columns)
+            self._helpers["quantise"] = _QUANTISE_RAMPS.format(index=TYPES[kind.name])
+            columns = self._tables.add(view.columns.astype(kind), "columns_0")
+            starts = self._tables.add(view.starts, "starts_0")
+            slopes = self._tables.add(view.slopes, "slopes_0")
+            self._lines.append(
+                f"    @quantise(x, q, {columns}, {starts}, {slopes},\n"
+                f"        {view.n_features}, {to_grid});"
+            )
         for index, layer in enumerate(network.layers):
             n_out = layer.unit.size
             self._lines.append(f"\n    /* Layer {index}: {n_out} outputs, {layer.activation}. */")

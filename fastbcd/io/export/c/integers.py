@@ -53,7 +53,8 @@ def integer_outputs(network: IntegerNetwork, x: Any) -> Float:
     unit = network.layers[-1].unit
     out = np.empty((x.shape[0], unit.size), np.float32)
     for low in range(0, len(out), PREDICT_CHUNK):
-        q = _on_grid(network.input, as_dense(x[low : low + PREDICT_CHUNK]))
+        rows = as_dense(x[low : low + PREDICT_CHUNK])
+        q = _on_grid(network.input, network.features(rows))
         for layer in network.layers[:-1]:
             q = _activations(layer, _sums(layer, q))
         sums = _sums(network.layers[-1], q).astype(np.float32)

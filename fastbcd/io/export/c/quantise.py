@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from fastbcd.io.export.c.storage import MOST_LEVELS, smallest
 from fastbcd.io.export.c.weights import Affine, Part, Product
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
+from fastbcd.network.layers.encoding import PiecewiseLinear
 from fastbcd.utils.types import Float, Float64
 
 LOW, HIGH = -128, 127
@@ -151,13 +152,23 @@ class IntegerLayer:
 
 @dataclass
 class IntegerNetwork:
-    """A network in integers: the grid of its inputs, and its layers."""
+    """A network in integers: the grid of its inputs, its layers, and what it reads columns through.
+
+    With an encoding the inputs are its features, which are computed in single precision.
+    """
 
     input: Grid
     layers: list[IntegerLayer] = field(default_factory=list)
+    encoding: PiecewiseLinear | None = None
+
+    def features(self, x: Float) -> Float:
+        """Return what lies on the grid of the inputs, for rows ``x``."""
+        return x if self.encoding is None else self.encoding.rows(x.astype(np.float32))
 
 
-def quantise(layers: list[Affine], x: Float) -> IntegerNetwork:
+def quantise(
+    layers: list[Affine], x: Float, encoding: PiecewiseLinear | None = None
+) -> IntegerNetwork:
     """Return a network in integers.
 
     Parameters
@@ -166,9 +177,14 @@ def quantise(layers: list[Affine], x: Float) -> IntegerNetwork:
         In floating point, without batches.
     x : (n, n_in) array
         Inputs that the ranges of the activations are taken from.
+    encoding : PiecewiseLinear, optional
+        What the network reads columns through.
     """
+    if encoding is not None:
+        encoding = encoding.astype(np.dtype(np.float32))
+        x = encoding.rows(x.astype(np.float32)).astype(np.float64)
     grid = Grid.around(x)
-    network = IntegerNetwork(grid)
+    network = IntegerNetwork(grid, encoding=encoding)
     for index, layer in enumerate(layers):
         sums = [_applied(part, x) for part in layer.parts]
         u = np.sum(sums, axis=0) + layer.intercept
