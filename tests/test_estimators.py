@@ -357,7 +357,7 @@ def test_feature_names_are_kept_and_checked():
     [
         ({"rho": 0}, "rho must be a number above 0"),
         ({"gamma": -1.0}, "gamma"),
-        ({"alpha": float("nan")}, "alpha"),
+        ({"proximal": float("nan")}, "proximal"),
         ({"tau": "small"}, "tau"),
         ({"tau": -1}, "tau"),
         ({"max_iter": 0}, "max_iter must be an integer of at least 1"),

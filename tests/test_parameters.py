@@ -52,7 +52,7 @@ BAD = {
     "rho": 0,
     "gamma": "much",
     "tau": "Auto",
-    "alpha": -1.0,
+    "proximal": -1.0,
     "init": "zeros",
     "max_iter": 0,
     "tol": -1e-3,

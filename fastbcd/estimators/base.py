@@ -49,7 +49,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         rho: float = 1.0,
         gamma: float = 1.0,
         tau: float | str = "auto",
-        alpha: float = 1.0,
+        proximal: float = 1.0,
         init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -73,7 +73,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.rho = rho
         self.gamma = gamma
         self.tau = tau
-        self.alpha = alpha
+        self.proximal = proximal
         self.init = init
         self.max_iter = max_iter
         self.tol = tol

@@ -189,7 +189,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         FULL,
     ),
     Parameter(
-        "alpha",
+        "proximal",
         "float",
         1.0,
         "Weight of the proximal terms: a larger weight takes shorter, safer steps.",
@@ -259,7 +259,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bool",
         True,
         "Extrapolate after each sweep where that lowers the objective, and start from balanced "
-        "penalties, rho = gamma = alpha = 1, which become the given ones from sweep 15 to 30.",
+        "penalties, rho = gamma = proximal = 1, which become the given ones from sweep 15 to 30.",
         check.check_flag,
         FULL,
     ),

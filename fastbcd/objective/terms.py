@@ -40,16 +40,16 @@ class Penalties:
         Weight of ``||V_l - sigma(U_l)||^2 / 2``.
     tau : float, or one per layer
         Weight of ``||W_l - T(G_l)||^2 / 2``.
-    alpha : float
+    proximal : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
         pre-activations, the weights and the output. With it, each step decreases F by at least
-        ``alpha/2`` times the squared length of the step, even where F is not convex.
+        ``proximal/2`` times the squared length of the step, even where F is not convex.
     """
 
     rho: float
     gamma: float
     tau: float | tuple[float, ...]
-    alpha: float
+    proximal: float
 
     def tau_of(self, index: int) -> float:
         """Return tau of layer ``index``."""

@@ -51,7 +51,7 @@ class Settings:
     rho: float
     gamma: float
     tau: float | str
-    alpha: float
+    proximal: float
     init: str
     accelerate: bool
     certificate: bool

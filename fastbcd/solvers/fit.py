@@ -196,7 +196,7 @@ def train(
         [*activations, ACTIVATIONS["identity"]],
         layout.views,
         schemes,
-        Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
+        Penalties(settings.rho, settings.gamma, 0.0, settings.proximal),
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
@@ -211,9 +211,9 @@ def train(
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:
-    """Return the schedule of rho, gamma and alpha; None if they start at the given values."""
+    """Return the schedule of rho, gamma and proximal; None if they start at the given values."""
     start, n_sweeps = DEFAULTS.growth_start, DEFAULTS.growth_sweeps
-    if settings.rho == settings.gamma == settings.alpha == start:
+    if settings.rho == settings.gamma == settings.proximal == start:
         return None
     return Growth(start, min(n_sweeps, max_iter // 2))
 

@@ -85,12 +85,12 @@ class Sweep:
         before = self._local(("activation", index))
         before += loss_term(problem, self.blocks) if self.certificate else 0.0
         self.terms.loss, step = problem.loss.step(
-            block.act, block.pre, problem.y, p.gamma, p.alpha, problem.sample_weight
+            block.act, block.pre, problem.y, p.gamma, p.proximal, problem.sample_weight
         )
         decrease = before - self._local(("activation", index)) - self.terms.loss
         # Strong convexity of the block, plus the proximal term twice: once for its own convexity,
         # once because F does not contain it.
-        modulus = problem.loss.convexity + p.gamma + 2 * p.alpha
+        modulus = problem.loss.convexity + p.gamma + 2 * p.proximal
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
     def _activation_step(self, index: int) -> None:
@@ -116,17 +116,17 @@ class Sweep:
         parts = (("activation", index), ("linear", index))
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
-        alpha = 0.0 if output else p.alpha
+        proximal = 0.0 if output else p.proximal
         sigma, weight = problem.activations[index], problem.sample_weight
 
         def take(rows: slice) -> tuple[float, float]:
             pre, miss, act = block.pre[rows], block.residual[rows], block.act[rows]
-            return sigma.step(pre, miss, act, (p.rho, p.gamma, alpha), weight[rows])
+            return sigma.step(pre, miss, act, (p.rho, p.gamma, proximal), weight[rows])
 
         gap, step = map(sum, zip(*share(take, len(block.pre)), strict=True))
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
-        modulus = p.rho + p.gamma if output else p.alpha
+        modulus = p.rho + p.gamma if output else p.proximal
         decrease = before - self._local(*parts)
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
@@ -134,7 +134,8 @@ class Sweep:
         """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
 
         Solving for the step [dW; db], not for its end, makes the rounding of the solution one
-        of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        of the step. The intercept's ridge is the proximal weight alone: the compressed copy has no
+        intercept.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
@@ -155,7 +156,7 @@ class Sweep:
         block.intercept = np.add(block.intercept, moved[-1], dtype=v.dtype, casting="same_kind")
         by_weight = la.squared_distance(block.weight, old, np.ones(len(old)))
         step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
-        promise = p.alpha * step + 0.5 * tau * by_weight
+        promise = p.proximal * step + 0.5 * tau * by_weight
         self._book("weight", index, before - self._local(*parts), promise, step)
 
     def _weight_system(self, index: int, v: Float, weight: Float64 | None, tau: float) -> SPDSystem:
@@ -165,8 +166,8 @@ class Sweep:
             return self.state.first_system
         view = self.problem.views[index]
         gram = self.state.first_gram if index == 0 else view.gram(v, weight, wide=False)
-        ridge = np.full(gram.shape[0], p.alpha + tau)
-        ridge[-1] = p.alpha
+        ridge = np.full(gram.shape[0], p.proximal + tau)
+        ridge[-1] = p.proximal
         dtype = solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
         scaled = np.multiply(gram, p.rho, out=None if index == 0 else gram)
         system = SPDSystem(scaled.astype(dtype, copy=False), ridge)
