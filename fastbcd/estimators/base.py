@@ -46,6 +46,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         solver: str = "auto",
         loss: str = "auto",
         scheme: SchemeChoice = None,
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
         rho: float = 1.0,
         gamma: float = 1.0,
         tau: float | str = "auto",
@@ -70,6 +72,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.solver = solver
         self.loss = loss
         self.scheme = scheme
+        self.alpha = alpha
+        self.batch_size = batch_size
         self.rho = rho
         self.gamma = gamma
         self.tau = tau
@@ -162,6 +166,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 scale_targets=settings.scale_targets,
                 scheme=settings.scheme,
                 start=getattr(self, "network_", None),
+                alpha=settings.alpha,
+                batch_size=None if isinstance(settings.batch_size, str) else settings.batch_size,
             )
             self.objective_curve_ = np.empty(0)
         loss = self._stream.learn(x, targets, weight)
@@ -279,7 +285,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             given = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
             warn(
                 f'solver="{trained.solver}" does not read {given}. Leave out what is not read, '
-                'or set solver="full", which reads everything but random_shift.',
+                "or set a solver that reads it.",
                 IgnoredParameterWarning,
             )
         return trained

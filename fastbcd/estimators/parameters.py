@@ -86,6 +86,15 @@ def positive_or_auto(name: str, value: Any) -> float | str:
     return check.check_number(name, value, 0)
 
 
+def rows_or_auto(name: str, value: Any) -> int | str:
+    """Return an integer of at least one, or "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'{name} must be an integer of at least 1 or "auto"; got {value!r}.')
+    return check.check_integer(name, value, 1)
+
+
 def choices(names: Any) -> str:
     """Return names as a docstring lists them."""
     return "{" + ", ".join(f'"{name}"' for name in names) + "}"
@@ -159,6 +168,25 @@ PARAMETERS: tuple[Parameter, ...] = (
         "How to compress while training: one scheme for all hidden layers, or ``{layer index or "
         '"output": scheme}``. The output layer stays dense unless it is named. ``predict`` always '
         "uses the compressed weights.",
+    ),
+    Parameter(
+        "alpha",
+        "float",
+        0.0,
+        "L2 penalty, as in scikit-learn: ``alpha / (2 n)`` times the sum of the squared weights, "
+        "not of the intercepts, is added to the mean loss of ``n`` rows (of their total weight, if "
+        "rows have weights). The weights are those of ``X`` as it is given, so standardise it; "
+        "targets of a regression count in their standard deviations.",
+        lambda name, value: check.check_number(name, value, 0, strict=False),
+    ),
+    Parameter(
+        "batch_size",
+        'int or "auto"',
+        "auto",
+        'Rows of a step. "auto" chooses it from the number of rows. More than there are rows is '
+        "clipped to them, with a warning.",
+        rows_or_auto,
+        frozenset({"batch", "minibatch"}),
     ),
     Parameter(
         "rho",
@@ -322,7 +350,7 @@ def unread(estimator: Any, solver: str) -> list[str]:
         parameter.name
         for parameter in PARAMETERS
         if solver not in parameter.read_by
-        and type(given[parameter.name]) is type(defaults[parameter.name])
+        and isinstance(given[parameter.name], str | check.REAL)  # None asks for nothing
         and given[parameter.name] != defaults[parameter.name]
     ]
 

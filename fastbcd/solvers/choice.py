@@ -57,6 +57,8 @@ class Settings:
     certificate: bool
     warm_start: bool = False
     encoding: str | None = None
+    alpha: float = 0.0
+    batch_size: int | str = "auto"
 
     def __post_init__(self) -> None:
         shift = self.random_shift

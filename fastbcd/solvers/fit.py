@@ -33,6 +33,7 @@ from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
 from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.warnings import warn
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def train(
                 scale_targets=settings.scale_targets,
                 dtype=kind,
                 encoded=settings.encoding is not None,
+                alpha=settings.alpha,
+                batch_size=_batch_size(settings, n),
                 held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
             ),
             solver=chosen,
@@ -155,6 +158,8 @@ def train(
             scheme=settings.scheme,
             start=start,
             dtype=kind,
+            alpha=settings.alpha,
+            batch_size=_batch_size(settings, n),
         )
         return Trained(fitted.network, fitted.record, fitted.outcome, chosen)
     x = as_dense(x).astype(kind, copy=False)
@@ -197,6 +202,7 @@ def train(
         layout.views,
         schemes,
         Penalties(settings.rho, settings.gamma, 0.0, settings.proximal),
+        _l2(settings.alpha, inputs, len(layout.shapes)),
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
@@ -208,6 +214,28 @@ def train(
     state = solver.init(problem, weights, intercepts)
     outcome = run(solver, problem, state, monitor)
     return Trained(absorb(outcome.network, inputs, outputs), state.record, outcome, chosen)
+
+
+def _batch_size(settings: Settings, n: int) -> int | None:
+    """Return the rows of a step, clipped to ``n``; None leaves them to the solver."""
+    size = settings.batch_size
+    if isinstance(size, str):
+        return None
+    if size > n:
+        warn(
+            f"batch_size={size} is more than the {n} rows of the fit, and was clipped to them. "
+            f'Set at most {n}, or "auto".',
+            UserWarning,
+        )
+    return min(size, n)
+
+
+def _l2(alpha: float, inputs: Scaling, n_layers: int) -> list[float | Float64]:
+    """Return the L2 penalty of each layer, that of the first turned to the scaled inputs."""
+    if alpha == 0:
+        return []
+    first: float | Float64 = alpha / np.square(inputs.factor)
+    return [first, *[alpha] * (n_layers - 1)]
 
 
 def _growth(settings: Settings, max_iter: int) -> Growth | None:

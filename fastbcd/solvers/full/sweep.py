@@ -15,6 +15,8 @@ from fastbcd.objective.terms import (
     Terms,
     activation_term,
     compression_term,
+    l2_term,
+    l2_terms,
     layer_input,
     linear_term,
     loss_term,
@@ -61,6 +63,7 @@ class Sweep:
             self.weight_step(index)
         residual(self.problem, self.blocks, 0, self.blocks[0].residual)
         self._book_linear()
+        self.terms.l2 = l2_terms(self.problem, self.blocks)
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
@@ -71,6 +74,7 @@ class Sweep:
             "linear": linear_term,
             "activation": activation_term,
             "compression": compression_term,
+            "l2": l2_term,
         }
         return sum(compute[name](self.problem, self.blocks, index) for name, index in parts)
 
@@ -131,17 +135,18 @@ class Sweep:
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
     def weight_step(self, index: int) -> None:
-        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
+        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + [tau (T - W) - L W; 0].
 
-        Solving for the step [dW; db], not for its end, makes the rounding of the solution one
-        of the step. The intercept's ridge is the proximal weight alone: the compressed copy has no
-        intercept.
+        L is the diagonal of the L2 penalty; the ridge of W includes it. Solving for the step
+        [dW; db], not for its end, makes the rounding of the solution one of the step. The
+        intercept's ridge is the proximal weight alone: it has no compressed copy and no penalty.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
         weight = None if self.problem.unit_weights else self.problem.sample_weight
-        parts = (("linear", index), ("compression", index))
+        parts = (("linear", index), ("compression", index), ("l2", index))
         before = self._local(*parts)
+        l2 = self.problem.l2_of(index)
         tau = 0.0 if block.target is None else p.tau_of(index)
         system = self._weight_system(index, v, weight, tau)
         slope = self.problem.views[index].cross(v, block.residual, weight, wide=False)
@@ -150,6 +155,8 @@ class Sweep:
             away = block.target - block.weight
             away *= v.dtype.type(tau)
             slope[:-1] += away
+        if l2 is not None:
+            slope[:-1] -= (l2[:, None] * block.weight).astype(v.dtype, copy=False)
         moved = system.solve(slope)
         old = block.weight
         block.weight = np.add(old, moved[:-1], dtype=v.dtype, casting="same_kind")
@@ -157,6 +164,9 @@ class Sweep:
         by_weight = la.squared_distance(block.weight, old, np.ones(len(old)))
         step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
         promise = p.proximal * step + 0.5 * tau * by_weight
+        if l2 is not None:
+            squares = np.square(block.weight - old, dtype=np.float64)
+            promise += 0.5 * float(np.sum(l2[:, None] * squares))
         self._book("weight", index, before - self._local(*parts), promise, step)
 
     def _weight_system(self, index: int, v: Float, weight: Float64 | None, tau: float) -> SPDSystem:
@@ -167,6 +177,9 @@ class Sweep:
         view = self.problem.views[index]
         gram = self.state.first_gram if index == 0 else view.gram(v, weight, wide=False)
         ridge = np.full(gram.shape[0], p.proximal + tau)
+        l2 = self.problem.l2_of(index)
+        if l2 is not None:
+            ridge[:-1] += l2
         ridge[-1] = p.proximal
         dtype = solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
         scaled = np.multiply(gram, p.rho, out=None if index == 0 else gram)
