@@ -266,7 +266,9 @@ def test_batch_size_sets_the_rows_of_a_step(solver):
     assert_array_equal(fitted(automatic), fitted("auto"))
     assert not np.array_equal(fitted(50), fitted("auto"))
     whole = fitted(len(x))
-    with pytest.warns(UserWarning, match=r"batch_size=301 is more than the 300 rows.*clipped"):
+    with pytest.warns(
+        IgnoredParameterWarning, match=r"batch_size=301 is more than the 300 rows.*clipped"
+    ):
         clipped = fitted(301)
     assert_array_equal(whole, clipped)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd.exceptions import IgnoredParameterWarning
 from fastbcd.network.chunks import as_dense
 from fastbcd.network.layers.activations import ACTIVATIONS, ExactActivation
 from fastbcd.network.layers.architecture import Architecture
@@ -225,7 +226,7 @@ def _batch_size(settings: Settings, n: int) -> int | None:
         warn(
             f"batch_size={size} is more than the {n} rows of the fit, and was clipped to them. "
             f'Set at most {n}, or "auto".',
-            UserWarning,
+            IgnoredParameterWarning,
         )
     return min(size, n)
 
