@@ -19,7 +19,7 @@ from fastbcd.schemes import TensorTrain
 from fastbcd.solvers import FullSolver
 from fastbcd.solvers.starts import orthogonal
 
-RHO, GAMMA, ALPHA, TAU = 0.5, 0.5, 1.0, 5.0
+RHO, GAMMA, PROXIMAL, TAU = 0.5, 0.5, 1.0, 5.0
 
 
 class Case(NamedTuple):
@@ -81,7 +81,7 @@ class Ours:
             [relu] * (n_layers - 1) + [identity],
             [WHOLE_ROW] * n_layers,
             [TensorTrain(rank=case.rank)] * (n_layers - 1) + [None],
-            Penalties(rho=RHO, gamma=GAMMA, tau=TAU, alpha=ALPHA),
+            Penalties(rho=RHO, gamma=GAMMA, tau=TAU, proximal=PROXIMAL),
         )
         weights = orthogonal(list(case.widths), np.random.RandomState(0))
         intercepts = [np.zeros(width, np.float32) for width in case.widths[1:]]
@@ -148,7 +148,7 @@ def test_sweep_as_published(benchmark: Any, record: Record, quick: bool, case: C
         modes=case.modes,
         gamma=GAMMA,
         rho=RHO,
-        alpha=ALPHA,
+        alpha=PROXIMAL,
         tau=TAU,
         init_rank=min(400, 5 * case.rank),
     ).initialise(x.T, y.T)

@@ -42,4 +42,6 @@ class ExportWarning(UserWarning):
 
 
 class IgnoredParameterWarning(UserWarning):
-    """A parameter was set that the solver of this fit does not read; the text names both."""
+    """A parameter was set that the solver of this fit does not read, or not as far as it goes; the
+    text names both.
+    """

@@ -407,7 +407,7 @@ def test_an_interruption_keeps_the_best_so_far(monkeypatch):
     ("shape", "widths", "changes", "chosen"),
     [
         ((500, 10), (100,), {}, "batch"),
-        ((39, 10), (100,), {}, "full"),
+        ((29, 10), (100,), {}, "full"),
         ((15_000, 16), (100,), {}, "batch"),
         ((15_000, 16), (300, 100), {}, "minibatch"),
         ((20_001, 5), (10,), {}, "minibatch"),

@@ -357,7 +357,7 @@ def test_feature_names_are_kept_and_checked():
     [
         ({"rho": 0}, "rho must be a number above 0"),
         ({"gamma": -1.0}, "gamma"),
-        ({"alpha": float("nan")}, "alpha"),
+        ({"proximal": float("nan")}, "proximal"),
         ({"tau": "small"}, "tau"),
         ({"tau": -1}, "tau"),
         ({"max_iter": 0}, "max_iter must be an integer of at least 1"),
@@ -525,7 +525,7 @@ def test_several_labels_per_row(loss, solver):
 
 def test_auto_takes_full_sweeps_over_few_rows_only(digits):
     x, _, y, _ = digits
-    few = BCDClassifier((8,), max_iter=5, tol=10.0, n_iter_no_change=1).fit(x[:30], y[:30])
+    few = BCDClassifier((8,), max_iter=5, tol=10.0, n_iter_no_change=1).fit(x[:25], y[:25])
     many = BCDClassifier((8,), max_iter=5).fit(x, y)
     assert sum(few.convergence_.terms[-1].linear) > 0
     assert sum(many.convergence_.terms[-1].linear) == 0  # batches start from the forward pass

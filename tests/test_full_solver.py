@@ -167,7 +167,7 @@ def test_squared_steps_are_summable():
 
 
 def weight_block_optimum(problem, blocks, layer, old):
-    """Minimise F + alpha/2 ||step||^2 over (W, b) of one layer with a general method."""
+    """Minimise F + proximal/2 ||step||^2 over (W, b) of one layer with a general method."""
     p = problem.penalties
     v = problem.x if layer == 0 else blocks[layer - 1].act
     v1 = np.hstack([v, np.ones((len(v), 1))])
@@ -178,8 +178,8 @@ def weight_block_optimum(problem, blocks, layer, old):
         theta = flat.reshape(shape)
         miss = v1 @ theta - blocks[layer].pre
         weighted = problem.sample_weight[:, None] * miss
-        f = 0.5 * p.rho * np.sum(weighted * miss) + 0.5 * p.alpha * np.sum((theta - old) ** 2)
-        gradient = p.rho * v1.T @ weighted + p.alpha * (theta - old)
+        f = 0.5 * p.rho * np.sum(weighted * miss) + 0.5 * p.proximal * np.sum((theta - old) ** 2)
+        gradient = p.rho * v1.T @ weighted + p.proximal * (theta - old)
         if target is not None:
             f += 0.5 * p.tau * np.sum((theta[:-1] - target) ** 2)
             gradient[:-1] += p.tau * (theta[:-1] - target)
@@ -345,8 +345,8 @@ def test_no_sweep_raises_the_objective_of_its_own_penalties_while_they_grow(name
         assert state.settled
         first, last = record.penalties[0], record.penalties[-1]
         given = start[0].penalties
-        assert (first.rho, first.gamma, first.alpha) == pytest.approx((0.1,) * 3)
-        assert (last.rho, last.gamma, last.alpha) == (given.rho, given.gamma, given.alpha)
+        assert (first.rho, first.gamma, first.proximal) == pytest.approx((0.1,) * 3)
+        assert (last.rho, last.gamma, last.proximal) == (given.rho, given.gamma, given.proximal)
         assert record.penalties[-1].tau == record.penalties[9].tau
 
 
@@ -406,10 +406,10 @@ def test_an_estimator_starts_from_balanced_penalties_unless_it_is_not_accelerate
     x, y = x[:80], y[:80]
     fit = {"solver": "full", "rho": 0.5, "gamma": 20.0, "max_iter": 12, "random_state": 0}
     quick = BCDClassifier((8,), **fit).fit(x, y).convergence_.penalties
-    assert [(p.rho, p.gamma, p.alpha) for p in quick[:4]] == [(1.0, 1.0, 1.0)] * 4
+    assert [(p.rho, p.gamma, p.proximal) for p in quick[:4]] == [(1.0, 1.0, 1.0)] * 4
     assert (quick[-1].rho, quick[-1].gamma) == (0.5, 20.0)
     plain = BCDClassifier((8,), accelerate=False, **fit).fit(x, y).convergence_.penalties
-    assert {(p.rho, p.gamma, p.alpha) for p in plain} == {(0.5, 20.0, 1.0)}
+    assert {(p.rho, p.gamma, p.proximal) for p in plain} == {(0.5, 20.0, 1.0)}
     fixed = BCDClassifier((8,), scheme=Prune(sparsity=0.5), tau=3.0, **fit).fit(x, y)
     assert {p.tau for p in fixed.convergence_.penalties} == {(3.0, 3.0)}
     grown = BCDClassifier((8,), scheme=Prune(sparsity=0.5), **fit).fit(x, y).convergence_

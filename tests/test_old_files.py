@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from deployed import images, rows
 from sklearn.datasets import load_iris
 
-from fastbcd import load
+from fastbcd import BCDClassifier, load
+from fastbcd.estimators.files import from_bytes
+from fastbcd.estimators.saved import saved_estimator
+from fastbcd.io.storage.document import write_document
 
 FOLDER = Path(__file__).parent / "files"
 FILES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
@@ -51,3 +55,15 @@ def test_every_format_has_a_file():
 
 def load_layers(name):
     return load(FOLDER / f"{name}.safetensors").network_.layers
+
+
+def test_the_proximal_weight_of_an_old_file_has_its_new_name():
+    model = BCDClassifier((3,), solver="full", proximal=2.5, max_iter=5, tol=1.0)
+    model.set_params(accelerate=False, n_iter_no_change=1)
+    model.fit(*load_iris(return_X_y=True))
+    document = saved_estimator(model)
+    params = dict(document.params)
+    params["alpha"] = params.pop("proximal")
+    old = from_bytes(write_document(replace(document, params=params)))
+    assert old.proximal == 2.5
+    assert old.get_params() == model.get_params()

@@ -52,7 +52,9 @@ BAD = {
     "rho": 0,
     "gamma": "much",
     "tau": "Auto",
-    "alpha": -1.0,
+    "alpha": -1e-9,
+    "batch_size": 0,
+    "proximal": -1.0,
     "init": "zeros",
     "max_iter": 0,
     "tol": -1e-3,
@@ -84,6 +86,7 @@ def test_a_parameter_that_the_solver_does_not_read_is_told():
     model = BCDClassifier((3,), solver="minibatch", rho=2.0, gamma=3.0, max_iter=2, random_state=0)
     assert unread(model, "minibatch") == ["rho", "gamma"]
     assert unread(model, "full") == []
+    assert unread(BCDClassifier(batch_size=32, encoding=None), "full") == ["batch_size"]
     with pytest.warns(IgnoredParameterWarning, match=r'"minibatch" does not read rho=2.0, gamma=3'):
         model.fit(X, Y)
     with warnings.catch_warnings():

@@ -349,7 +349,7 @@ def sweeps(n_threads, monkeypatch, weighted):
         [relu, relu, identity],
         [WHOLE_ROW] * 3,
         [Prune(density=0.3), Prune(density=0.3), None],
-        Penalties(rho=0.5, gamma=0.5, tau=5.0, alpha=1.0),
+        Penalties(rho=0.5, gamma=0.5, tau=5.0, proximal=1.0),
     )
     weights = [rng.normal(size=s) / np.sqrt(s[0]) for s in pairwise(widths)]
     solver = FullSolver(certificate=True)

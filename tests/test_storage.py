@@ -147,7 +147,7 @@ def test_parameters_come_back():
         "tau": 0.1 + 0.2,
         "max_iter": 10**12,
         "verbose": True,
-        "alpha": float("inf"),
+        "proximal": float("inf"),
     }
     clf = classifier(**params)
     again = round_trip(clf)

@@ -114,7 +114,7 @@ def test_fit_takes_class_weights_of_classes_without_weight():
         ({"class_weight": {1: -1.0}}, {}, ["class_weight", "-1"]),
         ({"class_weight": {0: 0, 1: 0, 2: 0}}, {}, ["class_weight"]),
         ({"solver": "full"}, {}, ["solver"]),
-        ({"alpha": -1}, {}, ["alpha"]),
+        ({"proximal": -1}, {}, ["proximal"]),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
@@ -131,7 +131,7 @@ def test_a_refused_call_leaves_no_trace(params, options, names, first):
     with pytest.raises(ValueError, match=r"(?s)" + ".*".join(names)):
         model.partial_fit(x, y, **told)
     assert vars(model) == before
-    model.set_params(class_weight=None, solver="auto", alpha=1.0, early_stopping=False)
+    model.set_params(class_weight=None, solver="auto", proximal=1.0, early_stopping=False)
     if first:  # nothing is remembered of the rows that were refused
         model.partial_fit(x[:, :3], y, classes=[0, 1, 2])
         assert model.n_features_in_ == 3

@@ -56,7 +56,7 @@ def train(x: Array, y: NDArray[np.int64], values: Array) -> tuple[BCDClassifier,
     print(labels, shares, logarithms, score, parameters, clf.classes_)
     reg = BCDRegressor(32, scheme={0: schemes.LowRank(rank=4), "output": None}).fit(x, values)
     assert_type(reg, BCDRegressor)
-    assert_type(reg.set_params(alpha=2.0), BCDRegressor)
+    assert_type(reg.set_params(proximal=2.0), BCDRegressor)
     outputs: NDArray[np.floating] = reg.predict(x)
     print(outputs, reg.score(x, values), reg.partial_fit(x, values))
     return clf, reg

@@ -3,7 +3,7 @@
     python -m bench.paper.convergence [--sweeps 1000] [--hidden 128 128 64] [--rank 16]
                                       [--data ...] [--jobs N] [--quick]
 
-fastbcd's full solver with tau = 5, gamma = rho = 0.5, alpha = 1 (the theory needs a tau that
+fastbcd's full solver with tau = 5, gamma = rho = 0.5, proximal = 1 (the theory needs a tau that
 stays) on the squared loss, in float64 and float32, with and without acceleration, and the
 published steps in both types. g_k is the least subgradient of F after sweep k. The rate holds if
 K min_{k <= K} ||g_k||^2 stays bounded. A block's margin is its decrease less what the theory
@@ -26,7 +26,8 @@ from bench.paper.experiment import Experiment, Style, arguments
 from fastbcd import BCDClassifier
 from fastbcd.schemes import TensorTrain
 
-PENALTIES = {"gamma": 0.5, "rho": 0.5, "alpha": 1.0, "tau": 5.0}
+PENALTIES = {"gamma": 0.5, "rho": 0.5, "tau": 5.0}
+PROXIMAL = 1.0
 
 VALUES = ("sweep", "objective", "squared_subgradient", "squared_step", "margin", "fell")
 
@@ -45,14 +46,15 @@ def run(name: str, split: Split, hidden: tuple[int, ...], rank: int, sweeps: int
     dtype = "float64" if "float64" in name else "float32"
     if name.startswith("published"):
         course = published_course(
-            split, hidden, 0, np.inf, sweeps, rank=rank, dtype=dtype, **PENALTIES
+            split, hidden, 0, np.inf, sweeps, rank=rank, dtype=dtype, alpha=PROXIMAL, **PENALTIES
         )
         f = [row[COURSE.index("objective")] for row in course]
         fell = [np.nan, *(-np.diff(f))]
         return [(k + 1, f[k], np.nan, np.nan, np.nan, fell[k]) for k in range(len(f))]
     clf = BCDClassifier(
         hidden, solver="full", loss="squared", scheme=TensorTrain(rank=rank), max_iter=sweeps,
-        tol=0.0, certificate=True, accelerate="accelerated" in name, random_state=0, **PENALTIES,
+        tol=0.0, certificate=True, accelerate="accelerated" in name, random_state=0,
+        proximal=PROXIMAL, **PENALTIES,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

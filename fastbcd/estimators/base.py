@@ -46,10 +46,12 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         solver: str = "auto",
         loss: str = "auto",
         scheme: SchemeChoice = None,
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
         rho: float = 1.0,
         gamma: float = 1.0,
         tau: float | str = "auto",
-        alpha: float = 1.0,
+        proximal: float = 1.0,
         init: str = "orthogonal",
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -70,10 +72,12 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         self.solver = solver
         self.loss = loss
         self.scheme = scheme
+        self.alpha = alpha
+        self.batch_size = batch_size
         self.rho = rho
         self.gamma = gamma
         self.tau = tau
-        self.alpha = alpha
+        self.proximal = proximal
         self.init = init
         self.max_iter = max_iter
         self.tol = tol
@@ -166,6 +170,8 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
                 scale_targets=settings.scale_targets,
                 scheme=settings.scheme,
                 start=start,
+                alpha=settings.alpha,
+                batch_size=None if isinstance(settings.batch_size, str) else settings.batch_size,
             )
             self.objective_curve_ = np.empty(0)
         loss = self._stream.learn(x, targets, weight)
@@ -283,7 +289,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
             given = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
             warn(
                 f'solver="{trained.solver}" does not read {given}. Leave out what is not read, '
-                'or set solver="full", which reads everything but random_shift.',
+                "or set a solver that reads it.",
                 IgnoredParameterWarning,
             )
         return trained

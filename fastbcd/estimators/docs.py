@@ -20,6 +20,10 @@ ATTRIBUTES = """network_ : Network
     objective_curve_ : array
         Objective at the start and after each sweep; mean loss of each epoch or call with
         mini-batches.
+    loss_curve_ : list of float
+        Loss after each sweep, epoch or call, without penalties: its sum over the rows ("full"), its
+        mean in the batches of the epoch or call ("minibatch"), or its least mean so far on rows
+        held out ("batch").
     validation_scores_ : list of float
         Score after each sweep, with ``early_stopping``: accuracy, or R² (minus the mean squared
         error if the held-out targets do not vary).

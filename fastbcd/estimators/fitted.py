@@ -31,6 +31,7 @@ class FittedNetwork(Deployable, BaseEstimator):
     compression_report_: CompressionReport
     scheme: SchemeChoice
     random_state: int | np.random.RandomState | None
+    _stream: Any = None
 
     if TYPE_CHECKING:  # scikit-learn ships no types
 
@@ -78,6 +79,20 @@ class FittedNetwork(Deployable, BaseEstimator):
     def layers_(self) -> list[Format]:
         """Weights of each layer as they are stored."""
         return [layer.weight for layer in self.network_.layers]
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Loss after each sweep, epoch or call of ``partial_fit``, without penalties.
+
+        What it is depends on the solver: with "full" the loss part of the objective, summed over
+        the rows; with "minibatch" the mean loss of an epoch's batches, each before its step, and
+        with ``partial_fit`` that of a call; with "batch" the least mean loss so far on rows held
+        out. A regression counts in units of its scaled targets.
+        """
+        check_is_fitted(self)
+        if self._stream is not None:  # learnt from calls of partial_fit
+            return [float(loss) for loss in self.objective_curve_]
+        return [float(loss) for loss in self.convergence_.loss[1:]]
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether there is a network."""

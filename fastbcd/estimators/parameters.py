@@ -86,6 +86,15 @@ def positive_or_auto(name: str, value: Any) -> float | str:
     return check.check_number(name, value, 0)
 
 
+def rows_or_auto(name: str, value: Any) -> int | str:
+    """Return an integer of at least one, or "auto"."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'{name} must be an integer of at least 1 or "auto"; got {value!r}.')
+    return check.check_integer(name, value, 1)
+
+
 def choices(names: Any) -> str:
     """Return names as a docstring lists them."""
     return "{" + ", ".join(f'"{name}"' for name in names) + "}"
@@ -161,6 +170,25 @@ PARAMETERS: tuple[Parameter, ...] = (
         "uses the compressed weights.",
     ),
     Parameter(
+        "alpha",
+        "float",
+        0.0,
+        "L2 penalty, as in scikit-learn: ``alpha / (2 n)`` times the sum of the squared weights, "
+        "not of the intercepts, is added to the mean loss of ``n`` rows (of their total weight, if "
+        "rows have weights). The weights are those of ``X`` as it is given, so standardise it; "
+        "targets of a regression count in their standard deviations.",
+        lambda name, value: check.check_number(name, value, 0, strict=False),
+    ),
+    Parameter(
+        "batch_size",
+        'int or "auto"',
+        "auto",
+        'Rows of a step. "auto" chooses it from the number of rows. More than there are rows is '
+        "clipped to them, with a warning.",
+        rows_or_auto,
+        frozenset({"batch", "minibatch"}),
+    ),
+    Parameter(
         "rho",
         "float",
         1.0,
@@ -189,7 +217,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         FULL,
     ),
     Parameter(
-        "alpha",
+        "proximal",
         "float",
         1.0,
         "Weight of the proximal terms: a larger weight takes shorter, safer steps.",
@@ -259,7 +287,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bool",
         True,
         "Extrapolate after each sweep where that lowers the objective, and start from balanced "
-        "penalties, rho = gamma = alpha = 1, which become the given ones from sweep 15 to 30.",
+        "penalties, rho = gamma = proximal = 1, which become the given ones from sweep 15 to 30.",
         check.check_flag,
         FULL,
     ),
@@ -322,7 +350,7 @@ def unread(estimator: Any, solver: str) -> list[str]:
         parameter.name
         for parameter in PARAMETERS
         if solver not in parameter.read_by
-        and type(given[parameter.name]) is type(defaults[parameter.name])
+        and isinstance(given[parameter.name], str | check.REAL)  # None asks for nothing
         and given[parameter.name] != defaults[parameter.name]
     ]
 

@@ -86,6 +86,8 @@ def restored_estimator(document: Document, classes: Mapping[str, type[Any]]) -> 
     name, known = document.kind, known_objects()
     expect(name in classes, f"it holds a {name!r}, which is unknown here. {NEWER}")
     params = {key: from_plain(value, known) for key, value in document.params.items()}
+    if "alpha" in params and "proximal" not in params:  # of a version that called it so
+        params["proximal"] = params.pop("alpha")
     unknown = sorted(set(params) - set(classes[name]._get_param_names()))
     expect(not unknown, f"{name} has no parameter {', '.join(unknown)} here. {NEWER}")
     estimator = classes[name](**params)

@@ -86,7 +86,7 @@ class SPDSystem:
         if info:
             raise np.linalg.LinAlgError(
                 f"A block system of {self._size} unknowns is not positive definite (pivot {info}). "
-                "Increase the penalties (alpha, or gamma relative to rho) or scale the features."
+                "Increase the penalties (proximal, or gamma relative to rho) or scale the features."
             )
 
 

@@ -44,6 +44,9 @@ def subgradient(problem: Problem, blocks: list[Blocks]) -> Iterator[tuple[str, i
         by_weight, by_intercept = slope[:-1], slope[-1]
         if block.target is not None:
             by_weight = by_weight + p.tau_of(i) * (block.weight - block.target)
+        l2 = problem.l2_of(i)
+        if l2 is not None:
+            by_weight = by_weight + l2[:, None] * block.weight
         yield "weight", i, by_weight
         yield "intercept", i, by_intercept
 

@@ -4,8 +4,11 @@ r"""The objective of NN-BCD and its terms.
     + \sum_l \frac{\rho}{2} \|u_{l,i} - v_{l-1,i} W_l - b_l\|^2
     + \frac{\gamma}{2} \|v_{l,i} - \sigma_l(u_{l,i})\|^2 \Big]
     + \sum_{l \in C} \frac{\tau}{2} \|W_l - T(G_l)\|^2
+    + \sum_l \tfrac12 \mathrm{tr}\, W_l^T \Lambda_l W_l
 
-The objective is that of arXiv 2303.06815 with sample weights s and intercepts b. Samples are rows.
+The objective is that of arXiv 2303.06815 with sample weights s, intercepts b and an L2 penalty with
+diagonal Lambda, zero by default. Samples are rows. The penalty is one of the blocks W and not of
+the copies T(G): a copy follows from its W by a projection, which knows no penalty.
 
 Every term is computed from the blocks alone, so it verifies the quantities that the solver updates
 incrementally.
@@ -14,7 +17,7 @@ incrementally.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -40,16 +43,16 @@ class Penalties:
         Weight of ``||V_l - sigma(U_l)||^2 / 2``.
     tau : float, or one per layer
         Weight of ``||W_l - T(G_l)||^2 / 2``.
-    alpha : float
+    proximal : float
         Weight of the proximal terms ``||block - old block||^2 / 2`` in the steps of the
         pre-activations, the weights and the output. With it, each step decreases F by at least
-        ``alpha/2`` times the squared length of the step, even where F is not convex.
+        ``proximal/2`` times the squared length of the step, even where F is not convex.
     """
 
     rho: float
     gamma: float
     tau: float | tuple[float, ...]
-    alpha: float
+    proximal: float
 
     def tau_of(self, index: int) -> float:
         """Return tau of layer ``index``."""
@@ -86,6 +89,9 @@ class Problem:
         One per layer; None leaves a layer dense.
     penalties : Penalties
         Weights of the terms.
+    l2 : sequence of float or (n_in,) array
+        For each layer, the weights of half the squared entries of W: one, or one for each row of W.
+        Empty without an L2 penalty.
     """
 
     x: Float
@@ -96,6 +102,11 @@ class Problem:
     views: Sequence[View]
     schemes: Sequence[Projection | None]
     penalties: Penalties
+    l2: Sequence[float | Float64] = ()
+
+    def l2_of(self, index: int) -> Float64 | None:
+        """Return the L2 penalties of the rows of W, (n_in,) or (1,); None if there are none."""
+        return np.atleast_1d(np.asarray(self.l2[index], np.float64)) if self.l2 else None
 
     @property
     def unit_weights(self) -> bool:
@@ -149,17 +160,21 @@ class Terms:
         gamma/2 ||V_l - sigma(U_l)||^2 by layer.
     compression : list of float
         tau/2 ||W_l - T(G_l)||^2 by layer.
+    l2 : list of float
+        The L2 penalty by layer; empty without one.
     """
 
     loss: float
     linear: list[float]
     activation: list[float]
     compression: list[float]
+    l2: list[float] = field(default_factory=list)
 
     @property
     def total(self) -> float:
         """F."""
-        return self.loss + sum(self.linear) + sum(self.activation) + sum(self.compression)
+        fitted = self.loss + sum(self.linear) + sum(self.activation)
+        return fitted + sum(self.compression) + sum(self.l2)
 
     def total_under(self, new: Penalties, old: Penalties) -> float:
         """F at the same point with penalties ``new``; the terms were computed with ``old``."""
@@ -169,7 +184,7 @@ class Terms:
             term * _ratio(new.tau_of(index), old.tau_of(index))
             for index, term in enumerate(self.compression)
         )
-        return self.loss + linear + activation + compression
+        return self.loss + linear + activation + compression + sum(self.l2)
 
 
 def _ratio(new: float, old: float) -> float:
@@ -229,6 +244,19 @@ def compression_term(problem: Problem, blocks: list[Blocks], index: int) -> floa
     return float(0.5 * problem.penalties.tau_of(index) * distance)
 
 
+def l2_term(problem: Problem, blocks: list[Blocks], index: int) -> float:
+    """Compute the L2 penalty of layer ``index``."""
+    l2 = problem.l2_of(index)
+    if l2 is None:
+        return 0.0
+    return float(0.5 * np.sum(l2[:, None] * np.square(blocks[index].weight, dtype=np.float64)))
+
+
+def l2_terms(problem: Problem, blocks: list[Blocks]) -> list[float]:
+    """Compute the L2 penalty by layer; an empty list without one."""
+    return [l2_term(problem, blocks, index) for index in range(len(problem.l2))]
+
+
 def loss_term(problem: Problem, blocks: list[Blocks]) -> float:
     """Compute the weighted loss R of the output block."""
     return problem.loss.value(blocks[-1].act, problem.y, problem.sample_weight)
@@ -249,4 +277,5 @@ def objective(
         linear=[linear_term(problem, blocks, index, outs[index]) for index in layers],
         activation=[activation_term(problem, blocks, index) for index in layers],
         compression=[compression_term(problem, blocks, index) for index in layers],
+        l2=l2_terms(problem, blocks),
     )

@@ -13,11 +13,11 @@ from fastbcd.schemes.by_layer import SchemeChoice
 FULL_BELOW = 1000
 """Rows, and inputs of each layer, below which solver="auto" takes exact sweeps."""
 
-BATCH_FROM = 40
-"""Total weight of the rows from which solver="auto" lets networks race. On the tables of
-``bench.tables --rows 50`` their log loss is about 0.8 times that of scikit-learn's MLPClassifier;
-that of exact sweeps, ``--solver full``, is almost twice. With 20 rows it is the same, but for so
-few it counts more that a weight is exactly a number of repetitions, which folds cannot promise."""
+BATCH_FROM = 30
+"""Total weight of the rows from which solver="auto" lets networks race. With ``--rows 30`` of
+``bench.tables`` their log loss is about 0.8 times that of scikit-learn's MLPClassifier; that of exact
+sweeps, ``--solver full``, is almost twice. For fewer rows it counts more that a weight is exactly a
+number of repetitions, which folds cannot promise."""
 
 BATCH_UP_TO = 20_000
 """Rows up to which they race. More were not measured."""
@@ -53,12 +53,14 @@ class Settings:
     rho: float
     gamma: float
     tau: float | str
-    alpha: float
+    proximal: float
     init: str
     accelerate: bool
     certificate: bool
     warm_start: bool = False
     encoding: str | None = None
+    alpha: float = 0.0
+    batch_size: int | str = "auto"
 
     def __post_init__(self) -> None:
         shift = self.random_shift

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbcd.exceptions import IgnoredParameterWarning
 from fastbcd.network.chunks import as_dense
 from fastbcd.network.layers.activations import ACTIVATIONS, ExactActivation
 from fastbcd.network.layers.architecture import Architecture
@@ -33,6 +34,7 @@ from fastbcd.solvers.minibatch import train_minibatch
 from fastbcd.solvers.starts import initial_weights
 from fastbcd.statistics.units import units_of
 from fastbcd.utils.types import Float, Float64
+from fastbcd.utils.warnings import warn
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def train(
                 scale_targets=settings.scale_targets,
                 dtype=kind,
                 encoded=settings.encoding is not None,
+                alpha=settings.alpha,
+                batch_size=_batch_size(settings, n),
                 held_out=None if held_out is None else (as_dense(held_out[0]), *held_out[1:]),
             ),
             solver=chosen,
@@ -160,6 +164,8 @@ def train(
             scheme=settings.scheme,
             start=start,
             dtype=kind,
+            alpha=settings.alpha,
+            batch_size=_batch_size(settings, n),
         )
         return Trained(fitted.network, fitted.record, fitted.outcome, chosen)
     x = as_dense(x).astype(kind, copy=False)
@@ -201,7 +207,8 @@ def train(
         [*activations, ACTIVATIONS["identity"]],
         layout.views,
         schemes,
-        Penalties(settings.rho, settings.gamma, 0.0, settings.alpha),
+        Penalties(settings.rho, settings.gamma, 0.0, settings.proximal),
+        _l2(settings.alpha, inputs, len(layout.shapes)),
     )
     monitor = make_monitor(lambda network: absorb(network, inputs, outputs))
     solver = FullSolver(
@@ -244,10 +251,32 @@ def _train_on_features(
     return replace(trained, network=trained.network.encoded(encoding, keep=True))
 
 
+def _batch_size(settings: Settings, n: int) -> int | None:
+    """Return the rows of a step, clipped to ``n``; None leaves them to the solver."""
+    size = settings.batch_size
+    if isinstance(size, str):
+        return None
+    if size > n:
+        warn(
+            f"batch_size={size} is more than the {n} rows of the fit, and was clipped to them. "
+            f'Set at most {n}, or "auto".',
+            IgnoredParameterWarning,
+        )
+    return min(size, n)
+
+
+def _l2(alpha: float, inputs: Scaling, n_layers: int) -> list[float | Float64]:
+    """Return the L2 penalty of each layer, that of the first turned to the scaled inputs."""
+    if alpha == 0:
+        return []
+    first: float | Float64 = alpha / np.square(inputs.factor)
+    return [first, *[alpha] * (n_layers - 1)]
+
+
 def _growth(settings: Settings, max_iter: int) -> Growth | None:
-    """Return the schedule of rho, gamma and alpha; None if they start at the given values."""
+    """Return the schedule of rho, gamma and proximal; None if they start at the given values."""
     start, n_sweeps = DEFAULTS.growth_start, DEFAULTS.growth_sweeps
-    if settings.rho == settings.gamma == settings.alpha == start:
+    if settings.rho == settings.gamma == settings.proximal == start:
         return None
     return Growth(start, min(n_sweeps, max_iter // 2))
 

@@ -109,6 +109,13 @@ class InputMap:
         out = np.empty((self.color.shape[0], weight.shape[1]), weight.dtype)
         return product(self.color, np.ascontiguousarray(weight), out)
 
+    def pulled_back(self, gradient: Float) -> Float:
+        """Return C' G, the gradient in the weights of z for the gradient G in those of x."""
+        if self.diagonal:
+            return self.whiten[:, None] * gradient
+        found: Float = la.product(self.whiten.T, gradient)
+        return found
+
     @property
     def step_diagonal(self) -> Float:
         """Diagonal of C C', (d,): the step length for each input when inputs are not coupled."""

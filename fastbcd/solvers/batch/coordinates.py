@@ -107,6 +107,12 @@ class Coordinates:
         """Return the rows of ``x`` in these coordinates, float32."""
         return np.ascontiguousarray(((x - self.center) / self.unit) @ self.rotation, np.float32)
 
+    @property
+    def turn(self) -> Float:
+        """The gradient of half the squared weights of raw rows, as a matrix: (k, k) float32."""
+        raw = self.rotation / self.unit[:, None]
+        return (raw.T @ raw).astype(np.float32)
+
     def to_inputs(self, weight: Float, intercept: Float) -> tuple[Float64, Float64]:
         """Return float64 weights and intercept of raw rows that equal these of u."""
         raw = (self.rotation @ weight.astype(np.float64)) / self.unit[:, None]

@@ -85,6 +85,9 @@ class LockStep:
         The numbers of the method.
     seed : int
         Source of all randomness.
+    l2 : (float, (k, k) array or None)
+        Weight of half the squared weights beside the mean loss, and the matrix that turns the first
+        layer's weights to their gradient; the square is that of the weights of raw rows.
     """
 
     def __init__(
@@ -98,8 +101,10 @@ class LockStep:
         bias: Float64,
         settings: BatchSettings,
         seed: int,
+        l2: tuple[float, Float | None] = (0.0, None),
     ) -> None:
         self.rows, self.activation, self.loss, self.settings = rows, activation, loss, settings
+        self.l2, self.turn = l2
         self.counts = counts if rows.weight is None else counts * rows.weight
         self.steps = self._averaged = 0
         s, n_out = rows.variances, rows.y.shape[1]
@@ -182,12 +187,16 @@ class LockStep:
         if layer:
             mean = self.means[layer - 1]
             s -= mean[:, :, None] * b[:, None, :]
+            if self.l2:
+                s -= self._share(layer) * weight
             s = np.matmul(self.inverses[layer - 1], s)
             b -= np.einsum("gh,ghk->gk", mean, s)
             if measure:
                 size = np.sqrt(np.einsum("ghk,ghk->g", s, s))
                 size /= np.sqrt(np.maximum(np.einsum("ghk,ghk->g", weight, weight), 1e-20))
         else:
+            if self.turn is not None:
+                s -= self._share(layer) * np.matmul(self.turn, weight)
             if measure:
                 square = np.einsum("ghk,ghk->gh", s, s) / self.metric[:, 0]
                 norm = np.einsum("ghk,ghk->gh", weight, weight) * self.metric[:, 0]
@@ -204,6 +213,18 @@ class LockStep:
         weight *= shrink
         weight += s
         self.biases[layer] += b
+
+    def _share(self, layer: int) -> Float:
+        """Return the L2 penalty of a layer, (g, 1, 1), as short as its targets are.
+
+        Targets come down through gains R and not through W', see
+        :mod:`fastbcd.solvers.minibatch.l2`.
+        """
+        share = np.full(len(self.counts), self.l2)
+        for weight, gain in zip(self.weights[layer + 1 :], self.gains[layer:], strict=True):
+            square = np.einsum("ghk,ghk->g", weight, weight)
+            share *= np.einsum("ghk,gkh->g", weight, gain) / np.maximum(square, 1e-30)
+        return share.astype(np.float32)[:, None, None]
 
     def _observe(self, hidden: list[Float], index: NDArray[np.int64]) -> None:
         """Count the batch in to the running means and second moments of the hidden layers."""

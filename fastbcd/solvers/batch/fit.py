@@ -206,6 +206,8 @@ def train_batch(
     encoded: bool = True,
     held_out: HeldOut | None = None,
     settings: BatchSettings | None = None,
+    alpha: float = 0.0,
+    batch_size: int | None = None,
 ) -> tuple[Network, ConvergenceRecord, Outcome]:
     """Train dense networks in several ways, and return the one that rows held out prefer.
 
@@ -235,6 +237,11 @@ def train_batch(
         Rows to judge by; by default, folds of ``x``.
     settings : BatchSettings, optional
         Numbers of the method.
+    alpha : float, default=0.0
+        L2 penalty: ``alpha / (2 n)`` times the sum of the squared weights beside the mean loss, of
+        each network by itself.
+    batch_size : int, optional
+        Rows of a step, at most n; by default :func:`.settings.batch_size_for` the rows.
 
     Returns
     -------
@@ -289,11 +296,12 @@ def train_batch(
             bias,
             settings,
             seed + number,
+            (alpha / float(sample_weight.sum()), view.coordinates.turn if alpha else None),
         )
         teams.append(Team(engine, None if held_out is None else view.apply(held_out[0])))
         inputs.append(view)
     race = Race(teams, line_ups, fold, judge_y, judge_weight, loss, settings)
-    size = min(batch_size_for(n), n)
+    size = min(batch_size or batch_size_for(n), n)
     monitor = make_monitor(lambda network: network)
     epochs = min(monitor.max_iter, epochs_for(n))
     checks = checks_for(epochs * (n // size), settings)

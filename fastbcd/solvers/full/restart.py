@@ -37,7 +37,7 @@ def attempt_restart(problem: Problem, blocks: list[Blocks], terms: Terms) -> Ter
         acts.append(v)
     loss = problem.loss.value(v, problem.y, problem.sample_weight)
     nothing = [0.0] * len(blocks)
-    reached = Terms(loss, nothing, list(nothing), list(terms.compression))
+    reached = Terms(loss, nothing, list(nothing), list(terms.compression), list(terms.l2))
     if not reached.total < terms.total:
         return terms
     for block, pre, act in zip(blocks, linears, acts, strict=True):

@@ -43,18 +43,18 @@ class TauRamp(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Penalties rho, gamma and alpha that grow from balanced values to the given values.
+    """Penalties rho, gamma and proximal that grow from balanced values to the given values.
 
     The residual of the loss reaches the first layer through one V-step and one U-step per layer.
-    Each step passes on a fraction that depends on rho/gamma and alpha/gamma, so a deep network with
-    unbalanced penalties does not move at first. With balanced penalties it moves, and it keeps what
-    it has learnt when they change. The penalties are constant for half of the sweeps and grow
+    Each step passes on a fraction that depends on rho/gamma and proximal/gamma, so a deep network
+    with unbalanced penalties does not move at first. With balanced penalties it moves, and it keeps
+    what it has learnt when they change. The penalties are constant for half of the sweeps and grow
     geometrically in the other half.
 
     Parameters
     ----------
     start : float
-        First rho, gamma and alpha.
+        First rho, gamma and proximal.
     n_sweeps : int
         Number of sweeps until the given penalties are reached.
     """
@@ -70,7 +70,7 @@ class Growth(NamedTuple):
             given,
             rho=_between(self.start, given.rho, done, wanted),
             gamma=_between(self.start, given.gamma, done, wanted),
-            alpha=_between(self.start, given.alpha, done, wanted),
+            proximal=_between(self.start, given.proximal, done, wanted),
         )
 
 

@@ -25,11 +25,11 @@ class FullSettings:
     restart_every : int
         Sweeps between two trials of the forward pass. No other value is on record.
     growth_sweeps : int
-        Sweeps over which rho, gamma and alpha grow to the given values in an accelerated fit from
-        random weights, at most half of ``max_iter``. Chosen on held-out training rows of the data
-        sets of ``bench.paper.mlp``; the range was not recorded.
+        Sweeps over which rho, gamma and proximal grow to the given values in an accelerated fit
+        from random weights, at most half of ``max_iter``. Chosen on held-out training rows of the
+        data sets of ``bench.paper.mlp``; the range was not recorded.
     growth_start : float
-        First value of rho, gamma and alpha in such a fit. One balances all terms of F.
+        First value of rho, gamma and proximal in such a fit. One balances all terms of F.
     ramp_sweeps : int
         Sweeps over which an automatic tau grows, at most half of ``max_iter``. The range was
         not recorded.

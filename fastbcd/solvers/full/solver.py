@@ -5,7 +5,7 @@ One sweep updates, in this order and always with the newest values of all other 
     V_L, U_L, (W_L, b_L),  then for l = L-1 .. 1:  V_l, U_l, (W_l, b_l), G_l
 
 (arXiv 2303.06815, the order of the algorithm). Each update is the exact minimiser of F over its
-block, plus ``alpha/2 ||step||^2`` for V_L, U_l (l < L) and (W_l, b_l). Since V_l (l < L) and
+block, plus ``proximal/2 ||step||^2`` for V_L, U_l (l < L) and (W_l, b_l). Since V_l (l < L) and
 U_L are strongly convex blocks without it, every update lowers F by at least its modulus
 times half its squared step; G_l alone is only known not to raise F, because a compressed copy
 that is not nearer to W_l is refused.
@@ -183,7 +183,7 @@ class FullSolver:
         record = state.record
         n_done = len(record.step_norm)
         now, then = problem.penalties, record.penalties[-1]
-        if (now.rho, now.alpha, now.tau_of(0)) != (then.rho, then.alpha, then.tau_of(0)):
+        if (now.rho, now.proximal, now.tau_of(0)) != (then.rho, then.proximal, then.tau_of(0)):
             state.first_system = None
         state.settled = n_done >= self.schedule.settles
         sweep = Sweep(problem, state, self.certificate)

@@ -15,6 +15,8 @@ from fastbcd.objective.terms import (
     Terms,
     activation_term,
     compression_term,
+    l2_term,
+    l2_terms,
     layer_input,
     linear_term,
     loss_term,
@@ -61,6 +63,7 @@ class Sweep:
             self.weight_step(index)
         residual(self.problem, self.blocks, 0, self.blocks[0].residual)
         self._book_linear()
+        self.terms.l2 = l2_terms(self.problem, self.blocks)
         self._compressed_steps()
 
     def _local(self, *parts: tuple[str, int]) -> float:
@@ -71,6 +74,7 @@ class Sweep:
             "linear": linear_term,
             "activation": activation_term,
             "compression": compression_term,
+            "l2": l2_term,
         }
         return sum(compute[name](self.problem, self.blocks, index) for name, index in parts)
 
@@ -85,12 +89,12 @@ class Sweep:
         before = self._local(("activation", index))
         before += loss_term(problem, self.blocks) if self.certificate else 0.0
         self.terms.loss, step = problem.loss.step(
-            block.act, block.pre, problem.y, p.gamma, p.alpha, problem.sample_weight
+            block.act, block.pre, problem.y, p.gamma, p.proximal, problem.sample_weight
         )
         decrease = before - self._local(("activation", index)) - self.terms.loss
         # Strong convexity of the block, plus the proximal term twice: once for its own convexity,
         # once because F does not contain it.
-        modulus = problem.loss.convexity + p.gamma + 2 * p.alpha
+        modulus = problem.loss.convexity + p.gamma + 2 * p.proximal
         self._book("output", index, decrease, 0.5 * modulus * step, step)
 
     def _activation_step(self, index: int) -> None:
@@ -116,31 +120,33 @@ class Sweep:
         parts = (("activation", index), ("linear", index))
         before = self._local(*parts)
         output = index == len(self.blocks) - 1
-        alpha = 0.0 if output else p.alpha
+        proximal = 0.0 if output else p.proximal
         sigma, weight = problem.activations[index], problem.sample_weight
 
         def take(rows: slice) -> tuple[float, float]:
             pre, miss, act = block.pre[rows], block.residual[rows], block.act[rows]
-            return sigma.step(pre, miss, act, (p.rho, p.gamma, alpha), weight[rows])
+            return sigma.step(pre, miss, act, (p.rho, p.gamma, proximal), weight[rows])
 
         gap, step = map(sum, zip(*share(take, len(block.pre)), strict=True))
         self.terms.activation[index] = 0.5 * p.gamma * gap
         # The hidden block is not convex: only the proximal term promises a decrease.
-        modulus = p.rho + p.gamma if output else p.alpha
+        modulus = p.rho + p.gamma if output else p.proximal
         decrease = before - self._local(*parts)
         self._book("pre-activation", index, decrease, 0.5 * modulus * step, step)
 
     def weight_step(self, index: int) -> None:
-        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + tau [T - W; 0].
+        """Solve (rho [V 1]'S[V 1] + ridge) [dW; db] = rho [V 1]'S (U - Z) + [tau (T - W) - L W; 0].
 
-        Solving for the step [dW; db], not for its end, makes the rounding of the solution one
-        of the step. The intercept's ridge is alpha alone: the compressed copy has no intercept.
+        L is the diagonal of the L2 penalty; the ridge of W includes it. Solving for the step
+        [dW; db], not for its end, makes the rounding of the solution one of the step. The
+        intercept's ridge is the proximal weight alone: it has no compressed copy and no penalty.
         """
         p, block = self.problem.penalties, self.blocks[index]
         v = layer_input(self.problem, self.blocks, index)
         weight = None if self.problem.unit_weights else self.problem.sample_weight
-        parts = (("linear", index), ("compression", index))
+        parts = (("linear", index), ("compression", index), ("l2", index))
         before = self._local(*parts)
+        l2 = self.problem.l2_of(index)
         tau = 0.0 if block.target is None else p.tau_of(index)
         system = self._weight_system(index, v, weight, tau)
         slope = self.problem.views[index].cross(v, block.residual, weight, wide=False)
@@ -149,13 +155,18 @@ class Sweep:
             away = block.target - block.weight
             away *= v.dtype.type(tau)
             slope[:-1] += away
+        if l2 is not None:
+            slope[:-1] -= (l2[:, None] * block.weight).astype(v.dtype, copy=False)
         moved = system.solve(slope)
         old = block.weight
         block.weight = np.add(old, moved[:-1], dtype=v.dtype, casting="same_kind")
         block.intercept = np.add(block.intercept, moved[-1], dtype=v.dtype, casting="same_kind")
         by_weight = la.squared_distance(block.weight, old, np.ones(len(old)))
         step = by_weight + float(np.sum(np.square(moved[-1], dtype=np.float64)))
-        promise = p.alpha * step + 0.5 * tau * by_weight
+        promise = p.proximal * step + 0.5 * tau * by_weight
+        if l2 is not None:
+            squares = np.square(block.weight - old, dtype=np.float64)
+            promise += 0.5 * float(np.sum(l2[:, None] * squares))
         self._book("weight", index, before - self._local(*parts), promise, step)
 
     def _weight_system(self, index: int, v: Float, weight: Float64 | None, tau: float) -> SPDSystem:
@@ -165,8 +176,11 @@ class Sweep:
             return self.state.first_system
         view = self.problem.views[index]
         gram = self.state.first_gram if index == 0 else view.gram(v, weight, wide=False)
-        ridge = np.full(gram.shape[0], p.alpha + tau)
-        ridge[-1] = p.alpha
+        ridge = np.full(gram.shape[0], p.proximal + tau)
+        l2 = self.problem.l2_of(index)
+        if l2 is not None:
+            ridge[:-1] += l2
+        ridge[-1] = p.proximal
         dtype = solving_type(p.rho * float(np.trace(gram)), ridge, v.dtype)
         scaled = np.multiply(gram, p.rho, out=None if index == 0 else gram)
         system = SPDSystem(scaled.astype(dtype, copy=False), ridge)

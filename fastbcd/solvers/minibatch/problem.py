@@ -82,6 +82,8 @@ class MiniBatchProblem:
         see :mod:`fastbcd.solvers.minibatch.factored`.
     shift : Shift, optional
         Random shifts of the images, drawn anew each time an image is used.
+    l2 : float, default=0.0
+        Weight of half the squared weights, beside the mean loss of the rows.
     """
 
     rows: Rows
@@ -95,6 +97,7 @@ class MiniBatchProblem:
     copies: CompressionSchedule
     linear: frozenset[int] = frozenset()
     shift: Shift | None = None
+    l2: float = 0.0
 
     @property
     def activations(self) -> list[Activation]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbcd.linalg import batch_products as blas
 from fastbcd.network.layers.row_step import activation_gain
+from fastbcd.solvers.minibatch.l2 import renew_passed
 from fastbcd.solvers.minibatch.settings import Settings
 from fastbcd.solvers.minibatch.state import State
 
@@ -38,3 +39,4 @@ def _refresh(state: State, settings: Settings) -> None:
             raise np.linalg.LinAlgError(f"The statistics of layer {index} are not finite.")
         covariance[np.diag_indices_from(covariance)] += ridge + 1e-6 * max(trace, 0) + 1e-12
         layer.inverse = blas.spd_inverse(covariance).astype(dtype)
+    renew_passed(state.layers, settings.gain)

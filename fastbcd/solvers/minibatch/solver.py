@@ -233,7 +233,7 @@ class MiniBatchSolver:
             return self._taken_back(problem, state, batch)
         rules = problem.layout, problem.activations, problem.loss, settings
         length = problem.schedule.length(step)
-        loss = _step.take_step(state, *rules, batch, length, problem.unit_weights)
+        loss = _step.take_step(state, *rules, batch, length, problem.unit_weights, problem.l2)
         state.step += 1
         state.losses.append(loss)
         lasting = len(state.losses) == settings.watched and problem.schedule.n_steps > 0

@@ -61,6 +61,9 @@ class LayerState:
         Whether the layer is one of a pair that stands for a factored layer.
     tangent : TangentSpace or None
         Tangent space of a thin layer that is a tensor train; its steps stay in it.
+    passed : float
+        By how much the layers above shrink the targets on their way down, relative to gradients;
+        an L2 penalty is multiplied by it. See :mod:`.l2`.
     """
 
     weight: Float
@@ -82,6 +85,7 @@ class LayerState:
     wide: bool = False
     thin: bool = False
     tangent: TangentSpace | None = None
+    passed: float = 1.0
 
     @property
     def used(self) -> Float:

@@ -12,7 +12,8 @@ From the feasible point of the batch (U and V of a forward pass), with L layers:
 
 The first line is the output block's step, the second the V- and U-blocks' (the V-step is
 ``activation_gain``; the U-step keeps its linear piece), the third the W-block's against the
-running Gram matrix, which has seen many more rows than the batch.
+running Gram matrix, which has seen many more rows than the batch. An L2 penalty is part of the
+gradient that the last solve is given; see :mod:`.l2`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fastbcd.linalg.spd import SPDSystem
 from fastbcd.network.layers.activations import Activation
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.losses.losses import Loss
+from fastbcd.solvers.minibatch.l2 import subtract
 from fastbcd.solvers.minibatch.passes import backward, forward
 from fastbcd.solvers.minibatch.settings import Settings
 from fastbcd.solvers.minibatch.state import LayerState, State
@@ -47,6 +49,7 @@ def take_step(
     batch: tuple[Float, Float | None, Float, Float],
     length: float,
     unit_weights: bool,
+    l2: float = 0.0,
 ) -> float:
     """Update all layers by one batch, in place.
 
@@ -65,6 +68,8 @@ def take_step(
         Current step length, relative to its maximum.
     unit_weights : bool
         Whether all sample weights are one.
+    l2 : float, default=0.0
+        Weight of half the squared entries of each W, beside the mean loss; see :mod:`.l2`.
 
     Returns
     -------
@@ -86,8 +91,9 @@ def take_step(
             return float("nan")
     changes, means = backward(state, layout, activations, done)
     for index, layer in enumerate(layers):
+        share = l2 * layer.passed / layout.views[index].positions
         if index == 0:
-            step, size = _first_step(state, layer, first, whitened, changes[0])
+            step, size = _first_step(state, layer, first, whitened, changes[0], share)
         else:
             v = done.inputs[index]
             if not layer.wide and (layer.thin or state.step % settings.gram_every == 0):
@@ -95,7 +101,7 @@ def take_step(
             center = layer.mean
             if layer.wide or layer.thin:
                 center = batch_mean(v, None if unit_weights else weight)
-            target = (changes[index], means[index])
+            target = (changes[index], means[index], share)
             step, size = _ridge_step(state, index, v, center, target, settings.damping)
             if layer.tangent is not None:
                 layer.tangent.project(step)
@@ -106,54 +112,72 @@ def take_step(
 
 
 def _first_step(
-    state: State, layer: LayerState, first: Float, whitened: Float | None, change: Float
+    state: State, layer: LayerState, first: Float, whitened: Float | None, change: Float, l2: float
 ) -> tuple[Float, float]:
     """Return the first layer's step and its norm relative to that of the weights."""
-    factor = 1 / len(first)
+    factor, inputs = 1 / len(first), state.inputs
     shape = layer.weight.shape
     out = state.buffer("step", 0, *shape)
     if whitened is None:
         blas.cross_product(first, change, factor, out)
+        if l2:
+            subtract(out, l2, inputs.pulled_back(inputs.to_inputs(layer.weight)))
         return out, np.sqrt(blas.squared_norm(out) / max(layer.square, 1e-20))
     if layer.fixed and layer.support is not None:
         # An exact solve on a support needs one matrix per unit; the diagonal is as accurate.
         blas.cross_product(first, change, factor, out)
+        if l2:
+            subtract(out, l2, layer.weight)
         square = minibatch_weights.scale_on_support(out, state.inputs.step_diagonal, layer.support)
         norm = np.square(layer.weight).sum(axis=1) @ (1 / state.inputs.step_diagonal)
         return out, np.sqrt(square / max(norm, 1e-20))
     if state.inputs.diagonal:
         blas.cross_product(whitened, change, factor, out)
+        if l2:
+            subtract(out, l2, inputs.pulled_back(layer.weight))
         square = blas.squared_norm(out)
         out *= state.inputs.whiten[:, None]
     else:
         plain = state.buffer("plain", 0, whitened.shape[1], shape[1])
         blas.cross_product(whitened, change, factor, plain)
+        if l2:
+            subtract(plain, l2, inputs.pulled_back(layer.weight))
         square = blas.squared_norm(plain)
         blas.product(state.inputs.whiten, plain, out)
     return out, np.sqrt(square / max(layer.metric_square, 1e-20))
 
 
 def _ridge_step(
-    state: State, index: int, v: Float, center: Float, target: tuple[Float, Float], damping: float
+    state: State,
+    index: int,
+    v: Float,
+    center: Float,
+    target: tuple[Float, Float, float],
+    damping: float,
 ) -> tuple[Float, float]:
     r"""Return the step of a layer above the first, and its relative norm.
 
     With X the centred inputs of the batch and M the inverse, :math:`(M X^T) D = M (X^T D)`. The
     left side is cheaper if the batch has fewer rows than the layer has outputs.
     """
-    layer, (change, mean) = state.layers[index], target
+    layer, (change, mean, l2) = state.layers[index], target
     step = state.buffer("step", index, *layer.weight.shape)
     support = layer.support if layer.fixed else None
     if layer.wide or (support is None and len(v) < layer.bias.size):
         centred = np.subtract(v, center, out=state.buffer("centred", index, *v.shape))
         if layer.wide:
-            return wide_step(state, layer, centred, change, damping, step)
+            return wide_step(state, layer, centred, change, damping, step, l2)
         ahead = blas.product(centred, layer.inverse, state.buffer("ahead", index, *v.shape))
         blas.cross_product(ahead, change, 1 / len(v), step)
+        if l2:
+            penalty = state.buffer("penalty", index, *layer.weight.shape)
+            subtract(step, l2, blas.product(layer.inverse, layer.weight, penalty))
         return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))
     gradient = state.buffer("gradient", index, *layer.weight.shape)
     blas.cross_product(v, change, 1 / len(v), gradient)
     blas.subtract_outer(gradient, center, mean)
+    if l2:
+        subtract(gradient, l2, layer.weight)
     if support is not None:
         minibatch_weights.scale_on_support(gradient, state.ones(len(gradient)), support)
     blas.product(layer.inverse, gradient, step)
@@ -163,19 +187,31 @@ def _ridge_step(
 
 
 def wide_step(
-    state: State, layer: LayerState, centred: Float, change: Float, damping: float, step: Float
+    state: State,
+    layer: LayerState,
+    centred: Float,
+    change: Float,
+    damping: float,
+    step: Float,
+    l2: float = 0.0,
 ) -> tuple[Float, float]:
     r"""Solve against the batch's own Gram matrix, for layers with too many inputs for another.
 
     :math:`(X^T X / B + \lambda I)^{-1} X^T D = X^T (X X^T / B + \lambda I)^{-1} D`: a system of the
-    size of the batch.
+    size of the batch. The same identity takes an L2 penalty to the rows:
+    :math:`(X^T X / B + \lambda I)^{-1} W = \big(W - X^T (X X^T / B + \lambda I)^{-1} X W / B\big)
+    / \lambda`.
     """
     n = len(centred)
     gram = (la.product(centred, centred, transposed=True) / n).astype(np.float64)
     trace = float(np.trace(gram))
     ridge = damping * float(np.vdot(gram, gram)) / max(trace, 1e-20) + 1e-6 * trace + 1e-12
     system = SPDSystem(gram, np.full(n, ridge))
+    if l2:
+        change = change + change.dtype.type(l2 / ridge) * la.product(centred, layer.weight)
     blas.cross_product(centred, system.solve(change).astype(step.dtype), 1 / n, step)
+    if l2:
+        subtract(step, l2 / ridge, layer.weight)
     if layer.fixed and layer.support is not None:
         minibatch_weights.scale_on_support(step, state.ones(len(step)), layer.support)
     return step, np.sqrt(blas.squared_norm(step) / max(layer.square, 1e-20))

@@ -51,6 +51,9 @@ class Stream:
         Network on raw data to start from.
     targets : RunningTargets, optional
         Running moments of the targets, if they are scaled.
+    alpha : float, default=0.0
+        L2 penalty: ``alpha / (2 n)`` times the squared weights beside the mean loss of the ``n``
+        rows seen so far.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class Stream:
         rng: np.random.Generator,
         start: Network | None = None,
         targets: RunningTargets | None = None,
+        alpha: float = 0.0,
     ) -> None:
         self.problem = problem
+        self._alpha = alpha
         self.n_seen: int = 0
         self._rng = rng
         self._choice = rng.spawn(1)[0]
@@ -138,6 +143,8 @@ class Stream:
 
     def _take(self, block: Block) -> float:
         """Take the steps of some rows; their targets are not scaled yet."""
+        if self._alpha:
+            self.problem = replace(self.problem, l2=self._alpha / max(self.n_seen, 1))
         state, known = self.state, self.problem.rows
         x, y, weight = block[0], block[1], block[2].astype(known.dtype, copy=False)
         rows = Rows(x, y, None, known.n_out, known.dtype, known.scaling)

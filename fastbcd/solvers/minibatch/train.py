@@ -74,6 +74,7 @@ def train_minibatch(
     dtype: Any = None,
     input_shape: Shape3 | None = None,
     random_shift: int = 0,
+    alpha: float = 0.0,
 ) -> Fitted:
     """Train a network by mini-batches; with a scheme, train and compress it together.
 
@@ -103,7 +104,7 @@ def train_minibatch(
     scheme : Scheme, dict or None
         Compression of all hidden layers, or by layer.
     batch_size : int, optional
-        Number of rows of a step; by default :func:`batch_size_for` the data.
+        Number of rows of a step, at most n; by default :func:`batch_size_for` the data.
     start : Network, optional
         Network to start from.
     settings, copies : optional
@@ -114,6 +115,8 @@ def train_minibatch(
         Height, width and channels of the images in the rows.
     random_shift : int, default=0
         Maximum random shift of images, in pixels, drawn anew each time an image is used.
+    alpha : float, default=0.0
+        L2 penalty: ``alpha / (2 n)`` times the sum of the squared weights beside the mean loss.
 
     Returns
     -------
@@ -156,6 +159,7 @@ def train_minibatch(
         copies or CompressionSchedule(),
         linear,
         Shift(random_shift, input_shape) if random_shift and input_shape else None,
+        alpha / (n if sample_weight is None else float(np.sum(sample_weight))),
     )
     if start is not None:
         start = split(start, schemes, linear)
@@ -180,6 +184,8 @@ def start_stream(
     start: Network | None = None,
     settings: Settings | None = None,
     input_shape: Shape3 | None = None,
+    alpha: float = 0.0,
+    batch_size: int | None = None,
 ) -> Stream:
     """Return a stream, a fit that learns batch by batch; it has not learnt anything yet.
 
@@ -187,6 +193,10 @@ def start_stream(
     ----------
     x, y : arrays
         Rows as for :func:`train_minibatch`; they only determine the type.
+    alpha : float, default=0.0
+        L2 penalty as for :func:`train_minibatch`; n is the number of rows seen so far.
+    batch_size : int, optional
+        Most rows of a step; by default ``settings.stream_batch``.
     n_out, hidden_layer_sizes, random_state, activation, loss, scheme, start, settings, input_shape
         As for :func:`train_minibatch`. With a scheme the returned network is compressed exactly at
         any time. The weights that the steps use approach it more and more, and pruned weights can
@@ -201,6 +211,8 @@ def start_stream(
     schemes = schemes_by_layer(scheme, layout.shapes, layout.images)
     # A stream uses each row once, and noise would only hide it.
     settings = settings or Settings(noise=0.0)
+    if batch_size is not None:
+        settings = replace(settings, stream_batch=batch_size)
     targets = RunningTargets(n_out, schemes[-1] is None, settings) if scale_targets else None
     kind = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     # No rows, but weights: the sample weights of a stream may differ from one.
@@ -217,7 +229,7 @@ def start_stream(
         CompressionSchedule.endless(),
     )
     rng = np.random.default_rng(random_state.randint(2**31 - 1))
-    return Stream(problem, rng, start, targets)
+    return Stream(problem, rng, start, targets, alpha)
 
 
 def _hold_out(
