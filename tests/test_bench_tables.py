@@ -9,21 +9,40 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
-from bench import tables
+from bench import choices, tables
 
 FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
 
 
-@pytest.mark.skipif(
+needs_data = pytest.mark.skipif(
     not (FOLDER / "tables.npz").exists() or not (FOLDER / "regressions.npz").exists(),
     reason="needs tables.npz and regressions.npz in the folder that FASTBCD_DATA names",
 )
+
+
+@needs_data
 def test_a_trial_run_prints_both_tables(capsys):
     tables.main(["--quick", "--tables", "heart,housing"])
     printed = capsys.readouterr().out
     assert "| heart | 120 x 13 |" in printed
     assert "| housing | 120 x " in printed
     assert "seconds over MLPClassifier's" in printed
+
+
+@needs_data
+def test_trial_runs_print_few_rows_and_compressed_networks(capsys):
+    tables.main(["--quick", "--tables", "heart", "--rows", "30", "--solver", "full"])
+    assert "| heart | 120 x 13 |" in capsys.readouterr().out
+    tables.main(["--quick", "--compress"])
+    assert "with labels: below the dense network by more than 0.015:" in capsys.readouterr().out
+
+
+@needs_data
+def test_a_trial_run_compares_what_people_choose_between(capsys):
+    choices.main(["--quick"])
+    printed = capsys.readouterr().out
+    for name in (*choices.MODELS, "compress(BCDClassifier, ratio=20)"):
+        assert f"| `{name}` |" in printed
 
 
 def test_missing_data_say_where_to_get_them(monkeypatch, tmp_path):

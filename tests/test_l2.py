@@ -129,7 +129,7 @@ def closed_form(x, y, alpha):
 @pytest.mark.parametrize(
     ("solver", "tolerance", "more"),
     [
-        ("batch", 0.01, {"encoding": None}),
+        ("batch", 0.02, {"encoding": None}),  # the step at which a race ends is coarse
         ("full", 0.01, {"gamma": 100.0, "rho": 100.0}),
         ("minibatch", 0.05, {}),  # as far without a penalty: its noise and shrinkage remain
     ],

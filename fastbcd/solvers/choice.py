@@ -15,9 +15,9 @@ FULL_BELOW = 1000
 
 BATCH_FROM = 30
 """Total weight of the rows from which solver="auto" lets networks race. With ``--rows 30`` of
-``bench.tables`` their log loss is about 0.8 times that of scikit-learn's MLPClassifier; that of exact
-sweeps, ``--solver full``, is almost twice. For fewer rows it counts more that a weight is exactly a
-number of repetitions, which folds cannot promise."""
+``bench.tables`` their log loss is about 0.8 times that of scikit-learn's MLPClassifier, and that
+of exact sweeps (``--solver full``) is almost twice. For fewer rows it counts more that a weight is
+exactly a number of repetitions, which folds cannot promise."""
 
 BATCH_UP_TO = 20_000
 """Rows up to which they race. More were not measured."""

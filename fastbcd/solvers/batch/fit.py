@@ -150,19 +150,16 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
     views = [problem.inputs[block.team].ramps for block in line_up.blocks]
     ramps = next((view for view in views if view is not None), None)
     last = len(parts[0][0]) - 1
-    weights = [_side_by_side([own[k] for own, _ in parts]) for k in range(last + 1)]
-    if ramps is None:
-        weights[0] = np.hstack([own[0] for own, _ in parts])
-    else:  # a block on columns reads the ramps over the whole of them
-        firsts = []
+    if ramps is not None:
         for (own, own_biases), view in zip(parts, views, strict=True):
             first = np.zeros((ramps.encoding.n_features, own[0].shape[1]))
-            if view is None:
+            if view is None:  # columns are read by the ramps over the whole of them
                 first[: len(ramps.whole)], own_biases[0] = ramps.of_columns(own[0], own_biases[0])
             else:
                 first[view.bent] = own[0]
-            firsts.append(first)
-        weights[0] = np.hstack(firsts)
+            own[0] = first
+    weights = [block_diag(*(own[k] for own, _ in parts)) for k in range(last + 1)]
+    weights[0] = np.hstack([own[0] for own, _ in parts])
     biases = [np.concatenate([b[k] for _, b in parts]) for k in range(last)]
     if last:
         weights[last] = np.vstack([own[last] for own, _ in parts])
@@ -185,12 +182,6 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
     return network if ramps is None else network.encoded(ramps.encoding)
 
 
-def _side_by_side(blocks: list[Float64]) -> Float64:
-    """Return a matrix with ``blocks`` on its diagonal."""
-    found: Float64 = block_diag(*blocks)
-    return found
-
-
 def train_batch(
     x: Float,
     y: NDArray[Any],
@@ -209,7 +200,7 @@ def train_batch(
     alpha: float = 0.0,
     batch_size: int | None = None,
 ) -> tuple[Network, ConvergenceRecord, Outcome]:
-    """Train dense networks in several ways, and return the one that rows held out prefer.
+    """Train several kinds of dense networks, and return the one that held-out rows prefer.
 
     Parameters
     ----------
@@ -261,53 +252,34 @@ def train_batch(
     mean = float(sample_weight.mean())
     even = bool(np.all(sample_weight == sample_weight[0]))
     weight = None if even else (sample_weight / mean).astype(np.float32)
-    judge_y, judge_weight = targets, sample_weight
-    fold = np.full(n, -1)
-    if held_out is None:
-        fold = _folds(targets if loss == "cross_entropy" else None, n, settings, rng)
-    else:
-        _, y_held, weight_held = held_out
-        y_held = y_held if scaling is None else scaling.apply(y_held)
-        judge_y = y_held.astype(np.float32)
-        judge_weight = np.ones(len(y_held)) if weight_held is None else weight_held
-    masks = np.stack(
-        [(fold != k).astype(np.float32) for k in range(int(fold.max()) + 1)]
-        + [np.ones(n, np.float32)]
-    )
-    bias = first_bias(targets, sample_weight, loss)
-    coordinates, rotated = Coordinates.of(x, sample_weight)
-    seen: list[tuple[Inputs, Float]] = [(Inputs(coordinates), rotated)]
-    ramps = encode(x, sample_weight, settings, np.isinf(coordinates.unit)) if encoded else None
-    if ramps is not None:
-        own = Coordinates.of(ramps.rows(x).astype(np.float64), sample_weight)
-        seen.append((Inputs(own[0], ramps), own[1]))
+    judges = _judges(targets, sample_weight, scaling, held_out, loss, settings, rng)
+    inputs = _inputs(x, sample_weight, settings, encoded)
     b = n_blocks_for(hidden_layer_sizes, settings)
-    layout, line_ups = line_up(b, ramps is not None)
-    teams, inputs = [], []
+    layout, line_ups = line_up(b, len(inputs) > 1)
+    teams = []
     for number, (which, n_own, width_share) in enumerate(layout):
-        view, rotated = seen[which]
+        view, rotated = inputs[which]
         engine = LockStep(
             Rows(rotated, view.coordinates.variances, targets, weight),
             tuple(size // width_share for size in hidden_layer_sizes),
             activation,
             loss,
-            np.tile(masks, (n_own, 1)),
-            [place for place in range(n_own) for _ in masks],
-            bias,
+            np.tile(judges.masks, (n_own, 1)),
+            [place for place in range(n_own) for _ in judges.masks],
+            first_bias(targets, sample_weight, loss),
             settings,
             seed + number,
             (alpha / float(sample_weight.sum()), view.coordinates.turn if alpha else None),
         )
         teams.append(Team(engine, None if held_out is None else view.apply(held_out[0])))
-        inputs.append(view)
-    race = Race(teams, line_ups, fold, judge_y, judge_weight, loss, settings)
+    race = Race(teams, line_ups, judges.fold, judges.y, judges.weight, loss, settings)
     size = min(batch_size or batch_size_for(n), n)
     monitor = make_monitor(lambda network: network)
     epochs = min(monitor.max_iter, epochs_for(n))
     checks = checks_for(epochs * (n // size), settings)
     problem = Problem(
         race,
-        inputs,
+        [inputs[which][0] for which, _, _ in layout],
         scaling,
         np.ptp(targets, axis=0) == 0,
         np.dtype(dtype),
@@ -323,6 +295,61 @@ def train_batch(
     if monitor.score is None and race.best.found:
         outcome.best_iter = -(-race.best.steps // (n // size))
     return outcome.network, state.record, outcome
+
+
+@dataclass(frozen=True)
+class _Judges:
+    """The rows that judge.
+
+    Parameters
+    ----------
+    fold : (n,) array
+        Fold of each row to learn from; -1 if it does not judge.
+    masks : (n_networks, n) float32 array
+        One for the rows that each network of a block learns from: all rows but those of a fold,
+        for each fold, and last all rows.
+    y, weight : arrays
+        Targets and weights of all rows, or of those that only judge.
+    """
+
+    fold: NDArray[np.int64]
+    masks: Float
+    y: Float
+    weight: Float64
+
+
+def _judges(
+    targets: Float,
+    weight: Float64,
+    scaling: Scaling | None,
+    held_out: HeldOut | None,
+    loss: str,
+    settings: BatchSettings,
+    rng: np.random.Generator,
+) -> _Judges:
+    """Return folds of the rows, or ``held_out``."""
+    n = len(targets)
+    if held_out is not None:
+        _, y, own = held_out
+        y = (y if scaling is None else scaling.apply(y)).astype(np.float32)
+        own = np.ones(len(y)) if own is None else own
+        return _Judges(np.full(n, -1), np.ones((1, n), np.float32), y, own)
+    fold = _folds(targets if loss == "cross_entropy" else None, n, settings, rng)
+    masks = [fold != k for k in range(int(fold.max()) + 1)] + [np.ones(n, bool)]
+    return _Judges(fold, np.stack(masks).astype(np.float32), targets, weight)
+
+
+def _inputs(
+    x: Float, weight: Float64, settings: BatchSettings, encoded: bool
+) -> list[tuple[Inputs, Float]]:
+    """Return how rows may be seen, and ``x`` so: by columns, and by ramps if that says more."""
+    coordinates, rotated = Coordinates.of(x, weight)
+    found = [(Inputs(coordinates), rotated)]
+    ramps = encode(x, weight, settings, np.isinf(coordinates.unit)) if encoded else None
+    if ramps is not None:
+        coordinates, rotated = Coordinates.of(ramps.rows(x).astype(np.float64), weight)
+        found.append((Inputs(coordinates, ramps), rotated))
+    return found
 
 
 def n_blocks_for(widths: tuple[int, ...], settings: BatchSettings) -> int:
