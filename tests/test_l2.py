@@ -129,7 +129,7 @@ def closed_form(x, y, alpha):
 @pytest.mark.parametrize(
     ("solver", "tolerance", "more"),
     [
-        ("batch", 0.02, {"encoding": None}),  # the step at which a race ends is coarse
+        ("batch", 0.015, {"encoding": None}),  # the step at which a race ends is coarse
         ("full", 0.01, {"gamma": 100.0, "rho": 100.0}),
         ("minibatch", 0.05, {}),  # as far without a penalty: its noise and shrinkage remain
     ],
@@ -149,7 +149,7 @@ def test_a_linear_network_is_the_ridge_regression_of_its_closed_form(solver, tol
         if alpha == 300:  # the penalty moves it by more than the tolerance
             assert np.linalg.norm(expected - free) > 3 * tolerance * np.linalg.norm(free)
             first, second = (np.sum(w**2) for w in model.coefs_)
-            assert first == pytest.approx(second, rel=0.1)  # as at every stationary point
+            assert first == pytest.approx(second, rel=0.15)  # equal at a stationary point
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
