@@ -346,6 +346,7 @@ def test_calls_of_lapack_are_found(source, names):
 
 WITH_SETTINGS = (
     "compression",
+    "solvers/batch",
     "solvers/full",
     "solvers/minibatch",
     "solvers/reconstruct",
@@ -357,6 +358,7 @@ NOT_MEASURED = {
     "compression/coarse_to_fine.py": {"BYTE"},  # 256: what one byte can address
     "compression/report.py": {"WIDTH"},  # characters of a line
     "compression/report_html.py": {"LEAST"},  # pixels
+    "solvers/batch/units.py": {"LEAK"},  # of the leaky ReLU
     "solvers/minibatch/step.py": {"NOWHERE"},  # an empty array
     "solvers/refine/factored.py": {"LEAST"},  # epsilon of Adam's paper
 }

@@ -11,39 +11,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbcd.linalg.eigen import all_eigenpairs
+from fastbcd.solvers.batch.settings import DEFAULTS, BatchSettings
 from fastbcd.utils.types import Float, Float64
 
 NEGLIGIBLE = 1e-6
-"""Directions of less variance, relative to the largest, are left out: they are rounding."""
-
-TAIL = 3.0
-"""Columns of a larger fourth moment than a normal distribution's have a larger unit.
-
-A column that is one in a thousand rows and zero elsewhere would else have entries of 31."""
+"""Directions of less variance, relative to the largest, are left out: they are rounding of float32,
+a number of the machine."""
 
 
-ALIKE, MOST = 3.0, 0.7
-"""Columns are in one unit if the ranges of so many of them differ from their median by less than
-this factor: pixels, or columns that were standardised."""
-
-REACH_ROWS = 2048
-"""Rows from which ranges are taken, about."""
-
-
-def common_unit(x: Float) -> float:
+def common_unit(x: Float, settings: BatchSettings = DEFAULTS) -> float:
     """Return the one unit that columns are measured in, or zero if they are not.
 
     Pixels near a border are faint in all rows that were seen. To standardise them would make as
     much of them as of others, and much more in rows that were not seen.
     """
-    some = x[:: max(1, len(x) // REACH_ROWS)].astype(np.float64)
+    some = x[:: max(1, len(x) // settings.reach_rows)].astype(np.float64)
     away = np.abs(some - np.median(some, axis=0))
     reach = np.array([np.quantile(a[a > 0], 0.9) if a.any() else 0.0 for a in away.T])
     reach = reach[reach > 0]
     if not reach.size:
         return 0.0
     middle = float(np.median(reach))
-    alike = np.mean((reach < ALIKE * middle) & (reach > middle / ALIKE)) >= MOST
+    factor = settings.alike
+    alike = np.mean((reach < factor * middle) & (reach > middle / factor)) >= settings.alike_share
     return middle / 1.645 if alike else 0.0  # of a normal distribution, the standard deviation
 
 
@@ -67,7 +57,9 @@ class Coordinates:
     variances: Float64
 
     @classmethod
-    def of(cls, x: Float, sample_weight: Float64) -> tuple[Coordinates, Float]:
+    def of(
+        cls, x: Float, sample_weight: Float64, settings: BatchSettings = DEFAULTS
+    ) -> tuple[Coordinates, Float]:
         """Measure ``x`` (n, d); return the coordinates and the rows in them, float32."""
         share = sample_weight / sample_weight.sum()
         center = share @ x
@@ -83,8 +75,10 @@ class Coordinates:
         unit = np.where(constant, np.inf, spread)
         z /= unit
         fourth = share @ np.square(np.square(z))
-        tail = np.maximum(fourth / TAIL, 1.0) ** 0.25
-        unit = np.where(constant, np.inf, tail * np.maximum(unit, common_unit(x[:, ~constant])))
+        tail = np.maximum(fourth / settings.tail, 1.0) ** 0.25
+        unit = np.where(
+            constant, np.inf, tail * np.maximum(unit, common_unit(x[:, ~constant], settings))
+        )
         z *= np.where(constant, 0, spread / unit)
         n, d = z.shape
         if d <= n:

@@ -20,6 +20,7 @@ from fastbcd.solvers.batch.engine import LockStep, Rows, first_bias
 from fastbcd.solvers.batch.race import Block, LineUp, Race, Team, stratified_folds
 from fastbcd.solvers.batch.ramps import Ramps, encode
 from fastbcd.solvers.batch.settings import (
+    DEFAULTS,
     BatchSettings,
     batch_size_for,
     checks_for,
@@ -243,7 +244,7 @@ def train_batch(
     outcome : Outcome
         How the fit ended.
     """
-    settings = settings or BatchSettings()
+    settings = settings or DEFAULTS
     n = x.shape[0]
     seed = int(random_state.randint(2**31 - 1))
     rng = np.random.default_rng(seed)
@@ -343,11 +344,11 @@ def _inputs(
     x: Float, weight: Float64, settings: BatchSettings, encoded: bool
 ) -> list[tuple[Inputs, Float]]:
     """Return how rows may be seen, and ``x`` so: by columns, and by ramps if that says more."""
-    coordinates, rotated = Coordinates.of(x, weight)
+    coordinates, rotated = Coordinates.of(x, weight, settings)
     found = [(Inputs(coordinates), rotated)]
     ramps = encode(x, weight, settings, np.isinf(coordinates.unit)) if encoded else None
     if ramps is not None:
-        coordinates, rotated = Coordinates.of(ramps.rows(x).astype(np.float64), weight)
+        coordinates, rotated = Coordinates.of(ramps.rows(x).astype(np.float64), weight, settings)
         found.append((Inputs(coordinates, ramps), rotated))
     return found
 

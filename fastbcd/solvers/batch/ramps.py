@@ -13,7 +13,8 @@ from fastbcd.solvers.batch.settings import BatchSettings
 from fastbcd.utils.types import Float, Float64
 
 RESOLUTION = 16 * float(np.finfo(np.float32).eps)
-"""Smallest width of a ramp, relative to its ends: float32 cannot tell them apart below."""
+"""Smallest width of a ramp, relative to its ends: float32 cannot tell them apart below.
+A number of the machine."""
 
 
 @dataclass(frozen=True)

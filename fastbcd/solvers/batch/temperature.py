@@ -8,10 +8,10 @@ from scipy.special import expit, log_softmax, softmax
 from fastbcd.utils.types import Float, Float64
 
 MOST = 3.0
-"""Largest logarithm of a factor, up or down."""
+"""Largest logarithm of a factor, up or down: it bounds the search, as a number of the machine."""
 
 STEPS = 30
-"""Newton steps at most; four to six are typical."""
+"""Newton steps at most, a number of the machine: four to six are typical."""
 
 
 def fit_temperature(

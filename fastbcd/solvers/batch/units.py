@@ -13,7 +13,7 @@ LEAK = 0.01
 """Slope of the leaky ReLU below zero, as in the network."""
 
 FLOOR = -25.0
-"""Logarithm of the smallest probability: keeps float32 from underflowing."""
+"""Logarithm of the smallest probability, a number of the machine: float32 does not underflow."""
 
 
 def _softmax(o: Float, target: Float) -> Float:
