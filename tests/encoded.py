@@ -9,7 +9,7 @@ from deployed import fitted, weight
 
 from fastbcd.estimators import BCDClassifier, BCDRegressor
 from fastbcd.formats import DenseMatrix
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.network import Layer, Network
 from fastbcd.network.tasks import Classification, Regression
 
@@ -35,7 +35,7 @@ def encoding(dtype=np.float32, selects=False, seed=0):
     columns = np.sort(rng.integers(0, 5 if selects else N_COLUMNS, N_FEATURES - len(plain)))
     starts = rng.standard_normal(len(columns)).astype(dtype)
     slopes = rng.uniform(0.3, 4, len(columns)).astype(dtype)
-    return PiecewiseLinear(N_COLUMNS, plain, columns, starts, slopes)
+    return PiecewiseLinearEncoding(N_COLUMNS, plain, columns, starts, slopes)
 
 
 def network(first=None, dtype=np.float32, selects=False, activation="relu", n_out=3, seed=0):
@@ -90,7 +90,7 @@ def by_quantiles(x, n_ramps, dtype=np.float32):
         columns += [column] * (len(edges) - 1)
         starts += edges[:-1].tolist()
         slopes += (1 / np.diff(edges)).tolist()
-    return PiecewiseLinear(
+    return PiecewiseLinearEncoding(
         x.shape[1],
         np.arange(x.shape[1]),
         np.array(columns),

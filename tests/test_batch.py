@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
-from fastbcd.solvers.batch import fit
+from fastbcd.solvers.batch import solver
 from fastbcd.solvers.batch.coordinates import Coordinates
 from fastbcd.solvers.batch.engine import LockStep, Rows
 from fastbcd.solvers.batch.fit import n_blocks_for
@@ -225,13 +225,13 @@ def test_a_network_is_the_mean_of_its_blocks(rng, widths, monkeypatch):
     x = rng.standard_normal((300, 4)) * [1, 1e3, 1e-3, 1] + [0, 50, 0, 1e4]
     y = (np.abs(x[:, 0]) > 0.7).astype(int)
     problems = []
-    whole = fit.assemble
+    whole = solver.assemble
 
     def remembered(problem, line_up):
         problems.append((problem, line_up))
         return whole(problem, line_up)
 
-    monkeypatch.setattr(fit, "assemble", remembered)
+    monkeypatch.setattr(solver, "assemble", remembered)
     BCDClassifier(widths, random_state=0, max_iter=20).fit(x, y)
     problem = problems[-1][0]
     kinds = {one.is_encoded for one in problem.race.line_ups}

@@ -45,7 +45,7 @@ from fastbcd.io.export.c.weights import affine_layers
 from fastbcd.io.storage.document import encoded_size
 from fastbcd.network.chunks import PREDICT_CHUNK
 from fastbcd.network.dead import count_dead, remove_dead
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.network import Network
 from fastbcd.schemes import LowRank, Prune, Quantize
 
@@ -94,7 +94,7 @@ def test_some_features_of_an_encoding(selects, taken):
 
 
 def test_another_type_keeps_slopes_positive_and_finite():
-    view = PiecewiseLinear(
+    view = PiecewiseLinearEncoding(
         1, np.arange(1), np.zeros(3, int), np.array([0.0, 1e200, 1.0]), np.array([1e-60, 1e60, 2])
     ).astype(np.dtype(np.float32))
     assert view.starts.dtype == view.slopes.dtype == np.float32
@@ -111,7 +111,7 @@ def test_another_type_keeps_slopes_positive_and_finite():
 def test_bytes_are_those_of_the_numbers_and_of_the_smallest_indices(n_columns, size, selects):
     ramps = np.array([0, 0, n_columns - 1])
     plain = np.arange(0, n_columns, 2) if selects else np.arange(n_columns)
-    view = PiecewiseLinear(n_columns, plain, ramps, np.ones(3), np.ones(3))
+    view = PiecewiseLinearEncoding(n_columns, plain, ramps, np.ones(3), np.ones(3))
     assert view.n_bytes == 2 * 3 * 8 + size * (3 + (len(plain) if selects else 0))
     assert view.n_params == 6
     assert view.selects == selects
@@ -223,14 +223,14 @@ def test_a_saved_network_predicts_the_same_to_the_last_bit(dtype, name, selects)
 
 
 def test_a_network_of_many_columns_and_one_without_ramps_come_back():
-    wide = PiecewiseLinear(
+    wide = PiecewiseLinearEncoding(
         70_000,
         np.array([3, 69_999]),
         np.arange(22) * 3000,
         np.linspace(-1, 1, 22, dtype="f"),
         np.ones(22, "f"),
     )
-    bare = PiecewiseLinear(
+    bare = PiecewiseLinearEncoding(
         N_FEATURES,
         np.arange(N_FEATURES),
         np.zeros(0, int),
@@ -525,7 +525,7 @@ def test_compress_takes_names_pipelines_and_networks_compressed_before():
 def test_few_rows_are_encoded_at_once(monkeypatch):
     big, x, y = model(BCDRegressor)
     most = 0
-    whole = PiecewiseLinear.rows
+    whole = PiecewiseLinearEncoding.rows
 
     def noted(view, v):
         nonlocal most
@@ -534,7 +534,7 @@ def test_few_rows_are_encoded_at_once(monkeypatch):
 
     x, y = np.tile(x, (8, 1)), np.tile(y, 8)
     monkeypatch.setattr(job, "MOST_FEATURES", 1500 * big.network_.encoding.n_features)
-    monkeypatch.setattr(PiecewiseLinear, "rows", noted)
+    monkeypatch.setattr(PiecewiseLinearEncoding, "rows", noted)
     small = big.compress(x, y, scheme=Prune(sparsity=0.8), random_state=0, epochs=1)
     bound = max(job.MOST_FEATURES, PREDICT_CHUNK * big.network_.encoding.n_features)
     assert 0 < most <= bound < len(x) * big.network_.encoding.n_features
@@ -698,7 +698,7 @@ def test_c_in_integers(unit, tmp_path):
 def test_c_of_many_columns(n_columns, tmp_path):
     plain = np.array([0, n_columns - 1, 7, 100, 200, n_columns - 2])
     few = encoding()
-    view = PiecewiseLinear(n_columns, plain, plain[few.columns], few.starts, few.slopes)
+    view = PiecewiseLinearEncoding(n_columns, plain, plain[few.columns], few.starts, few.slopes)
     clf = classifier()
     clf.network_ = clf.network_.on_features.encoded(view)
     clf.n_features_in_ = n_columns

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from types import MappingProxyType
 
 import hostile
 import numpy as np
@@ -50,11 +51,18 @@ def reference(name, of_classes, seed=0):
         return make_pipeline(StandardScaler(), mlp).fit(x, y)
 
 
-def tables(names):
+BEHIND = {"few_rows": "of 30 rows of this smooth surface an MLP learns more"}
+"""Tables of numbers on which ours are known to be behind by more than the margin. On real tables of
+so few rows they are ahead: ``python -m bench.tables --rows 30``."""
+
+
+def tables(names, known=MappingProxyType({})):
     """Return the tables as parameters, with their marks."""
     found = []
     for name in names:
         marks = [] if name in QUICK else [pytest.mark.slow]
+        if name in known:
+            marks.append(pytest.mark.xfail(strict=True, reason=known[name]))
         found.append(pytest.param(name, marks=marks))
     return found
 
@@ -100,15 +108,12 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("scaled", [True, False], ids=["standardised", "raw"])
-@pytest.mark.parametrize("name", tables(NUMBERS))
+@pytest.mark.parametrize("name", tables(NUMBERS, BEHIND))
 def test_a_regressor_is_not_behind_an_mlp(name, scaled):
     def check(model, x_test, _):
         assert np.isfinite(model.predict(x_test)).all()
 
-    gap = behind(BCDRegressor, name, scaled, check)
-    if name == "few_rows" and gap > MARGIN:
-        pytest.xfail(f"30 rows: R2 is {gap:.3f} behind; folds of seven rows stop training early")
-    assert gap <= MARGIN
+    assert behind(BCDRegressor, name, scaled, check) <= MARGIN
 
 
 @pytest.mark.slow  # the fits of 2,000 rows take three seconds each

@@ -10,7 +10,7 @@ import numpy as np
 from fastbcd.compression.report import report
 from fastbcd.formats import Format
 from fastbcd.formats.operations import scale_inputs
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float, Float64
 
@@ -64,7 +64,7 @@ class Standardization:
         first: Layer = estimator.network_.layers[0]
         dense = first.weight.to_dense().astype(np.float64)
         mean, deviation, view = self.mean, self.deviation, first.view
-        if isinstance(view, PiecewiseLinear):
+        if isinstance(view, PiecewiseLinearEncoding):
             mean, deviation = np.zeros(len(dense)), np.ones(len(dense))  # ramps move themselves
             n_plain = len(view.plain)
             mean[:n_plain], deviation[:n_plain] = self.mean[view.plain], self.deviation[view.plain]
@@ -82,7 +82,7 @@ class Standardization:
         size = float(np.sqrt(np.mean(np.square(before), dtype=np.float64))) or 1.0
         return float(np.abs(after - before).max()) / size
 
-    def _moved(self, view: PiecewiseLinear) -> PiecewiseLinear:
+    def _moved(self, view: PiecewiseLinearEncoding) -> PiecewiseLinearEncoding:
         """Return the ramps on raw rows that equal those of ``view`` on standardised rows."""
         mean, deviation = self.mean[view.columns], self.deviation[view.columns]
         starts, slopes = mean + view.starts * deviation, view.slopes / deviation

@@ -13,7 +13,7 @@ import numpy as np
 from fastbcd.compression import report_html as _report_html
 from fastbcd.io.codecs.streams import encode
 from fastbcd.io.storage.network import state_of
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
 
@@ -217,7 +217,7 @@ def report(
     output_errors: Sequence[float] | None = None,
     warnings: Sequence[str] = (),
     encoded: bool = False,
-    encoding: PiecewiseLinear | None = None,
+    encoding: PiecewiseLinearEncoding | None = None,
     keep: bool = False,
 ) -> CompressionReport:
     """Describe ``network``, against the dense weights it was made from if there are any.
@@ -238,7 +238,7 @@ def report(
         Notes for the reader.
     encoded : bool, default=False
         Count the bytes in a file, too, which takes as long as saving: 50 ms per megabyte.
-    encoding : PiecewiseLinear, optional
+    encoding : PiecewiseLinearEncoding, optional
         What the columns are read through. Features without weights do not count, unless ``keep``.
     keep : bool, default=False
         Whether the network keeps all features of the encoding.
@@ -309,7 +309,7 @@ def _row(
     )
 
 
-def _through(row: LayerReport, encoding: PiecewiseLinear, layer: Layer) -> LayerReport:
+def _through(row: LayerReport, encoding: PiecewiseLinearEncoding, layer: Layer) -> LayerReport:
     """Return the row of a first layer whose features are those of ``encoding``, or what is left."""
     n_in, n_out = layer.weight.shape
     return replace(

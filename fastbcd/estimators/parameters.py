@@ -141,9 +141,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "auto",
         '"auto" lets networks race whose first layer reads numeric columns through ramps between '
         "their quantiles, and keeps one if rows held out clearly prefer it; see "
-        ":class:`fastbcd.network.layers.encoding.PiecewiseLinear`. The first weights then have a "
-        "row for each column and each ramp: the network is larger, and compresses. None takes the "
-        "columns as they are.",
+        ":class:`fastbcd.network.layers.encoding.PiecewiseLinearEncoding`. The first weights then "
+        "have a row for each column and each ramp: the network is larger, and compresses. None "
+        "takes the columns as they are.",
         auto_or_none,
         frozenset({"batch"}),
     ),

@@ -13,7 +13,7 @@ from fastbcd.formats.products.product import BLOCK, Product
 from fastbcd.formats.products.row_chain import Chain, Link, Workspace
 from fastbcd.network.layer import Layer
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, Activation
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.utils.types import Float
 from fastbcd_kernels.sparse_product import transpose_block
 
@@ -201,7 +201,7 @@ class Forward(_Prepared):
 class EncodedForward(Forward):
     """The function of a network of dense layers that reads columns through an encoding."""
 
-    def __init__(self, encoding: PiecewiseLinear, layers: Sequence[Layer]) -> None:
+    def __init__(self, encoding: PiecewiseLinearEncoding, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
         self._encoding = encoding
         self._at_once = max(FEW, IMAGE_BLOCK // encoding.n_features)

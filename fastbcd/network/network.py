@@ -13,7 +13,7 @@ from fastbcd.formats.operations import take_inputs
 from fastbcd.network.forward import EncodedForward, Forward, ImageForward
 from fastbcd.network.layer import Layer as Layer
 from fastbcd.network.layers.architecture import Architecture
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.view import WHOLE_ROW
 from fastbcd.utils.types import Float
 
@@ -73,10 +73,10 @@ class Network:
         return self.layers[0].n_inputs
 
     @property
-    def encoding(self) -> PiecewiseLinear | None:
+    def encoding(self) -> PiecewiseLinearEncoding | None:
         """What the first layer reads columns through, if anything."""
         view = self.layers[0].view if self.layers else None
-        return view if isinstance(view, PiecewiseLinear) else None
+        return view if isinstance(view, PiecewiseLinearEncoding) else None
 
     @property
     def on_features(self) -> Network:
@@ -85,7 +85,7 @@ class Network:
             return self
         return Network([replace(self.layers[0], view=WHOLE_ROW), *self.layers[1:]])
 
-    def encoded(self, encoding: PiecewiseLinear | None, keep: bool = False) -> Network:
+    def encoded(self, encoding: PiecewiseLinearEncoding | None, keep: bool = False) -> Network:
         """Return this function of encoded rows as one of rows.
 
         Features without weights are left out, unless ``keep``, and if the format of the weights

@@ -15,7 +15,7 @@ from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
 from fastbcd.compression.settings import DEFAULTS, CompressionSettings
 from fastbcd.formats import DenseMatrix
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import Combination, LowRank, Prune, Quantize
 from fastbcd.schemes.by_layer import SchemeChoice
@@ -183,7 +183,7 @@ class Sizes:
         return None if chosen is None else [level.scheme for level in chosen]
 
 
-def _of_features(level: Level, shape: tuple[int, int], encoding: PiecewiseLinear) -> int:
+def _of_features(level: Level, shape: tuple[int, int], encoding: PiecewiseLinearEncoding) -> int:
     """Return the bytes that the features of an encoding take behind a first layer, about.
 
     Weights that lie anywhere leave out a share exp(-n / k) of k features on average, and those that

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from fastbcd.exceptions import ExportWarning
 from fastbcd.formats import DenseMatrix
 from fastbcd.io.export.refusals import refuse_encoding, refuse_images
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.view import WHOLE_ROW
 from fastbcd.network.losses.links import Link
 from fastbcd.network.network import Layer, Network
@@ -86,7 +86,7 @@ def sklearn_mlp(
     return mlp
 
 
-def _with_ramps_as_units(network: Network, encoding: PiecewiseLinear) -> list[Layer]:
+def _with_ramps_as_units(network: Network, encoding: PiecewiseLinearEncoding) -> list[Layer]:
     """Return the layers of an encoded ReLU network with its encoding as one more hidden layer.
 
     A ramp is the difference of two units, max(z, 0) - max(z - 1, 0), and a column is another one,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbcd.formats.operations import factors as thin_factors
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.patches import Patches, Shape3
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float
@@ -43,7 +43,7 @@ def torch_module(network: Network) -> torch.nn.Sequential:
     shape: Shape3 | None = None  # of images (n, c, h, w); None for rows
     for layer in network.layers:
         view = layer.view
-        if isinstance(view, PiecewiseLinear):
+        if isinstance(view, PiecewiseLinearEncoding):
             modules.append(_encoding(torch, view.astype(layer.weight.dtype)))
         if isinstance(view, Patches):
             if shape is None:
@@ -71,7 +71,7 @@ def torch_module(network: Network) -> torch.nn.Sequential:
     return torch.nn.Sequential(*modules).eval()
 
 
-def _encoding(torch: Any, view: PiecewiseLinear) -> Any:
+def _encoding(torch: Any, view: PiecewiseLinearEncoding) -> Any:
     """Return what makes features of columns: a torch.fx.GraphModule, which needs no code of ours.
 
     Its numbers are buffers, so they move with the module and are not trained.

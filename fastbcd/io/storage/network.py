@@ -14,7 +14,7 @@ from fastbcd.formats import FORMATS, Format
 from fastbcd.io.codecs.container import expect
 from fastbcd.io.codecs.streams import Encoded, decode, encode
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.patches import WHOLE_ROW, Patches, View
 from fastbcd.network.layers.pooling import MaxPool
 from fastbcd.network.network import Layer, Network
@@ -43,7 +43,7 @@ def describe(network: Network) -> tuple[dict[str, NDArray[Any]], list[dict[str, 
         described |= {"short": encoded.short, "packed": encoded.packed}
         if isinstance(layer.view, Patches):
             described["patches"] = [list(size) for size in astuple(layer.view)]
-        if isinstance(layer.view, PiecewiseLinear):
+        if isinstance(layer.view, PiecewiseLinearEncoding):
             described["encoding"] = {"n_columns": layer.view.n_columns}
         if layer.pool is not None:
             described["max_pool"] = [list(size) for size in astuple(layer.pool)]
@@ -55,7 +55,7 @@ def state_of(layer: Layer) -> dict[str, NDArray[Any]]:
     """Return the arrays of a layer before they are encoded: weights, intercepts, encoding."""
     state = {**layer.weight.state_dict(), "intercept": layer.intercept}
     view = layer.view
-    if isinstance(view, PiecewiseLinear):
+    if isinstance(view, PiecewiseLinearEncoding):
         view = view.astype(layer.weight.dtype)  # as it computes
         state["encoding.ramps"] = np.stack([view.starts, view.slopes])
         # One array, as each takes about 70 bytes of the header.
@@ -140,7 +140,7 @@ def _images(entry: Mapping[str, Any], where: str) -> tuple[View, MaxPool | None]
 
 def _encoding(
     entry: Any, arrays: Mapping[str, NDArray[Any]], weight: Format, where: str
-) -> PiecewiseLinear:
+) -> PiecewiseLinearEncoding:
     """Return how a layer reads columns."""
     n_columns, ramps, columns = entry["n_columns"], arrays["ramps"], arrays["columns"]
     sound = type(n_columns) is int and 0 < n_columns <= MAX_COLUMNS
@@ -158,7 +158,9 @@ def _encoding(
     expect(bool(inside), f"{where} has an encoding of columns that are not there")
     columns = columns.astype(np.intp)
     plain = np.arange(n_columns) if every else columns[:n_plain]
-    return PiecewiseLinear(n_columns, plain, columns[len(columns) - len(slopes) :], starts, slopes)
+    return PiecewiseLinearEncoding(
+        n_columns, plain, columns[len(columns) - len(slopes) :], starts, slopes
+    )
 
 
 def _pairs(sizes: Any, count: int, where: str) -> list[Any]:

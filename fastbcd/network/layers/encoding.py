@@ -15,7 +15,7 @@ from fastbcd.utils.types import Float, Float64
 
 
 @dataclass(frozen=True, eq=False)
-class PiecewiseLinear(View):
+class PiecewiseLinearEncoding(View):
     r"""The view of a first layer that reads columns through ramps.
 
     The features of a row x are the chosen columns themselves, then one number for each ramp,
@@ -103,11 +103,11 @@ class PiecewiseLinear(View):
         np.minimum(ramps, 1, out=out[:, n_plain:])
         return out
 
-    def take(self, features: NDArray[np.intp]) -> PiecewiseLinear:
+    def take(self, features: NDArray[np.intp]) -> PiecewiseLinearEncoding:
         """Return the encoding of some of the features, given in ascending order."""
         n_plain = len(self.plain)
         ramps = features[features >= n_plain] - n_plain
-        return PiecewiseLinear(
+        return PiecewiseLinearEncoding(
             self.n_columns,
             self.plain[features[features < n_plain]],
             self.columns[ramps],
@@ -115,7 +115,7 @@ class PiecewiseLinear(View):
             self.slopes[ramps],
         )
 
-    def astype(self, dtype: np.dtype[np.floating]) -> PiecewiseLinear:
+    def astype(self, dtype: np.dtype[np.floating]) -> PiecewiseLinearEncoding:
         """Return the encoding with numbers of another type, slopes kept positive and finite."""
         if self.starts.dtype == self.slopes.dtype == dtype:
             return self
@@ -123,7 +123,7 @@ class PiecewiseLinear(View):
         low, tiny, high = float(limits.min), float(limits.tiny), float(limits.max)
         starts = np.clip(self.starts.astype(np.float64), low, high).astype(dtype)
         slopes = np.clip(self.slopes.astype(np.float64), tiny, high).astype(dtype)
-        return PiecewiseLinear(self.n_columns, self.plain, self.columns, starts, slopes)
+        return PiecewiseLinearEncoding(self.n_columns, self.plain, self.columns, starts, slopes)
 
     def linear(self, v: Float, weight: Float, bias: Float, out: Float) -> Float:
         """Write A(v) W + b into ``out``."""

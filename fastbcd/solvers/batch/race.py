@@ -116,7 +116,7 @@ class Race:
         settings: BatchSettings,
     ) -> None:
         self.teams, self.line_ups, self.loss, self.settings = teams, line_ups, loss, settings
-        self.patience = patience_for(len(fold))
+        self.patience = patience_for(len(fold), settings)
         self.n_folds = int(fold.max()) + 1
         self.each = self.n_folds + 1
         self.held = [np.flatnonzero(fold == k) for k in range(self.n_folds)]

@@ -1,4 +1,4 @@
-"""Which ramps encode the columns of a table; see :class:`.PiecewiseLinear`."""
+"""Which ramps encode the columns of a table; see :class:`.PiecewiseLinearEncoding`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.solvers.batch.settings import BatchSettings
 from fastbcd.utils.types import Float, Float64
 
@@ -23,7 +23,7 @@ class Ramps:
 
     Parameters
     ----------
-    encoding : PiecewiseLinear
+    encoding : PiecewiseLinearEncoding
         All ramps. The first ones reach over whole columns, from the least entry to the greatest:
         there they equal the column, so that a network on columns can read them instead. All
         features lie in [0, 1], whatever the units of the columns.
@@ -33,7 +33,7 @@ class Ramps:
         Ramps that networks on the encoding read.
     """
 
-    encoding: PiecewiseLinear
+    encoding: PiecewiseLinearEncoding
     whole: NDArray[np.intp]
     bent: NDArray[np.intp]
 
@@ -91,7 +91,7 @@ def encode(
         return None
     columns, starts, ends = (np.array(part) for part in zip(*whole, *more, strict=True))
     none = np.empty(0, np.intp)
-    encoding = PiecewiseLinear(d, none, columns, starts, 1 / (ends - starts))
+    encoding = PiecewiseLinearEncoding(d, none, columns, starts, 1 / (ends - starts))
     bent = [k for k in range(len(columns)) if k not in tails]
     return Ramps(encoding, columns[: len(whole)], np.array(bent))
 

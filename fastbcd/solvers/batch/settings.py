@@ -75,6 +75,9 @@ class BatchSettings:
     leave_after, leave_behind : int, float
         A line-up leaves the race after so many checks if its loss is so many standard errors of
         the difference behind the best.
+    patience, patient_rows : (int, int), float
+        Bounds of the number of checks without a better held-out loss that end a line-up's race,
+        and that number times the rows.
     n_folds : int
         Folds of small data.
     folds_below : int
@@ -116,6 +119,8 @@ class BatchSettings:
     check_growth: float = 1.4
     leave_after: int = 3
     leave_behind: float = 0.5
+    patience: tuple[int, int] = (2, 4)
+    patient_rows: float = 1200.0
     n_folds: int = 4
     folds_below: int = 2500
     held_out: float = 0.2
@@ -148,13 +153,13 @@ def epochs_for(n: int) -> int:
     return int(base * (2 if n < 1000 else 4))
 
 
-def patience_for(n: int) -> int:
+def patience_for(n: int, settings: BatchSettings) -> int:
     """Return how many checks without a better held-out loss end a line-up's race.
 
-    Two are enough for most: two, three, four and six were .758, .756, .752 and .749, all of the
-    difference on the smallest tables, where the losses are noisy and the seconds few.
+    More for small tables, where the losses are noisy and the seconds few.
     """
-    return int(np.clip(1200 / max(n, 1), 2, 4))
+    least, most = settings.patience
+    return int(np.clip(settings.patient_rows / max(n, 1), least, most))
 
 
 def checks_for(n_steps: int, settings: BatchSettings) -> list[int]:

@@ -12,7 +12,7 @@ from fastbcd.io.export.c.kernels import Kernels, arguments
 from fastbcd.io.export.c.text import TYPES, Tables, real
 from fastbcd.io.export.c.weights import Affine, Part, Product
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS, PiecewiseLinear
-from fastbcd.network.layers.encoding import PiecewiseLinear as Encoding
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.patches import Patches
 
 CLEAR = """\
@@ -166,7 +166,7 @@ class FloatWriter:
         for index, layer in enumerate(layers):
             last = index == len(layers) - 1
             self._lines.append(f"\n    /* Layer {index}: {describe(layer)}. */")
-            if isinstance(layer.view, Encoding):
+            if isinstance(layer.view, PiecewiseLinearEncoding):
                 current = self._encoding(index, layer.view, current)
             if isinstance(layer.view, Patches):
                 current = self._means(layer.view, current)
@@ -186,7 +186,7 @@ class FloatWriter:
         )
         return Forward(f"{text}\n{function}", self._buffers.n_bytes)
 
-    def _encoding(self, index: int, view: Encoding, source: str) -> str:
+    def _encoding(self, index: int, view: PiecewiseLinearEncoding, source: str) -> str:
         """Write the features of an encoding; return the buffer."""
         view = view.astype(np.dtype(np.float32))
         kind = index_type(view.n_columns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbcd.io.export.c.weights import Affine
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.patches import Pair, Patches
 
 MEANS = """\
@@ -119,7 +119,7 @@ def describe(layer: Affine) -> str:
     """Return what a layer does, for a comment."""
     n_in, n_out = layer.shape
     text = f"{n_in} -> {n_out}, {layer.activation}"
-    if isinstance(layer.view, PiecewiseLinear):
+    if isinstance(layer.view, PiecewiseLinearEncoding):
         text = f"{layer.view.n_columns} columns as {text}"
     if isinstance(layer.view, Patches):
         view = layer.view

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastbcd.io.export.c.storage import MOST_LEVELS, smallest
 from fastbcd.io.export.c.weights import Affine, Part, Product
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.utils.types import Float, Float64
 
 LOW, HIGH = -128, 127
@@ -159,7 +159,7 @@ class IntegerNetwork:
 
     input: Grid
     layers: list[IntegerLayer] = field(default_factory=list)
-    encoding: PiecewiseLinear | None = None
+    encoding: PiecewiseLinearEncoding | None = None
 
     def features(self, x: Float) -> Float:
         """Return what lies on the grid of the inputs, for rows ``x``."""
@@ -167,7 +167,7 @@ class IntegerNetwork:
 
 
 def quantise(
-    layers: list[Affine], x: Float, encoding: PiecewiseLinear | None = None
+    layers: list[Affine], x: Float, encoding: PiecewiseLinearEncoding | None = None
 ) -> IntegerNetwork:
     """Return a network in integers.
 
@@ -177,7 +177,7 @@ def quantise(
         In floating point, without batches.
     x : (n, n_in) array
         Inputs that the ranges of the activations are taken from.
-    encoding : PiecewiseLinear, optional
+    encoding : PiecewiseLinearEncoding, optional
         What the network reads columns through.
     """
     if encoding is not None:

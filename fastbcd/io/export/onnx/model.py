@@ -11,7 +11,7 @@ from fastbcd._version import __version__
 from fastbcd.io.export.onnx.graph import Graph, import_onnx
 from fastbcd.io.export.onnx.images import images_of
 from fastbcd.io.export.onnx.weights import affine
-from fastbcd.network.layers.encoding import PiecewiseLinear
+from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.patches import Patches, Shape3
 from fastbcd.network.losses.links import Link
 from fastbcd.network.network import Network
@@ -47,7 +47,7 @@ def add_network(graph: Graph, x: str, network: Network) -> str:
     shape: Shape3 | None = None  # of the images that x are, or None for rows
     for layer in network.layers:
         view = layer.view
-        if isinstance(view, PiecewiseLinear):
+        if isinstance(view, PiecewiseLinearEncoding):
             x = _encoded(graph, x, view)
         if isinstance(view, Patches):
             if shape is None:
@@ -69,7 +69,7 @@ def add_network(graph: Graph, x: str, network: Network) -> str:
     return x if shape is None else images.to_rows(x, shape)
 
 
-def _encoded(graph: Graph, x: str, view: PiecewiseLinear) -> str:
+def _encoded(graph: Graph, x: str, view: PiecewiseLinearEncoding) -> str:
     """Add the features that an encoding makes of columns: some of them as they are, then ramps."""
     view = view.astype(graph.dtype)
     parts = []
