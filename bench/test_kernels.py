@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from bench.conftest import Record
 from bench.timing import race
 from fastbcd.linalg.spd import SMALL, SPDSystem
 from fastbcd.schemes.nearest.thresholds import hard_threshold
 from fastbcd.schemes.nearest.trains import decompose, train_ranks
+from fastbcd.solvers.batch.engine import LockStep, Rows
+from fastbcd.solvers.batch.settings import BatchSettings
 from fastbcd_kernels.activation_step import piecewise_linear_step
 
 RHO, GAMMA, ALPHA = 1.0, 0.5, 1.0
@@ -159,6 +162,74 @@ def test_spd_solve(benchmark: Any, record: Record, quick: bool, n: int) -> None:
         scipy=peer,
     )
     benchmark.pedantic(ours, rounds=rounds, warmup_rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "width", "n_outputs", "n_networks", "size"),
+    [(43, 25, 2, 4, 128), (125, 25, 7, 10, 64), (64, 100, 10, 2, 128)],
+)
+def test_batch_steps(
+    benchmark: Any,
+    record: Record,
+    quick: bool,
+    n_inputs: int,
+    width: int,
+    n_outputs: int,
+    n_networks: int,
+    size: int,
+) -> None:
+    """Forty steps of networks in lock-step: against NumPy, and the products alone by BLAS."""
+    n, rng = 1000, np.random.default_rng(0)
+    if quick:
+        n_inputs, width, size = 8, 8, 16
+    x = rng.standard_normal((n, n_inputs)).astype(np.float32)
+    y = np.eye(n_outputs, dtype=np.float32)[rng.integers(n_outputs, size=n)]
+    order = rng.integers(n, size=(40, size))
+    engines = [
+        LockStep(
+            Rows(x, np.ones(n_inputs), y, None),
+            (width,),
+            "relu",
+            "cross_entropy",
+            np.ones((n_networks, n), np.float32),
+            range(n_networks),
+            np.zeros(n_outputs),
+            BatchSettings(compiled_from=least),
+            0,
+        )
+        for least in (0, n + 1)
+    ]
+    v = rng.standard_normal((size, width)).astype(np.float32)
+    d = rng.standard_normal((size, n_outputs)).astype(np.float32)
+    batch, (first, last) = x[:size], engines[0].averaged(0)[0]
+    square = np.eye(width, dtype=np.float32)
+
+    def products() -> None:
+        for _ in range(40 * n_networks):
+            batch @ first
+            v @ last
+            d @ last.T
+            v.T @ d
+            batch.T @ v
+            square @ last
+
+    rounds = 3 if quick else 15
+    with threadpool_limits(1):
+        own, plain, blas = race(
+            [lambda: engines[0].advance(order), lambda: engines[1].advance(order), products], rounds
+        )
+    record(
+        f"{n_networks} networks {n_inputs}-{width}-{n_outputs}, batches of {size}: a step against "
+        "the same by NumPy",
+        f"{plain / own:.1f} times faster, {own / 40 * 1e6:.0f} us, {own / blas:.1f} times its "
+        "matrix products alone",
+        "",
+        None,
+        ours=own,
+        numpy=plain,
+        blas=blas,
+    )
+    benchmark.pedantic(lambda: engines[0].advance(order), rounds=rounds, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -17,7 +17,7 @@ class Network:
         self.size, self.smooth = [None, None], [None, None]
         self.average, self.n_averaged, self.t = None, 0, 0
 
-    def step(self, u, y, counts):
+    def step(self, u, y, counts, weight):
         p = self.settings
         n, k = y.shape
         v = np.maximum(u @ self.w[0] + self.b[0], 0)
@@ -26,17 +26,15 @@ class Network:
         smooth = p.smoothing
         d = (1 - smooth) * y + smooth / k - e / e.sum(axis=1, keepdims=True)
         d *= counts[:, None] / n
-        if self.t % p.observe == 0:
-            share = min(0.1, n / 5000) * p.observe / 2
-            self.seen = 1 - (1 - self.seen) * (1 - share)
-            share /= self.seen
-            self.gram = (1 - share) * self.gram + share / n * v.T @ v
-            self.mean = (1 - share) * self.mean + share * v.mean(axis=0)
+        if self.t == 0:
+            self._observe(v, weight)
         if self.t % p.refresh == 0 or self.t in (2, 6):
             c = self.gram - np.outer(self.mean, self.mean)
             ridge = p.hidden_damping * np.sum(c * c) / np.trace(c) + 1e-6 * np.trace(c)
             self.inverse = np.linalg.inv(c + ridge * np.eye(len(c)))
             self.gain = np.linalg.solve(self.w[1].T @ self.w[1] + p.gain * np.eye(k), self.w[1].T)
+        if self.t and self.t % p.observe == 0:
+            self._observe(v, weight)
         back = (d @ self.gain) * (v > 0)
         s, b = v.T @ d, d.sum(axis=0)
         s = self.inverse @ (s - np.outer(self.mean, b))
@@ -52,6 +50,14 @@ class Network:
             share = (p.average_power + 1) / (self.n_averaged + p.average_power)
             old = self.average or [np.zeros_like(a) for a in now]
             self.average = [a + share * (c - a) for a, c in zip(old, now, strict=True)]
+
+    def _observe(self, v, weight):
+        n = len(v)
+        share = min(0.1, n / 5000) * self.settings.observe / 2
+        self.seen = 1 - (1 - self.seen) * (1 - share)
+        share /= self.seen
+        self.gram = (1 - share) * self.gram + share / n * (v * weight[:, None]).T @ v
+        self.mean = (1 - share) * self.mean + share / n * weight @ v
 
     def _move(self, layer, s, b, size):
         p = self.settings

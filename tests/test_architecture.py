@@ -358,6 +358,7 @@ NOT_MEASURED = {
     "compression/coarse_to_fine.py": {"BYTE"},  # 256: what one byte can address
     "compression/report.py": {"WIDTH"},  # characters of a line
     "compression/report_html.py": {"LEAST"},  # pixels
+    "solvers/batch/fused.py": {"NOTHING"},  # an empty array
     "solvers/batch/units.py": {"LEAK"},  # of the leaky ReLU
     "solvers/minibatch/step.py": {"NOWHERE"},  # an empty array
     "solvers/refine/factored.py": {"LEAST"},  # epsilon of Adam's paper

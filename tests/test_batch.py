@@ -1,6 +1,7 @@
 """The race on batches: its parts against plain references, and what the estimators make of it."""
 
 from dataclasses import fields, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
 from fastbcd.schemes import Prune
+from fastbcd.solvers.batch import settings as batch_settings
 from fastbcd.solvers.batch import solver
 from fastbcd.solvers.batch.coordinates import Coordinates
 from fastbcd.solvers.batch.engine import LockStep, Rows
@@ -130,34 +132,95 @@ def test_checks_are_geometric_and_end_with_the_fit():
     assert checks_for(1, BatchSettings()) == [1]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
-    settings = BatchSettings()
-    n, k, h, m = 96, 6, 7, 3
+def lock_step(rng, settings, loss="cross_entropy", activation="relu", widths=(7,), **options):
+    n, k, m = 96, 6, 3
     variances = np.sort(rng.uniform(0.1, 2, k))[::-1]
     x = (rng.standard_normal((n, k)) * np.sqrt(variances)).astype(np.float32)
     y = np.eye(m, dtype=np.float32)[rng.integers(m, size=n)]
+    if loss == "squared":
+        y = rng.standard_normal((n, m)).astype(np.float32)
     fold = np.arange(n) % 3 == 0
     counts = np.tile(np.stack([~fold, np.ones(n)]).astype(np.float32), (2, 1))
-    engine = LockStep(
-        Rows(x, variances, y, np.ones(n, np.float32) if weighted else None),
-        (h,), "relu", "cross_entropy", counts, [0, 0, 1, 1], np.zeros(m), settings, 5,
+    weight = rng.uniform(0.5, 2, n).astype(np.float32) if options.get("weighted") else None
+    l2 = (
+        (0.01, np.diag(rng.uniform(0.5, 2, k)).astype(np.float32))
+        if options.get("l2")
+        else (0.0, None)
+    )
+    return LockStep(
+        Rows(x, variances, y, weight), widths, activation, loss, counts, [0, 0, 1, 1],
+        np.zeros(m), settings, 5, l2,
     )  # fmt: skip
+
+
+COMPILED = BatchSettings(compiled_from=0)
+"""Compiles the steps of fits of any size."""
+
+
+@pytest.mark.parametrize("settings", [BatchSettings(), COMPILED])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_networks_in_lock_step_equal_networks_alone(rng, weighted, settings):
+    engine = lock_step(rng, settings, weighted=weighted)
+    x, y, variances = engine.rows.x, engine.rows.y, engine.rows.variances
+    own = engine.networks
     twins = [
-        Twin([w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, settings)
+        Twin([w[g] for w in own.weights], [b[g] for b in own.biases], variances, settings)
         for g in range(4)
     ]
     for t in range(60):
         if t == 30:
             engine.keep(2)
-        index = rng.permutation(n)[:32]
-        engine.step(index)
+        index = rng.permutation(len(x))[:32]
+        engine.advance(index[None])
+        weight = np.ones(32) if engine.rows.weight is None else engine.rows.weight[index]
         for g, twin in enumerate(twins if t < 30 else twins[:2]):
-            twin.step(x[index].astype(float), y[index], counts[g, index])
+            twin.step(x[index].astype(float), y[index], engine.counts[g, index], weight)
     for g in range(2):
         weights, biases = engine.averaged(g)
         for ours, theirs in zip([*weights, *biases], twins[g].average, strict=True):
             assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "logistic", "squared", "hinge"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh"])
+@pytest.mark.parametrize("widths", [(), (8,), (5, 9)])
+@pytest.mark.parametrize("options", [{}, {"weighted": True, "l2": True}])
+def test_compiled_steps_equal_those_of_numpy(loss, activation, widths, options):
+    found = []
+    for settings in (BatchSettings(), COMPILED):
+        rng = np.random.default_rng(1)
+        engine = lock_step(rng, settings, loss, activation, widths, **options)
+        assert (engine.fused is None) == (settings is not COMPILED)
+        order = np.array([rng.permutation(96)[:31] for _ in range(50)])
+        engine.advance(order[:9])
+        engine.keep(3)
+        engine.advance(order[9:])
+        found.append(engine.networks)
+    plain, compiled = found
+    assert_array_equal(compiled.clock, plain.clock)
+    assert compiled.clock[0] == 50
+    for name in ("parameters", "averages", "moments", "lengths"):
+        assert_allclose(getattr(compiled, name), getattr(plain, name), rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("m", [1, 2, 40])
+def test_exponentials_are_right_to_the_last_digits(rng, m):
+    from fastbcd_kernels import batch_steps
+
+    z = rng.uniform(-25, 25, 1000 * m).astype(np.float32)
+    z[:3] = -25, 25, 0
+    expected, bits = np.exp(z.astype(float)), np.empty(z.size, np.int32)
+    batch_steps._exponentials(z, bits, bits.view(np.float32))
+    assert_allclose(z, expected, rtol=2.5e-7)
+
+
+def test_large_tables_are_compiled():
+    x, y = moons(2400)
+    model = BCDClassifier((16,), random_state=0).fit(x, y)
+    with patch.object(batch_settings, "DEFAULTS", replace(BatchSettings(), compiled_from=10**9)):
+        other = BCDClassifier((16,), random_state=0).fit(x, y)
+    assert_allclose(model.predict_proba(x), other.predict_proba(x), atol=0.05)
+    assert model.score(x, y) > 0.9
 
 
 def encoded(x, weight=None, settings=None):
@@ -234,8 +297,8 @@ def test_a_network_is_the_mean_of_its_blocks(rng, widths, monkeypatch):
     monkeypatch.setattr(solver, "assemble", remembered)
     BCDClassifier(widths, random_state=0, max_iter=20).fit(x, y)
     problem = problems[-1][0]
-    kinds = {one.is_encoded for one in problem.race.line_ups}
-    assert kinds == {True, False}
+    kinds = {tuple(block.team for block in one.blocks) for one in problem.race.line_ups}
+    assert len(kinds) == (2 if widths == (9,) else 3)
     for one in problem.race.line_ups:
         expected = 0
         for block in one.blocks:
@@ -389,14 +452,14 @@ def test_what_is_recorded():
 
 def test_an_interruption_keeps_the_best_so_far(monkeypatch):
     x, y = moons()
-    step = LockStep.step
+    advance = LockStep.advance
 
-    def interrupted(self, index):
-        if self.steps == 60:
+    def interrupted(self, order):
+        if self.steps > 60:
             raise KeyboardInterrupt
-        step(self, index)
+        advance(self, order)
 
-    monkeypatch.setattr(LockStep, "step", interrupted)
+    monkeypatch.setattr(LockStep, "advance", interrupted)
     model = BCDClassifier((16,), random_state=0)
     with pytest.warns(ConvergenceWarning, match="Interrupted after"):
         model.fit(x, y)

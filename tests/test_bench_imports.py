@@ -27,6 +27,8 @@ ALLOWED = {
         "fastbcd.linalg.spd",
         "fastbcd.schemes.nearest.thresholds",
         "fastbcd.schemes.nearest.trains",
+        "fastbcd.solvers.batch.engine",
+        "fastbcd.solvers.batch.settings",
         "fastbcd_kernels.activation_step",
     },
     "test_sweep.py": {

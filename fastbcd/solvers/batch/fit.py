@@ -127,12 +127,13 @@ def train_batch(
     checks = checks_for(epochs * (n // size), settings)
     problem = Problem(
         race,
+        activation,
         [inputs[which][0] for which, _, _ in layout],
         scaling,
         np.ptp(targets, axis=0) == 0,
         np.dtype(dtype),
         size,
-        frozenset(checks),
+        checks,
     )
     race.check()
     state = State(race.best.loss, rng)
@@ -238,7 +239,7 @@ def line_up(b: int, encoded: bool) -> tuple[list[tuple[int, int, int]], list[Lin
         blocks = [Block(number, k) for k in range(half)]
         if b > 1:
             blocks = [Block(1, k) for k in range(half)] + blocks
-        line_ups.append(LineUp(blocks, is_encoded=True))
+        line_ups.append(LineUp(blocks))
     return teams, line_ups
 
 

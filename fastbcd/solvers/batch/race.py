@@ -54,12 +54,9 @@ class LineUp:
     ----------
     blocks : list of Block
         The networks.
-    is_encoded : bool
-        Whether any of them reads encoded columns.
     """
 
     blocks: list[Block]
-    is_encoded: bool = False
     loss: float = np.inf
     rows: Float64 = field(default_factory=lambda: np.empty(0))
     steps: int = 0
@@ -131,27 +128,20 @@ class Race:
 
     @property
     def best(self) -> LineUp:
-        """The line-up of the least held-out loss so far; an encoded one must be clearly better."""
-        best = min(self.line_ups, key=lambda one: one.loss)
-        plain = [one for one in self.line_ups if not one.is_encoded]
-        if best.is_encoded and plain:
-            other = min(plain, key=lambda one: one.loss)
-            if other.found and not self._behind(other, best, self.settings.encode_from):
-                return other
-        return best
+        """The line-up of the least held-out loss so far."""
+        return min(self.line_ups, key=lambda one: one.loss)
 
     @property
     def over(self) -> bool:
         """Whether no line-up has a hope left."""
         return not any(one.running for one in self.line_ups)
 
-    def step(self, index: NDArray[np.intp]) -> int:
-        """Take one step of all networks on the rows of ``index``; return the number of steps."""
+    def advance(self, order: NDArray[np.int64]) -> None:
+        """Take one step of all networks on the rows of each row of ``order`` (s, b)."""
         for team, needed in zip(self.teams, self.needed, strict=True):
             if needed:
-                team.engine.step(index)
-        self.steps += 1
-        return self.steps
+                team.engine.advance(order)
+        self.steps += len(order)
 
     def forget(self) -> None:
         """Let the race begin: what was judged so far is no result."""
@@ -167,7 +157,7 @@ class Race:
         for one in self.line_ups:
             if one.running:
                 self._judge(one, outputs)
-        best = min(self.line_ups, key=lambda one: one.loss)
+        best = self.best
         for one in self.line_ups:
             if one.running and one is not best and one.checks >= self.settings.leave_after:
                 one.running = not self._behind(one, best, self.settings.leave_behind)

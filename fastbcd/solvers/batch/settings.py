@@ -34,9 +34,6 @@ class BatchSettings:
     most_features : int
         Features up to which columns are encoded. It bounds the seconds: the eigenvectors of their
         covariance take their third power.
-    encode_from : float
-        The encoding makes the first layer larger. It is taken if the loss on rows held out is
-        lower by so many standard errors of the difference: 0 is .752, .5 is .757, 1 is .765.
     tail : float
         Columns of a larger fourth moment than this, that of a normal distribution, have a larger
         unit: a column that is one in a thousand rows and zero elsewhere would else have entries of
@@ -62,6 +59,8 @@ class BatchSettings:
         Ridge of the backward targets, relative to the weights: (W'W + gain I)^-1 W'.
     refresh : int
         Steps between two inversions of the hidden layers' matrices.
+    early_refresh : tuple of int
+        Steps before which they are inverted besides: the first ones are of a single batch.
     observe : int
         Steps between two updates of the running covariances of the hidden layers.
     measure : int
@@ -88,6 +87,8 @@ class BatchSettings:
         Standard deviation of the prior of the logarithm of the temperature. Flat.
     small_scale : float
         Factor of the starting weights of the output layer.
+    compiled_from : int
+        Rows from which the steps are compiled: a fit then takes longer than a compilation.
     """
 
     n_blocks: int = 4
@@ -98,19 +99,19 @@ class BatchSettings:
     fewest_edges: int = 4
     reach: float = 3.0
     most_features: int = 1024
-    encode_from: float = 1.0
     tail: float = 3.0
     alike: float = 3.0
     alike_share: float = 0.7
     reach_rows: int = 2048
     damping: float = 0.5
     smoothing: float = 0.03
-    length: float = 0.027
+    length: float = 0.054
     warm_up: int = 20
     weight_decay: float = 0.0005 / 3
     hidden_damping: float = 0.5
     gain: float = 1.0
     refresh: int = 40
+    early_refresh: tuple[int, ...] = (2, 6)
     observe: int = 4
     measure: int = 4
     average_every: int = 6
@@ -121,11 +122,12 @@ class BatchSettings:
     leave_behind: float = 0.5
     patience: tuple[int, int] = (2, 4)
     patient_rows: float = 1200.0
-    n_folds: int = 4
+    n_folds: int = 8
     folds_below: int = 2500
     held_out: float = 0.2
     temperature_spread: float = 0.5
     small_scale: float = 0.1
+    compiled_from: int = 2000
 
 
 DEFAULTS = BatchSettings()

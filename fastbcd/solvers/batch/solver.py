@@ -50,6 +50,8 @@ class Problem:
     ----------
     race : Race
         Judges the networks of the teams.
+    activation : str
+        Of the hidden layers.
     inputs : list of Inputs
         What each team sees.
     scaling : Scaling or None
@@ -60,17 +62,18 @@ class Problem:
         Of the network.
     batch_size : int
         Rows of a step.
-    checks : frozenset of int
-        Steps after which the networks are judged.
+    checks : list of int
+        Steps after which the networks are judged, in ascending order.
     """
 
     race: Race
+    activation: str
     inputs: list[Inputs]
     scaling: Scaling | None
     constant: NDArray[np.bool_]
     dtype: np.dtype[Any]
     batch_size: int
-    checks: frozenset[int]
+    checks: list[int]
 
 
 class State:
@@ -104,15 +107,16 @@ class BatchSolver:
         """Pass over the data once."""
         race, size = problem.race, problem.batch_size
         n = len(race.teams[0].engine.rows.x)
-        order = state.rng.permutation(n)
+        order = state.rng.permutation(n)[: n // size * size].reshape(-1, size)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for begin in range(0, n - size + 1, size):
-                steps = race.step(order[begin : begin + size])
-                if steps in problem.checks:
+            while len(order) and state.ending is None:
+                due = next(at for at in problem.checks if at > race.steps) - race.steps
+                race.advance(order[:due])
+                if len(order) >= due:
                     race.check()
-                    if race.over or steps == max(problem.checks):
+                    if race.over or race.steps == problem.checks[-1]:
                         state.ending = Ending.CONVERGED
-                        break
+                order = order[due:]
         found = min(one.loss for one in race.line_ups)
         state.write(found if np.isfinite(found) else state.record.terms[-1].loss)
 
@@ -160,7 +164,7 @@ def assemble(problem: Problem, line_up: LineUp) -> Network:
         weights[last], biases[last] = weights[last] * factor, biases[last] * factor + shift
         weights[last][:, problem.constant] = 0
         biases[last][problem.constant] = shift[problem.constant]
-    names = [problem.race.teams[0].engine.activation] * last + ["identity"]
+    names = [problem.activation] * last + ["identity"]
     network = Network(
         [
             Layer(
