@@ -1,12 +1,14 @@
 """A plain twin of the lock-step trainer: one network, one step at a time, in float64."""
 
 import numpy as np
+from reference_minibatch import SLOPES, VALUES
 
 
 class Network:
-    """One hidden ReLU layer and softmax outputs, trained by preconditioned steps."""
+    """One hidden layer and softmax outputs, trained by preconditioned steps."""
 
-    def __init__(self, weights, biases, variances, settings):
+    def __init__(self, weights, biases, variances, settings, activation="relu"):
+        self.value, self.slope = VALUES[activation], SLOPES[activation]
         self.w = [w.astype(float) for w in weights]
         self.b = [b.astype(float) for b in biases]
         self.settings = settings
@@ -20,7 +22,8 @@ class Network:
     def step(self, u, y, counts):
         p = self.settings
         n, k = y.shape
-        v = np.maximum(u @ self.w[0] + self.b[0], 0)
+        z = u @ self.w[0] + self.b[0]
+        v = self.value(z)
         o = v @ self.w[1] + self.b[1]
         e = np.exp(o - o.max(axis=1, keepdims=True))
         smooth = p.smoothing
@@ -37,7 +40,7 @@ class Network:
             ridge = p.hidden_damping * np.sum(c * c) / np.trace(c) + 1e-6 * np.trace(c)
             self.inverse = np.linalg.inv(c + ridge * np.eye(len(c)))
             self.gain = np.linalg.solve(self.w[1].T @ self.w[1] + p.gain * np.eye(k), self.w[1].T)
-        back = (d @ self.gain) * (v > 0)
+        back = (d @ self.gain) * self.slope(z)
         s, b = v.T @ d, d.sum(axis=0)
         s = self.inverse @ (s - np.outer(self.mean, b))
         b = b - self.mean @ s

@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.schemes import Prune
 from fastbcd.solvers.batch import solver
 from fastbcd.solvers.batch.coordinates import Coordinates
@@ -130,8 +131,9 @@ def test_checks_are_geometric_and_end_with_the_fit():
     assert checks_for(1, BatchSettings()) == [1]
 
 
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
+def test_networks_in_lock_step_equal_networks_alone(rng, weighted, activation):
     settings = BatchSettings()
     n, k, h, m = 96, 6, 7, 3
     variances = np.sort(rng.uniform(0.1, 2, k))[::-1]
@@ -141,12 +143,15 @@ def test_networks_in_lock_step_equal_networks_alone(rng, weighted):
     counts = np.tile(np.stack([~fold, np.ones(n)]).astype(np.float32), (2, 1))
     engine = LockStep(
         Rows(x, variances, y, np.ones(n, np.float32) if weighted else None),
-        (h,), "relu", "cross_entropy", counts, [0, 0, 1, 1], np.zeros(m), settings, 5,
+        (h,), activation, "cross_entropy", counts, [0, 0, 1, 1], np.zeros(m), settings, 5,
     )  # fmt: skip
     twins = [
-        Twin([w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, settings)
+        Twin(
+            [w[g] for w in engine.weights], [b[g] for b in engine.biases], variances, settings,
+            activation,
+        )
         for g in range(4)
-    ]
+    ]  # fmt: skip
     for t in range(60):
         if t == 30:
             engine.keep(2)
@@ -286,7 +291,7 @@ def test_a_fit_is_deterministic_and_keeps_the_type(dtype):
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared", "hinge"])
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh"])
+@pytest.mark.parametrize("activation", [name for name in ALL_ACTIVATIONS if name != "identity"])
 def test_every_loss_and_activation_learns(loss, activation):
     x, y = moons(600, noise=0.15)
     model = BCDClassifier(

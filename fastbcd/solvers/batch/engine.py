@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.solvers.batch.settings import BatchSettings
-from fastbcd.solvers.batch.units import DESCENT, activate, pull_back
+from fastbcd.solvers.batch.units import DESCENT, activate, activate_and_keep, pull_back
 from fastbcd.utils.types import Float, Float64
 
 SMOOTHED = ("cross_entropy", "logistic")
@@ -147,11 +147,12 @@ class LockStep:
         rows, settings, t = self.rows, self.settings, self.steps
         last = len(self.weights) - 1
         inputs = [rows.x[index]]
+        known: list[Float] = []  # what the derivatives of the activations are computed from
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             z = np.matmul(inputs[-1], weight)
             z += bias[:, None]
             if layer < last:
-                activate(self.activation, z)
+                known.append(activate_and_keep(self.activation, z))
             inputs.append(z)
         target = rows.y[index]
         if self.loss in SMOOTHED:
@@ -173,7 +174,7 @@ class LockStep:
             s, b = np.matmul(v.swapaxes(-1, -2), d), d.sum(axis=1)
             if layer:
                 d = np.matmul(d, self.gains[layer - 1])
-                pull_back(self.activation, d, v)
+                pull_back(self.activation, d, known[layer - 1])
             self._move(layer, s, b, rise, measure, shrink)
         self.steps = t + 1
         if self.steps % settings.average_every == 0:
