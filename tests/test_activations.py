@@ -1,15 +1,18 @@
 """Activations: values and derivatives, and what fits, files and programs make of them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from deployed import ARCHITECTURES, image_classifier, images
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.datasets import load_diabetes, load_digits, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from fastbcd import BCDClassifier, BCDRegressor, compress
 from fastbcd.cli.options import ACTIVATIONS as NAMED_BY_THE_COMMAND_LINE
-from fastbcd.layers import Conv2D, MaxPool2D
+from fastbcd.layers import AveragePool2D, Conv2D, MaxPool2D
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.layers.smooth import CURVES
 from fastbcd.schemes import LowRank, Prune
@@ -153,3 +156,50 @@ def test_convolutions_and_poolings_learn(name):
     )  # fmt: skip
     clf.fit(x[:600].reshape(600, -1), y[:600])
     assert clf.score(x[600:].reshape(200, -1), y[600:]) > 0.95
+
+
+# ------------------------------------------------------------------ exact sweeps
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic"])
+@pytest.mark.parametrize("data", [load_digits, load_diabetes])
+@pytest.mark.parametrize("scheme", [None, Prune(sparsity=0.5)])
+def test_no_block_of_an_exact_sweep_raises_the_objective(name, data, scheme):
+    x, y = data(return_X_y=True)
+    x, x_test, y, y_test = train_test_split(x, y, train_size=350, random_state=0)
+    kind = BCDRegressor if data is load_diabetes else BCDClassifier
+    model = kind(
+        (16,), activation=name, solver="full", certificate=True, scheme=scheme, max_iter=100,
+        random_state=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y)
+    record = model.convergence_
+    scale = record.objective[0]
+    steps = [step for sweep in record.block_steps for step in sweep]
+    assert {step.block for step in steps} >= {"activation", "pre-activation", "weight"}
+    assert min(step.decrease - step.guaranteed for step in steps) >= -1e-11 * scale
+    assert np.all(record.decreases >= -1e-11 * scale)
+    assert record.objective[-1] < 0.8 * scale
+    assert record.subgradient_norm[-1] < 0.2 * record.subgradient_norm[0]
+    # A constant scores 0 and 0.1.
+    assert model.score(x_test, y_test) > (0.2 if data is load_diabetes else 0.75)
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic"])
+def test_a_maximum_after_a_smooth_activation_is_refused_in_exact_sweeps(name):
+    x, y = load_digits(return_X_y=True)
+    pooled = (Conv2D(2, kernel_size=3), MaxPool2D(2), 8)
+    given = {"input_shape": (8, 8), "activation": name, "max_iter": 2, "random_state": 0}
+    for exact in ({"solver": "full"}, {"certificate": True}):
+        with pytest.raises(ValueError, match=f'activation="{name}".*before a MaxPool2D.*hard_tanh'):
+            BCDClassifier(pooled, **given, **exact).fit(x[:200], y[:200])
+    averaged = (Conv2D(2, kernel_size=3), AveragePool2D(2), 8)
+    for model in (
+        BCDClassifier(averaged, solver="full", **given),
+        BCDClassifier(pooled, solver="minibatch", **given),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            assert model.fit(x[:200], y[:200]).network_.layers[0].activation == name

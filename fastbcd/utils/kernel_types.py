@@ -28,6 +28,7 @@ Without a digit, x is a float and n an int; n2 is a tuple of two ints."""
 TYPES = {
     "activation_step.piecewise_linear_step": "F2 F2 F2 x x x x d1",
     "activation_step.hard_tanh_step": "F2 F2 F2 x x x d1",
+    "activation_step.sigmoid_step": "F2 F2 F2 x x x x x x d1 x",
     "codebook_fit.optimal_cuts": "d1 d1 d1 i1 i1",
     "codebook_fit.lloyd": "d1 d1 d1 d1 n",
     "codebook_fit.assign": "F2 d1 d1 h2",

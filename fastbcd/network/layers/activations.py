@@ -194,11 +194,11 @@ class HardTanh(_Elementwise):
 
 
 class Smooth(_Elementwise):
-    """An activation without a closed-form U-step: for training on batches, not by exact sweeps.
+    """An activation without an exact U-step: for training on batches, not by exact sweeps.
 
     Parameters
     ----------
-    name : {"logistic", "tanh", "softplus", "silu", "gelu"}
+    name : {"softplus", "silu", "gelu"}
         See :mod:`fastbcd.network.layers.smooth`.
     """
 
@@ -224,18 +224,18 @@ class Smooth(_Elementwise):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Raise ValueError: the U-step of a smooth activation has no closed form."""
-        raise self._refusal()
+        """Raise ValueError: no exact U-step is known."""
+        raise ValueError(
+            f"The activation {self.name!r} has no exact U-step, so exact sweeps cannot train it. "
+            f'Set solver="auto", or one of the activations {", ".join(ACTIVATIONS)}.'
+        )
 
     @property
     def pieces(self) -> tuple[Float64, Float64, Float64]:
         """Raise ValueError: a smooth activation has no linear pieces."""
-        raise self._refusal()
-
-    def _refusal(self) -> ValueError:
-        return ValueError(
-            f"The activation {self.name!r} has no exact U-step, so exact sweeps cannot train it. "
-            f'Set solver="auto", or one of the activations {", ".join(ACTIVATIONS)}.'
+        raise ValueError(
+            f"The activation {self.name!r} has no linear pieces, which the exact U-step before a "
+            f'maximum needs. Set solver="auto", or one of {", ".join(PIECEWISE)}.'
         )
 
     def slopes(self, u: Float) -> tuple[Float, Float]:
@@ -249,16 +249,53 @@ class Smooth(_Elementwise):
         np.mean(d, axis=0, out=mean)
 
 
-ACTIVATIONS: dict[str, Activation] = {
+class Sigmoid(Smooth):
+    """sigma(u) = offset + scale * tanh(rate * u): smooth, with an exact U-step.
+
+    Parameters
+    ----------
+    name : {"logistic", "tanh"}
+        1 / (1 + exp(-u)) = 1/2 + tanh(u/2) / 2, or tanh(u).
+    offset, scale, rate : float
+        The numbers of the formula.
+    """
+
+    def __init__(self, name: str, offset: float, scale: float, rate: float) -> None:
+        super().__init__(name)
+        self._shape = offset, scale, rate
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Perform the U-step in place."""
+        tol = 1e-5 if u.dtype == np.float32 else 1e-9
+        return activation_step.sigmoid_step(
+            u, miss, v, *self._shape, *penalties, sample_weight, tol
+        )
+
+
+PIECEWISE: dict[str, Activation] = {
     "relu": PiecewiseLinear("relu", 0.0),
     "leaky_relu": PiecewiseLinear("leaky_relu", 0.01),
     "hard_tanh": HardTanh(),
     "identity": PiecewiseLinear("identity", 1.0),
 }
+"""Piecewise-linear activations, by name."""
+
+ACTIVATIONS: dict[str, Activation] = {
+    **PIECEWISE,
+    "logistic": Sigmoid("logistic", 0.5, 0.5, 0.5),
+    "tanh": Sigmoid("tanh", 0.0, 1.0, 1.0),
+}
 """Activations with an exact U-step, by name."""
 
 ALL_ACTIVATIONS: dict[str, Activation] = {
     **ACTIVATIONS,
-    **{name: Smooth(name) for name in CURVES},
+    **{name: Smooth(name) for name in ("softplus", "silu", "gelu")},
 }
 """All activations, by name."""
