@@ -233,6 +233,11 @@ CASES: dict[str, Callable[[Fuzz], list[tuple[Any, ...]]]] = {
     "activation_step.hard_tanh_step": lambda g: [
         (g.f(g.n, g.n), g.f(g.n, g.n), g.f(g.n, g.n), 1.0, 1.0, 0.5, g.d(g.n))
     ],
+    "activation_step.sigmoid_step": lambda g: [
+        (*(g.f(g.n, g.n) for _ in range(3)), *shape, rho, 1.0, 1e-3, g.d(g.n), 1e-9)
+        for shape in ((0.0, 1.0, 1.0), (0.5, 0.5, 0.5))
+        for rho in (0.0, 1.0)
+    ],
     "codebook_fit.optimal_cuts": lambda g: [cuts(g)],
     "codebook_fit.lloyd": lambda g: [
         (g.d(g.n + 1), g.d(g.n + 2), g.d(g.n + 2), g.d(4), 20),

@@ -34,8 +34,23 @@ HARD_TANH = [
 """The pieces of sigma(u) = min(max(u, -1), 1)."""
 
 
-def activate(u: np.ndarray, pieces: Sequence[Piece]) -> np.ndarray:
+class Sigmoid(NamedTuple):
+    """sigma(u) = offset + scale * tanh(rate * u)."""
+
+    offset: float
+    scale: float
+    rate: float
+
+
+TANH = Sigmoid(0.0, 1.0, 1.0)
+LOGISTIC = Sigmoid(0.5, 0.5, 0.5)
+"""1 / (1 + exp(-u)) = 1/2 + tanh(u / 2) / 2."""
+
+
+def activate(u: np.ndarray, pieces: Sequence[Piece] | Sigmoid) -> np.ndarray:
     """Return sigma(u), element by element."""
+    if isinstance(pieces, Sigmoid):
+        return pieces.offset + pieces.scale * np.tanh(pieces.rate * np.asarray(u, np.float64))
     result = np.empty(np.shape(u))
     for index, value in np.ndenumerate(u):
         for piece in pieces:
@@ -57,6 +72,8 @@ def activation_step(u, z, v, pieces, rho, gamma, alpha):
     (gamma s (v - o) + rho z + alpha u_old) / (gamma s^2 + rho + alpha); moved to the nearest
     point of the piece this is the best of the piece, and the best piece wins.
     """
+    if isinstance(pieces, Sigmoid):
+        return sigmoid_step(u, z, v, pieces, rho, gamma, alpha)
     new = np.empty(u.shape)
     for index in np.ndindex(u.shape):
         old, target, act = float(u[index]), float(z[index]), float(v[index])
@@ -71,6 +88,39 @@ def activation_step(u, z, v, pieces, rho, gamma, alpha):
             if cost < best:
                 best = cost
                 new[index] = candidate
+    return new
+
+
+def sigmoid_step(u, z, v, sigmoid, rho, gamma, alpha):
+    """Return argmin_u of :func:`activation_cost`, element by element.
+
+    The minimiser costs no more than the centre c of the two quadratics, so it lies within
+    |sigma(c) - v| / sqrt(g) of c. Among the many points of a grid there, the slope turns from
+    falling to rising around every minimum; each is bisected, and the best one wins.
+    """
+    offset, scale, rate = sigmoid
+    new = np.empty(u.shape)
+    for index in np.ndindex(u.shape):
+        old, target, act = float(u[index]), float(z[index]), float(v[index])
+        c, g = (rho * target + alpha * old) / (rho + alpha), (rho + alpha) / gamma
+
+        def cost(x, act=act, c=c, g=g):
+            return (offset + scale * np.tanh(rate * x) - act) ** 2 + g * (x - c) ** 2
+
+        def slope(x, act=act, c=c, g=g):
+            steep = scale * rate / np.cosh(np.clip(rate * x, -300, 300)) ** 2
+            return (offset + scale * np.tanh(rate * x) - act) * steep + g * (x - c)
+
+        reach = 1e-9 + abs(offset + scale * np.tanh(rate * c) - act) / np.sqrt(g)
+        grid = np.linspace(c - reach, c + reach, 4001)
+        rises = slope(grid) >= 0
+        turns = np.flatnonzero(~rises[:-1] & rises[1:])
+        low, high = grid[turns], grid[turns + 1]
+        for _ in range(60):
+            middle = (low + high) / 2
+            up = slope(middle) >= 0
+            low, high = np.where(up, low, middle), np.where(up, middle, high)
+        new[index] = high[np.argmin(cost(high))]
     return new
 
 

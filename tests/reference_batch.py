@@ -1,12 +1,14 @@
 """A plain twin of the lock-step trainer: one network, one step at a time, in float64."""
 
 import numpy as np
+from reference_minibatch import SLOPES, VALUES
 
 
 class Network:
-    """One hidden ReLU layer and softmax outputs, trained by preconditioned steps."""
+    """One hidden layer and softmax outputs, trained by preconditioned steps."""
 
-    def __init__(self, weights, biases, variances, settings):
+    def __init__(self, weights, biases, variances, settings, activation="relu"):
+        self.value, self.slope = VALUES[activation], SLOPES[activation]
         self.w = [w.astype(float) for w in weights]
         self.b = [b.astype(float) for b in biases]
         self.settings = settings
@@ -20,7 +22,8 @@ class Network:
     def step(self, u, y, counts, weight):
         p = self.settings
         n, k = y.shape
-        v = np.maximum(u @ self.w[0] + self.b[0], 0)
+        z = u @ self.w[0] + self.b[0]
+        v = self.value(z)
         o = v @ self.w[1] + self.b[1]
         e = np.exp(o - o.max(axis=1, keepdims=True))
         smooth = p.smoothing
@@ -35,7 +38,7 @@ class Network:
             self.gain = np.linalg.solve(self.w[1].T @ self.w[1] + p.gain * np.eye(k), self.w[1].T)
         if self.t and self.t % p.observe == 0:
             self._observe(v, weight)
-        back = (d @ self.gain) * (v > 0)
+        back = (d @ self.gain) * self.slope(z)
         s, b = v.T @ d, d.sum(axis=0)
         s = self.inverse @ (s - np.outer(self.mean, b))
         b = b - self.mean @ s
@@ -56,8 +59,8 @@ class Network:
         share = min(0.1, n / 5000) * self.settings.observe / 2
         self.seen = 1 - (1 - self.seen) * (1 - share)
         share /= self.seen
-        self.gram = (1 - share) * self.gram + share / n * (v * weight[:, None]).T @ v
-        self.mean = (1 - share) * self.mean + share / n * weight @ v
+        self.gram = (1 - share) * self.gram + share * (v * weight[:, None]).T @ v / weight.sum()
+        self.mean = (1 - share) * self.mean + share * weight @ v / weight.sum()
 
     def _move(self, layer, s, b, size):
         p = self.settings

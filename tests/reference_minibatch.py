@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.linalg import inv
+from scipy.special import erf
 
 
 def softmax(u):
@@ -36,6 +37,11 @@ SLOPES = {
     "leaky_relu": lambda u: np.where(u > 0, 1.0, 0.01),
     "hard_tanh": lambda u: (np.abs(u) < 1) * 1.0,
     "identity": np.ones_like,
+    "logistic": lambda u: np.exp(-u) / (1 + np.exp(-u)) ** 2,
+    "tanh": lambda u: np.cosh(u) ** -2.0,
+    "softplus": lambda u: 1 / (1 + np.exp(-u)),
+    "silu": lambda u: (1 + np.exp(-u) * (1 + u)) / (1 + np.exp(-u)) ** 2,
+    "gelu": lambda u: (1 + erf(u / np.sqrt(2))) / 2 + u * np.exp(-u * u / 2) / np.sqrt(2 * np.pi),
 }
 
 VALUES = {
@@ -43,6 +49,11 @@ VALUES = {
     "leaky_relu": lambda u: np.maximum(u, 0.01 * u),
     "hard_tanh": lambda u: np.clip(u, -1, 1),
     "identity": lambda u: u,
+    "logistic": lambda u: 1 / (1 + np.exp(-u)),
+    "tanh": np.tanh,
+    "softplus": lambda u: np.log(1 + np.exp(u)),
+    "silu": lambda u: u / (1 + np.exp(-u)),
+    "gelu": lambda u: u * (1 + erf(u / np.sqrt(2))) / 2,
 }
 
 

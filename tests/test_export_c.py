@@ -547,7 +547,7 @@ def test_convolutions_of_every_format_compute_what_python_computes(name, tmp_pat
     networks = [
         image_classifier(ARCHITECTURES[name], weight, dtype=np.float64, activation=activation)
         for weight in image_weights().values()
-        for activation in ("leaky_relu", "tanh")
+        for activation in ("leaky_relu", "tanh", "gelu")
     ]
     outputs_of_images(networks, tmp_path, images(200))
 

@@ -62,7 +62,7 @@ def test_regressors(activation, n_out):
     np.testing.assert_allclose(mlp.predict(rows()), reg.predict(rows()), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("activation", ["hard_tanh", "leaky_relu"])
+@pytest.mark.parametrize("activation", ["hard_tanh", "leaky_relu", "softplus", "silu", "gelu"])
 def test_activations_that_it_lacks_are_refused(activation):
     with pytest.raises(ValueError, match=f"Layer 0 has the activation '{activation}'"):
         classifier(activation=activation).to_sklearn()

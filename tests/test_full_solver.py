@@ -30,7 +30,7 @@ SCHEMES = {
     "low_rank": LowRank(rank=2),
     "tensor_train": TensorTrain(rank=2),
 }
-HIDDEN_ACTIVATIONS = ("relu", "leaky_relu", "hard_tanh", "identity")
+HIDDEN_ACTIVATIONS = tuple(ACTIVATIONS)
 
 
 def random_problem(seed, loss="cross_entropy", scheme=None, dtype=np.float64, gain=0.5, **fixed):
@@ -38,7 +38,7 @@ def random_problem(seed, loss="cross_entropy", scheme=None, dtype=np.float64, ga
     rng = np.random.default_rng(seed)
     n, d, k = int(rng.integers(20, 60)), int(rng.integers(3, 10)), int(rng.integers(2, 5))
     hidden = [int(width) for width in rng.integers(4, 12, size=rng.integers(1, 4))]
-    activation = fixed.get("activation", HIDDEN_ACTIVATIONS[seed % 4])
+    activation = fixed.get("activation", HIDDEN_ACTIVATIONS[seed % len(HIDDEN_ACTIVATIONS)])
     x = rng.standard_normal((n, d)).astype(dtype)
     y = np.eye(k, dtype=dtype)[rng.integers(0, k, n)]
     if loss == "squared":

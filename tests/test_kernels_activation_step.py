@@ -23,7 +23,10 @@ PIECES = {
     "steep": reference.piecewise_linear(0.6),
     "identity": reference.piecewise_linear(1.0),
     "hard_tanh": reference.HARD_TANH,
+    "tanh": reference.TANH,
+    "logistic": reference.LOGISTIC,
 }
+SHARP = {np.float32: 1e-5, np.float64: 1e-9}
 # Relative to numbers of order one; a float32 has 1.2e-7.
 TOL = {np.float32: 2e-5, np.float64: 1e-12}
 
@@ -38,6 +41,9 @@ def take_step(name, u, z, v, penalties, weight=None):
     weight = np.ones(len(u)) if weight is None else weight
     if name == "hard_tanh":
         sums = activation_step.hard_tanh_step(new, miss, v, *penalties, weight)
+    elif name in ("tanh", "logistic"):
+        tol = SHARP[u.dtype.type]
+        sums = activation_step.sigmoid_step(new, miss, v, *PIECES[name], *penalties, weight, tol)
     else:
         slope = PIECES[name][0].slope
         sums = activation_step.piecewise_linear_step(new, miss, v, slope, *penalties, weight)
@@ -225,8 +231,9 @@ def test_the_slopes_are_the_one_sided_difference_quotients(name):
     h = 2.0**-20
     left, right = ACTIVATIONS[name].slopes(u)
     at, pieces = reference.activate(u, PIECES[name]), PIECES[name]
-    np.testing.assert_allclose(left, (at - reference.activate(u - h, pieces)) / h, atol=1e-9)
-    np.testing.assert_allclose(right, (reference.activate(u + h, pieces) - at) / h, atol=1e-9)
+    atol = h if isinstance(pieces, reference.Sigmoid) else 1e-9
+    np.testing.assert_allclose(left, (at - reference.activate(u - h, pieces)) / h, atol=atol)
+    np.testing.assert_allclose(right, (reference.activate(u + h, pieces) - at) / h, atol=atol)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -239,3 +246,84 @@ def test_the_step_of_an_activation_is_that_of_its_kernel(name, dtype):
     new, expected = take_step(name, u, z, v, (1.0, 2.0, 0.5), weight)
     np.testing.assert_array_equal(mine, new)
     assert sums == expected
+
+
+# ------------------------------------------------------------------ sigmoids
+
+
+def problems(name, n=3000, seed=0):
+    """Yield random sigmoid steps of all scales: u, z, v (1, n) and penalties."""
+    rng = np.random.default_rng(seed)
+    for _ in range(12):
+        rho, alpha, gamma = 10 ** rng.uniform([-4, -4, -1], [1, 1, 2])
+        u, z = rng.normal(scale=10 ** rng.uniform(-1, 1), size=(2, 1, n // 12))
+        v = rng.normal(0.5 * (name == "logistic"), 0.6, (1, n // 12))
+        yield u, z, v, (rho, gamma, alpha)
+
+
+each_sigmoid = pytest.mark.parametrize("name", ["tanh", "logistic"])
+
+
+@each_sigmoid
+def test_no_point_of_a_fine_grid_beats_the_step_of_a_sigmoid(name):
+    n_choices = np.zeros(2, int)
+    for u, z, v, penalties in problems(name):
+        new, _ = take_step(name, u, z, v, penalties)
+        cost = reference.activation_cost(new, u, z, v, PIECES[name], *penalties)[0]
+        grid = np.linspace(-50, 50, 20001)[:, None]
+        rivals = reference.activation_cost(grid, u, z, v, PIECES[name], *penalties)
+        assert np.all(cost <= rivals.min(axis=0) * (1 + 1e-12))
+        inner = (rivals[1:-1] < rivals[:-2]) & (rivals[1:-1] < rivals[2:])
+        n_minima = inner.sum(axis=0)
+        assert n_minima.max() <= 2
+        # The nearer minimum is the one that is met first on the way from the centre.
+        rho, _, alpha = penalties
+        centre = (rho * z + alpha * u)[0] / (rho + alpha)
+        distance = np.where(inner, np.abs(grid[1:-1] - centre), np.inf).min(axis=0)
+        farther = np.abs(new[0] - centre) > distance + 0.1
+        n_choices += [np.count_nonzero(n_minima > 1), np.count_nonzero(farther)]
+    assert np.all(n_choices > 20)  # the choice between two minima was tried, with either result
+    assert n_choices[0] > n_choices[1] + 20
+
+
+@each_sigmoid
+def test_the_step_of_a_sigmoid_equals_its_twin_at_all_scales(name):
+    for u, z, v, penalties in problems(name, n=240, seed=1):
+        new, _ = take_step(name, u, z, v, penalties)
+        expected = reference.activation_step(u, z, v, PIECES[name], *penalties)
+        costs = [
+            reference.activation_cost(x, u, z, v, PIECES[name], *penalties) for x in (new, expected)
+        ]
+        np.testing.assert_allclose(*costs, rtol=1e-11)
+        same = np.abs(new - expected) < 1e-7 * (1 + np.abs(expected))
+        assert np.all(same | (np.abs(costs[0] - costs[1]) < 1e-12 * costs[0]))
+
+
+@each_sigmoid
+@each_dtype
+def test_the_step_of_a_sigmoid_ends_for_numbers_of_any_size(name, dtype):
+    sizes = [0, 1, 0.5, 1e-30, 1e-7, 1 - 2.0**-24, 30, 1e9]
+    sizes = [sign * size for size in sizes for sign in (1, -1)]
+    u, z, v = (a.reshape(1, -1).astype(dtype) for a in np.meshgrid(sizes, sizes, sizes))
+    for rho in (0.0, 1e-9, 1.0, 1e9):
+        for alpha in (1e-9, 1.0):
+            new, sums = take_step_of_any_size(name, u, z, v, (rho, 1.0, alpha))
+            assert np.isfinite(new).all()
+            assert np.isfinite(sums).all()
+            wide = [a.astype(np.float64) for a in (u, z, v)]
+            after = reference.activation_cost(
+                new.astype(np.float64), *wide, PIECES[name], rho, 1.0, alpha
+            )
+            before = reference.activation_cost(wide[0], *wide, PIECES[name], rho, 1.0, alpha)
+            # Rounding the step itself to the type costs that much.
+            slack = (rho + alpha + 1) * (np.finfo(dtype).eps * (1 + sum(map(abs, wide)))) ** 2
+            assert np.all(after <= before * (1 + 1e-5) + 100 * slack)
+
+
+def take_step_of_any_size(name, u, z, v, penalties):
+    """Take a step without a check of the residuals, which lose digits where u and z differ."""
+    new, miss = u.copy(), u - z
+    sums = activation_step.sigmoid_step(
+        new, miss, v, *PIECES[name], *penalties, np.ones(len(u)), SHARP[u.dtype.type]
+    )
+    return new, sums

@@ -33,7 +33,7 @@ def clf():
     ("parameters", "words"),
     [
         ({"hidden_layer_sizes": (8, 0)}, ["hidden_layer_sizes", "(300, 100)", "(8, 0)"]),
-        ({"activation": "gelu"}, ["activation", "'relu'", "'gelu'"]),
+        ({"activation": "elu"}, ["activation", "'relu'", "'gelu'", "'elu'"]),
         ({"solver": "adam"}, ["solver", "'minibatch'", "'adam'"]),
         ({"loss": "mse"}, ["loss", "'squared'", "'mse'"]),
         ({"scheme": Prune}, ["scheme", "Prune(sparsity=0.9)"]),

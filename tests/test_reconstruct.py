@@ -25,7 +25,7 @@ from fastbcd.statistics.metric import Metric
 from fastbcd.statistics.moments import Moments, sensitivities
 from fastbcd_kernels import masked_refit as kernel
 
-ACTIVATIONS = ["relu", "leaky_relu", "hard_tanh", "tanh", "logistic", "identity"]
+ACTIVATIONS = list(ALL_ACTIVATIONS)
 
 
 @pytest.fixture

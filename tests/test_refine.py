@@ -18,6 +18,7 @@ from fastbcd.compression.lengths import batch_size, times_longer
 from fastbcd.compression.settings import DEFAULTS as COMPRESSION
 from fastbcd.formats import CodebookMatrix, CodebookSparseMatrix, DenseMatrix, SparseMatrix
 from fastbcd.network.balance import balanced
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.parallel import crew as crew_of_threads
 from fastbcd.parallel.crew import WORTH, Crew
@@ -250,7 +251,7 @@ def test_threads_change_no_bit_of_a_refinement(rng, monkeypatch):
 # ------------------------------------------------------------------ the chain
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "hard_tanh", "logistic", "leaky_relu"])
+@pytest.mark.parametrize("activation", [name for name in ALL_ACTIVATIONS if name != "identity"])
 @pytest.mark.parametrize("scheme", [Prune(density=0.2), Prune(density=0.6), LowRank(rank=3)])
 def test_a_small_step_lowers_the_loss_of_its_batch(rng, activation, scheme):
     net = network(rng, activation=activation)

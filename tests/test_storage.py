@@ -27,6 +27,7 @@ from fastbcd.formats import DenseMatrix
 from fastbcd.io.codecs.container import DamagedError, pack, unpack
 from fastbcd.io.codecs.streams import deflate, encode, inflate, to_gaps
 from fastbcd.io.storage import document
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.schemes import LowRank, Prune, Quantize
 from fastbcd.schemes.protocol import SCHEMES
 
@@ -84,7 +85,7 @@ def test_shapes_of_all_sizes(shape, dtype):
         np.testing.assert_array_equal(again.coefs_[0], dense)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "hard_tanh", "leaky_relu"])
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 def test_activations(activation):
     reg = regressor(activation=activation)
     np.testing.assert_array_equal(round_trip(reg).predict(rows()), reg.predict(rows()))

@@ -11,6 +11,7 @@ import pytest
 from deployed import ARCHITECTURES, classifier, image_classifier, images, matrices, rows
 
 from fastbcd import compress
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.schemes import Prune
 
 torch = pytest.importorskip("torch")
@@ -100,6 +101,11 @@ def shared_layer():
     return nn.Sequential(layer, nn.Tanh(), layer, nn.ReLU(), layer, nn.ReLU(), nn.Linear(6, 3))
 
 
+def pooled(*modules):
+    """Return a network with modules between a convolution and a dense layer."""
+    return nn.Sequential(nn.Conv2d(2, 3, 2), *modules, nn.Flatten(), nn.Linear(18, 3))
+
+
 def normalised(*modules, X=ROWS):
     """Return the network with statistics of batches, still in training mode."""
     model = nn.Sequential(*modules).train()
@@ -133,6 +139,11 @@ ACCEPTED = {
     "hard tanh": (lambda: dense(nn.Hardtanh()), ROWS),
     "tanh": (lambda: dense(nn.Tanh()), ROWS),
     "sigmoid": (lambda: dense(nn.Sigmoid()), ROWS),
+    "softplus": (lambda: dense(nn.Softplus()), ROWS),
+    "SiLU": (lambda: dense(nn.SiLU()), ROWS),
+    "GELU": (lambda: dense(nn.GELU()), ROWS),
+    "GELU before a maximum": (lambda: pooled(nn.GELU(), nn.MaxPool2d(2)), PLANES),
+    "softplus behind a maximum": (lambda: pooled(nn.MaxPool2d(2), nn.Softplus()), PLANES),
     "in place": (lambda: dense(nn.ReLU(inplace=True)), ROWS),
     "dropout while training": (lambda: dense(nn.ReLU(), nn.Dropout(0.5)).train(), ROWS),
     "alpha dropout": (lambda: dense(nn.Tanh(), nn.AlphaDropout(0.5)).train(), ROWS),
@@ -320,9 +331,11 @@ REFUSED = {
         lambda: nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 3)), r"Module 0 \(.*LazyLinear\)",
     ),
     "a gap": (lambda: hooked(lambda m: m._modules.update({"1": None})), "Module 1 .*NoneType"),
-    "GELU": (lambda: dense(nn.GELU()), r"1 \(torch\.nn\.modules\.activation\.GELU\) is not supp"),
+    "ELU": (lambda: dense(nn.ELU()), r"1 \(torch\.nn\.modules\.activation\.ELU\) is not supp"),
     "ReLU6": (lambda: dense(nn.ReLU6()), r"activation\.ReLU6"),
     "other bounds": (lambda: dense(nn.Hardtanh(0, 6)), r"1 \(Hardtanh\): bounds 0.* and 6"),
+    "other softplus": (lambda: dense(nn.Softplus(2.0)), r"1 \(Softplus\): beta=2.0"),
+    "approximate GELU": (lambda: dense(nn.GELU("tanh")), r'1 \(GELU\): approximate="tanh"'),
     "other slope": (lambda: dense(nn.LeakyReLU(0.3)), r"1 \(LeakyReLU\): slope 0.3"),
     "Softmax of rows": (lambda: nn.Sequential(dense(), nn.Softmax(dim=0)), r"Softmax\) with dim=0"),
     "LogSoftmax of rows": (lambda: nn.Sequential(dense(), nn.LogSoftmax(0)), r"with dim=0"),
@@ -335,6 +348,10 @@ REFUSED = {
 }  # fmt: skip
 
 REFUSED_IMAGES = {
+    "GELU behind a maximum": (
+        lambda: pooled(nn.MaxPool2d(2), nn.GELU()),
+        r"2 \(GELU\) follows a MaxPool2d",
+    ),
     "a sum": (
         lambda: convolved(nn.AvgPool2d(2, divisor_override=1), n_in=24),
         r"1 \(AvgPool2d\): divisor_override=1",
@@ -414,7 +431,7 @@ def test_the_network_itself_must_take_the_rows():
 # ------------------------------------------------------------------ there and back
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh", "tanh", "logistic"])
+@pytest.mark.parametrize("activation", [name for name in ALL_ACTIVATIONS if name != "identity"])
 def test_activations_come_back(activation):
     clf = classifier(matrices()["low rank"], activation=activation)
     back = imported(clf.to_torch(), rows())

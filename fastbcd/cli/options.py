@@ -12,6 +12,10 @@ TARGET_HELP = "column of the targets: name, or number from 0, negative from the 
 
 TYPES = ("number", "text")
 
+ACTIVATIONS = (
+    "relu", "leaky_relu", "hard_tanh", "identity", "logistic", "tanh", "softplus", "silu", "gelu",
+)  # fmt: skip
+
 SCHEMES = ("prune", "low-rank", "tensor-train", "quantize")
 
 
@@ -182,10 +186,10 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
     )
     command.add_argument(
         "--activation",
-        choices=("relu", "leaky_relu", "hard_tanh", "identity", "logistic", "tanh"),
+        choices=ACTIVATIONS,
         default="relu",
         metavar="NAME",
-        help="relu, leaky_relu, hard_tanh, identity, logistic or tanh, in the hidden layers",
+        help=f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}, in the hidden layers",
     )
     command.add_argument(
         "--ramps",

@@ -141,6 +141,11 @@ def to_onnx(
     OSError
         If the file cannot be written.
 
+    Notes
+    -----
+    The model computes in the type of the network's numbers, except the error function of GELU,
+    which ONNX Runtime has in single precision only.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris

@@ -131,8 +131,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         "activation",
         choices(ALL_ACTIVATIONS),
         "relu",
-        "Activation of the hidden layers. Exact sweeps need a piecewise-linear one: with "
-        '"logistic" and "tanh" solver="auto" is "batch" or "minibatch".',
+        "Activation of the hidden layers: ``relu`` is max(u, 0), ``leaky_relu`` max(u, 0.01 u), "
+        "``hard_tanh`` min(max(u, -1), 1), ``identity`` u, ``logistic`` s(u) = 1 / (1 + exp(-u)), "
+        "``tanh`` tanh(u), ``softplus`` log(1 + exp(u)), ``silu`` u s(u), and ``gelu`` u Phi(u), "
+        "where Phi(u) = (1 + erf(u / sqrt(2))) / 2 is exact and not the approximation by tanh. "
+        'solver="full" trains with all but the last three, with "logistic" and "tanh" not before a '
+        'MaxPool2D. With the smooth ones, "logistic" and those after it, solver="auto" is "batch" '
+        'or "minibatch", unless a certificate is asked for.',
         one_of(*ALL_ACTIVATIONS),
     ),
     Parameter(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastbcd.network.layers.activations import ACTIVATIONS
+from fastbcd.network.layers.activations import ACTIVATIONS, PIECEWISE
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import Shape3
-from fastbcd.network.layers.specs import LayerSize
+from fastbcd.network.layers.specs import LayerSize, MaxPool2D
 from fastbcd.schemes.by_layer import SchemeChoice
 
 FULL_BELOW = 1000
@@ -74,10 +74,18 @@ class Settings:
                 f"random_shift={shift} needs mini-batches, since exact sweeps see the same rows "
                 'each time: set solver="minibatch" and certificate=False, or random_shift=0.'
             )
-        if self.activation not in ACTIVATIONS and (self.certificate or self.solver == "full"):
+        exact = self.certificate or self.solver == "full"
+        if self.activation not in ACTIVATIONS and exact:
             raise ValueError(
                 f'activation="{self.activation}" has no exact step, and exact sweeps need one: set '
                 f'one of {", ".join(ACTIVATIONS)}, or solver="auto" and certificate=False.'
+            )
+        pooled = any(isinstance(size, MaxPool2D) for size in self.hidden_layer_sizes)
+        if self.activation not in PIECEWISE and pooled and exact:
+            raise ValueError(
+                f'activation="{self.activation}" has no exact step before a MaxPool2D: set one of '
+                f'{", ".join(PIECEWISE)}, or solver="minibatch" and certificate=False, or replace '
+                "the MaxPool2D by an AveragePool2D."
             )
         if self.solver == "batch" and not self.is_plain:
             raise ValueError(
@@ -111,9 +119,10 @@ def choose_solver(
     counts as the number of rows for the lower bound; None is for fits that cannot race, because
     they go on from a network.
 
-    "auto" takes exact sweeps where they are cheap, and where a certificate is asked for, which
-    only they can give; not for images that move. A sweep makes products of all rows, and solves
-    systems as large as the inputs of a layer: it is cheap if both are below ``FULL_BELOW``.
+    "auto" takes exact sweeps where they are cheap and the activation is piecewise linear, and where
+    a certificate is asked for, which only they can give; not for images that move. A sweep makes
+    products of all rows, and solves systems as large as the inputs of a layer: it is cheap if both
+    are below ``FULL_BELOW``.
     """
     if settings.solver != "auto":
         return settings.solver
@@ -127,8 +136,8 @@ def choose_solver(
         return "batch"
     layout = Architecture.of(settings.hidden_layer_sizes, n_features, 1, settings.input_shape)
     largest = max(n_rows, *(n_inputs for n_inputs, _ in layout.shapes))
-    exact = settings.activation in ACTIVATIONS
-    return "full" if exact and largest < FULL_BELOW else "minibatch"
+    piecewise = settings.activation in PIECEWISE
+    return "full" if piecewise and largest < FULL_BELOW else "minibatch"
 
 
 def _can_race(settings: Settings, n_rows: int, n_features: int, total_weight: float) -> bool:

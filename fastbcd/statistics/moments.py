@@ -179,9 +179,12 @@ def sensitivities(network: Network, x: Float, centre: bool) -> list[Float64]:
     found = []
     for layer, u in zip(network.layers[::-1], before[::-1], strict=True):
         each = u.reshape(n, -1)
+        sigma = ALL_ACTIVATIONS[layer.activation]
         if layer.pool is not None:
-            jacobian = layer.pool.back(jacobian, np.repeat(each, n_outputs, axis=0))
-        left, right = ALL_ACTIVATIONS[layer.activation].slopes(each)
+            # Where sigma rises, the largest pre-activation gives the largest activation.
+            ranked = each if sigma.by_value else sigma.value(each)
+            jacobian = layer.pool.back(jacobian, np.repeat(ranked, n_outputs, axis=0))
+        left, right = sigma.slopes(each)
         jacobian = jacobian.reshape(n, n_outputs, -1) * ((left + right) / 2)[:, None, :]
         by_unit = jacobian.reshape(-1, layer.weight.shape[1])
         found.append(np.einsum("ij,ij->j", by_unit, by_unit, dtype=np.float64) / len(u))

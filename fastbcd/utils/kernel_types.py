@@ -28,6 +28,7 @@ Without a digit, x is a float and n an int; n2 is a tuple of two ints."""
 TYPES = {
     "activation_step.piecewise_linear_step": "F2 F2 F2 x x x x d1",
     "activation_step.hard_tanh_step": "F2 F2 F2 x x x d1",
+    "activation_step.sigmoid_step": "F2 F2 F2 x x x x x x d1 x",
     "batch_steps.take_steps": (
         "s2 s2 s1 s2 i2 i1 i2 s1 s1 s2 s2 s2 s2 d3 d1 s1 j1 n n x x x x n n n x x"
     ),

@@ -209,13 +209,16 @@ def _weigh(
     weight: NDArray[np.float32],
     index: NDArray[np.int64],
     out: NDArray[np.float32],
-) -> None:
-    """Write rows of ``v`` (b h,), each times its weight, to ``out``."""
+) -> float:
+    """Write rows of ``v`` (b h,), each times its weight, to ``out``; return the sum of weights."""
     h = v.size // index.size
+    total = 0.0
     for i in range(index.size):
         w = weight[index[i]] if weight.size else np.float32(1)
+        total += float(w)
         for j in range(i * h, i * h + h):
             out[j] = w * v[j]
+    return total
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -388,13 +391,13 @@ def take_steps(
                     left = work[at_down : at_down + b * q]
                     square = work[at_solved : at_solved + q * q]
                     total = work[at_pull : at_pull + q]
-                    _weigh(z, row_weight, index, left)
+                    taken = fresh / max(_weigh(z, row_weight, index, left), 1e-20)
                     _cross(left, z, square, b, q, q)
                     _sums(left, total)
                     old = moment[at_moment[layer] : at_moment[layer + 1]]
-                    _blend(old, square, 1 - fresh, fresh / b)
+                    _blend(old, square, 1 - fresh, taken)
                     old = moment[at_mean[layer] : at_mean[layer + 1]]
-                    _blend(old, total, 1 - fresh, fresh / b)
+                    _blend(old, total, 1 - fresh, taken)
             d = work[at_value[last + 1] : at_value[last + 2]]
             _descent(d, y, index, counts[net], loss, smoothing, bits, power)
             share, now = l2, at_down

@@ -38,6 +38,9 @@ def torch_module(network: Network) -> torch.nn.Sequential:
         "hard_tanh": torch.nn.Hardtanh,
         "logistic": torch.nn.Sigmoid,
         "tanh": torch.nn.Tanh,
+        "softplus": torch.nn.Softplus,
+        "silu": torch.nn.SiLU,
+        "gelu": torch.nn.GELU,
     }
     modules: list[torch.nn.Module] = []
     shape: Shape3 | None = None  # of images (n, c, h, w); None for rows

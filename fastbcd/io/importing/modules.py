@@ -13,16 +13,16 @@ from fastbcd.utils.types import Float
 
 KINDS = (
     "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "ReLU", "LeakyReLU", "Hardtanh", "Tanh",
-    "Sigmoid", "Softmax", "LogSoftmax", "BatchNorm1d", "BatchNorm2d", "Flatten", "Unflatten",
-    "ChannelShuffle", "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
-    "FeatureAlphaDropout",
+    "Sigmoid", "Softplus", "SiLU", "GELU", "Softmax", "LogSoftmax", "BatchNorm1d", "BatchNorm2d",
+    "Flatten", "Unflatten", "ChannelShuffle", "Identity", "Dropout", "Dropout1d", "Dropout2d",
+    "Dropout3d", "AlphaDropout", "FeatureAlphaDropout",
 )  # fmt: skip
 """PyTorch's own classes that are understood, by their names in torch.nn."""
 
 SUPPORTED = (
     "PyTorch's own Linear, Conv2d, MaxPool2d, AvgPool2d, ReLU, LeakyReLU(0.01), Hardtanh(-1, 1), "
-    "Tanh, Sigmoid, Identity, Dropout, BatchNorm1d, BatchNorm2d, Flatten, Unflatten, "
-    "ChannelShuffle and a final Softmax or LogSoftmax"
+    "Tanh, Sigmoid, Softplus, SiLU, GELU (exact), Identity, Dropout, BatchNorm1d, BatchNorm2d, "
+    "Flatten, Unflatten, ChannelShuffle and a final Softmax or LogSoftmax"
 )
 
 RUNS = ("forward", "__call__", "_call_impl", "_wrapped_call_impl", "__iter__", "__getattr__")

@@ -12,6 +12,7 @@ from fastbcd.io.importing.layout import Positions, check_width, of_images, rearr
 from fastbcd.io.importing.modules import Applied, applied_modules, evaluating
 from fastbcd.io.importing.torch_images import convolution, pool_window
 from fastbcd.network.layer import Layer
+from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.layers.architecture import Architecture
 from fastbcd.network.layers.patches import Shape3
 from fastbcd.network.layers.specs import AveragePool2D, LayerSize, MaxPool2D
@@ -24,6 +25,9 @@ HIDDEN = {
     "Hardtanh": "hard_tanh",
     "Tanh": "tanh",
     "Sigmoid": "logistic",
+    "Softplus": "softplus",
+    "SiLU": "silu",
+    "GELU": "gelu",
 }
 FINAL = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 
@@ -222,6 +226,22 @@ class _Reader:
             raise ValueError(f"{where} does not follow a Linear or Conv2d layer.")
         if isinstance(self.sizes[-1], AveragePool2D):
             raise ValueError(f"{where} follows an AvgPool2d. Only before it is it supported.")
+        follows_pool = isinstance(self.sizes[-1], MaxPool2D)
+        if follows_pool and not ALL_ACTIVATIONS[HIDDEN[kind]].by_value:
+            raise ValueError(
+                f"{where} follows a MaxPool2d. It falls before it rises, so it is not the same as "
+                "before the pooling; only before it is it supported."
+            )
+        if kind == "Softplus" and (module.beta, module.threshold) != (1, 20):
+            raise ValueError(
+                f"{where}: beta={module.beta} and threshold={module.threshold} are not supported; "
+                "1 and 20 are."
+            )
+        if kind == "GELU" and module.approximate != "none":
+            raise ValueError(
+                f'{where}: approximate="{module.approximate}" is not supported; "none" is. They '
+                "differ by less than 0.0005: set it, and check the network on your data."
+            )
         if kind == "LeakyReLU" and not np.isclose(module.negative_slope, 0.01):
             raise ValueError(f"{where}: slope {module.negative_slope} is not supported; 0.01 is.")
         if kind == "Hardtanh" and (module.min_val, module.max_val) != (-1, 1):

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
-from scipy.special import expit
 
 from fastbcd.network.layers.pooling import MaxPool
+from fastbcd.network.layers.smooth import CURVES
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import activation_step, minibatch_step, residual
 
@@ -64,8 +64,16 @@ class Activation(ExactActivation, Protocol):
         """Return the left and the right derivative at ``u``."""
         ...
 
-    def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u), v = sigma(u); ``mean`` gets its column means."""
+    @property
+    def by_value(self) -> bool:
+        """Whether sigma rises, so that sigma'(u) is a function of sigma(u)."""
+        ...
+
+    def mask(self, d: Float, known: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u); ``mean`` gets its column means.
+
+        ``known`` is sigma(u) if :attr:`by_value`, and u otherwise.
+        """
         ...
 
 
@@ -73,6 +81,7 @@ class _Elementwise(ABC):
     """An elementwise activation without pooling."""
 
     pool: MaxPool | None = None
+    by_value = True
 
     @abstractmethod
     def slopes(self, u: Float) -> tuple[Float, Float]:
@@ -135,9 +144,9 @@ class PiecewiseLinear(_Elementwise):
         one, s = u.dtype.type(1), u.dtype.type(self.slope)
         return np.where(u > 0, one, s), np.where(u >= 0, one, s)
 
-    def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u)."""
-        minibatch_step.mask_piecewise_linear(d, v, self.slope, mean)
+    def mask(self, d: Float, known: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given sigma(u)."""
+        minibatch_step.mask_piecewise_linear(d, known, self.slope, mean)
 
 
 class HardTanh(_Elementwise):
@@ -179,33 +188,33 @@ class HardTanh(_Elementwise):
         right = np.where((u >= -1) & (u < 1), one, zero)
         return left, right
 
-    def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u)."""
-        minibatch_step.mask_hard_tanh(d, v, mean)
+    def mask(self, d: Float, known: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given sigma(u)."""
+        minibatch_step.mask_hard_tanh(d, known, mean)
 
 
 class Smooth(_Elementwise):
-    """An activation without a closed-form U-step: for training on batches, not by exact sweeps.
+    """An activation without an exact U-step: for training on batches, not by exact sweeps.
 
     Parameters
     ----------
-    name : {"logistic", "tanh"}
-        1 / (1 + exp(-u)), or tanh(u).
+    name : {"softplus", "silu", "gelu"}
+        See :mod:`fastbcd.network.layers.smooth`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._function = expit if name == "logistic" else np.tanh
+        self._curve = CURVES[name]
+        self.by_value = self._curve.by_value
 
     def value(self, u: Float, out: Float | None = None) -> Float:
         """Return sigma(u), written into ``out`` if given."""
-        values: Float = self._function(u, out=out)
-        return values
+        return self._curve.value(u, out)
 
     def add_bias(self, z: Float, bias: Float) -> None:
         """Replace ``z`` in place with sigma(z + bias)."""
         z += bias
-        self._function(z, out=z)
+        self._curve.value(z, z)
 
     def step(
         self,
@@ -215,46 +224,78 @@ class Smooth(_Elementwise):
         penalties: tuple[float, float, float],
         sample_weight: Float64,
     ) -> tuple[float, float]:
-        """Raise ValueError: the U-step of a smooth activation has no closed form."""
-        raise self._refusal()
-
-    @property
-    def pieces(self) -> tuple[Float64, Float64, Float64]:
-        """Raise ValueError: a smooth activation has no linear pieces."""
-        raise self._refusal()
-
-    def _refusal(self) -> ValueError:
-        return ValueError(
+        """Raise ValueError: no exact U-step is known."""
+        raise ValueError(
             f"The activation {self.name!r} has no exact U-step, so exact sweeps cannot train it. "
             f'Set solver="auto", or one of the activations {", ".join(ACTIVATIONS)}.'
         )
 
-    def _derivative(self, v: Float) -> Float:
-        derivative: Float = v * (1 - v) if self.name == "logistic" else 1 - v * v
-        return derivative
+    @property
+    def pieces(self) -> tuple[Float64, Float64, Float64]:
+        """Raise ValueError: a smooth activation has no linear pieces."""
+        raise ValueError(
+            f"The activation {self.name!r} has no linear pieces, which the exact U-step before a "
+            f'maximum needs. Set solver="auto", or one of {", ".join(PIECEWISE)}.'
+        )
 
     def slopes(self, u: Float) -> tuple[Float, Float]:
         """Return the derivative at ``u`` as both the left and the right derivative."""
-        derivative = self._derivative(self.value(u))
+        derivative = self._curve.derivative(self.value(u) if self.by_value else u)
         return derivative, derivative
 
-    def mask(self, d: Float, v: Float, mean: Float) -> None:
-        """Multiply ``d`` in place by sigma'(u), v = sigma(u); ``mean`` gets its column means."""
-        d *= self._derivative(v)
+    def mask(self, d: Float, known: Float, mean: Float) -> None:
+        """Multiply ``d`` in place by sigma'(u), given sigma(u) if ``by_value``, else u."""
+        d *= self._curve.derivative(known)
         np.mean(d, axis=0, out=mean)
 
 
-ACTIVATIONS: dict[str, Activation] = {
+class Sigmoid(Smooth):
+    """sigma(u) = offset + scale * tanh(rate * u): smooth, with an exact U-step.
+
+    Parameters
+    ----------
+    name : {"logistic", "tanh"}
+        1 / (1 + exp(-u)) = 1/2 + tanh(u/2) / 2, or tanh(u).
+    offset, scale, rate : float
+        The numbers of the formula.
+    """
+
+    def __init__(self, name: str, offset: float, scale: float, rate: float) -> None:
+        super().__init__(name)
+        self._shape = offset, scale, rate
+
+    def step(
+        self,
+        u: Float,
+        miss: Float,
+        v: Float,
+        penalties: tuple[float, float, float],
+        sample_weight: Float64,
+    ) -> tuple[float, float]:
+        """Perform the U-step in place."""
+        tol = 1e-5 if u.dtype == np.float32 else 1e-9
+        return activation_step.sigmoid_step(
+            u, miss, v, *self._shape, *penalties, sample_weight, tol
+        )
+
+
+PIECEWISE: dict[str, Activation] = {
     "relu": PiecewiseLinear("relu", 0.0),
     "leaky_relu": PiecewiseLinear("leaky_relu", 0.01),
     "hard_tanh": HardTanh(),
     "identity": PiecewiseLinear("identity", 1.0),
 }
+"""Piecewise-linear activations, by name."""
+
+ACTIVATIONS: dict[str, Activation] = {
+    **PIECEWISE,
+    "logistic": Sigmoid("logistic", 0.5, 0.5, 0.5),
+    "tanh": Sigmoid("tanh", 0.0, 1.0, 1.0),
+}
 """Activations with an exact U-step, by name."""
 
 ALL_ACTIVATIONS: dict[str, Activation] = {
     **ACTIVATIONS,
-    "logistic": Smooth("logistic"),
-    "tanh": Smooth("tanh"),
+    **{name: Smooth(name) for name in ("softplus", "silu", "gelu")},
 }
 """All activations, by name."""

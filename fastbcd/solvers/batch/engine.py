@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastbcd.solvers.batch.fused import ACTIVATIONS, FusedSteps
 from fastbcd.solvers.batch.networks import Networks
 from fastbcd.solvers.batch.settings import BatchSettings
-from fastbcd.solvers.batch.units import DESCENT, activate, pull_back
+from fastbcd.solvers.batch.units import DESCENT, activate, activate_and_keep, pull_back
 from fastbcd.utils.types import Float, Float64
 
 SMOOTHED = ("cross_entropy", "logistic")
@@ -143,7 +143,7 @@ class LockStep:
         while begin < len(order):
             t = self.steps
             if t == 0:
-                self._observe(self._values(order[0])[1:-1], order[0])
+                self._observe(self._values(order[0])[0][1:-1], order[0])
             if t % refresh == 0 or t in early:
                 with suppress(np.linalg.LinAlgError):  # of diverged weights: a check finds them
                     self._refresh()
@@ -156,23 +156,28 @@ class LockStep:
                 self.fused.take(self.networks, self.counts, part)
             begin += len(part)
 
-    def _values(self, index: NDArray[np.int64]) -> list[Float]:
-        """Return the inputs, the values of the hidden layers and the outputs for some rows."""
+    def _values(self, index: NDArray[np.int64]) -> tuple[list[Float], list[Float]]:
+        """Return the values of all layers for some rows, and what derivatives are computed from.
+
+        The former are the inputs, the values of the hidden layers and the outputs. The latter, for
+        each hidden layer, are what :func:`.activate_and_keep` returns.
+        """
         own = self.networks
         last = len(own.weights) - 1
         values: list[Float] = [self.rows.x[index]]
+        known: list[Float] = []
         for layer, (weight, bias) in enumerate(zip(own.weights, own.biases, strict=True)):
             z = np.matmul(values[-1], weight)
             z += bias[:, None]
             if layer < last:
-                activate(self.activation, z)
+                known.append(activate_and_keep(self.activation, z))
             values.append(z)
-        return values
+        return values, known
 
     def _step(self, index: NDArray[np.int64]) -> None:
         """Take one step of all networks on the rows of ``index``, by NumPy."""
         rows, settings, own, t = self.rows, self.settings, self.networks, self.steps
-        values = self._values(index)
+        values, known = self._values(index)
         last = len(own.weights) - 1
         target = rows.y[index]
         if self.loss in SMOOTHED:
@@ -190,7 +195,7 @@ class LockStep:
             s, b = np.matmul(v.swapaxes(-1, -2), d), d.sum(axis=1)
             if layer:
                 d = np.matmul(d, own.gains[layer - 1])
-                pull_back(self.activation, d, v)
+                pull_back(self.activation, d, known[layer - 1])
             self._move(layer, s, b, rise, shrink)
         own.clock[0] = t + 1
         if self.steps % settings.average_every == 0:
@@ -244,11 +249,11 @@ class LockStep:
 
     def _observe(self, hidden: list[Float], index: NDArray[np.int64]) -> None:
         """Count the batch in to the running means and second moments of the hidden layers."""
-        n, own = len(index), self.networks
-        share = min(0.1, n / 5000) * self.settings.observe / 2
+        own, weight = self.networks, self.rows.weight
+        share = min(0.1, len(index) / 5000) * self.settings.observe / 2
         own.clock[2] = 1 - (1 - own.clock[2]) * (1 - share)
         share /= own.clock[2]
-        weight = self.rows.weight
+        n = len(index) if weight is None else max(float(weight[index].sum()), 1e-20)
         for v, gram, mean in zip(hidden, own.grams, own.means, strict=True):
             left = v if weight is None else v * weight[index, None]
             gram *= np.float32(1 - share)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit
 
+from fastbcd.network.layers.smooth import CURVES
 from fastbcd.utils.types import Float
 
 LEAK = 0.01
@@ -54,23 +55,33 @@ def activate(name: str, z: Float) -> Float:
         np.maximum(z, LEAK * z, out=z)
     elif name == "hard_tanh":
         np.clip(z, -1, 1, out=z)
-    elif name == "tanh":
-        np.tanh(z, out=z)
-    elif name == "logistic":
-        expit(z, out=z)
+    elif name in CURVES:
+        CURVES[name].value(z, z)
     return z
 
 
-def pull_back(name: str, d: Float, v: Float) -> Float:
-    """Multiply ``d`` by the derivative of an activation, in place; ``v`` are its values."""
+def activate_and_keep(name: str, z: Float) -> Float:
+    """Apply an activation in place; return what :func:`pull_back` needs to know.
+
+    That is the values themselves, unless the derivative is not a function of them.
+    """
+    known = z if name not in CURVES or CURVES[name].by_value else z.copy()
+    activate(name, z)
+    return known
+
+
+def pull_back(name: str, d: Float, known: Float) -> Float:
+    """Multiply ``d`` by the derivative of an activation, in place.
+
+    ``known`` is what :func:`activate_and_keep` returned: the pre-activations of SiLU and GELU,
+    the values of all others.
+    """
     if name == "relu":
-        d *= v > 0
+        d *= known > 0
     elif name == "leaky_relu":
-        d *= np.where(v > 0, np.float32(1), np.float32(LEAK))
+        d *= np.where(known > 0, np.float32(1), np.float32(LEAK))
     elif name == "hard_tanh":
-        d *= np.abs(v) < 1
-    elif name == "tanh":
-        d *= 1 - v * v
-    elif name == "logistic":
-        d *= v * (1 - v)
+        d *= np.abs(known) < 1
+    elif name in CURVES:
+        d *= CURVES[name].derivative(known)
     return d

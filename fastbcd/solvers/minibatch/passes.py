@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from fastbcd.linalg import batch_products as blas
 from fastbcd.network.layers.activations import Activation
 from fastbcd.network.layers.architecture import Architecture
@@ -21,17 +23,21 @@ class Pass(NamedTuple):
         V as inputs of the weights: rows, or patches.
     outputs : list of (B * p, m) arrays
         Activations before any pooling; in the last layer, the products without bias.
+    known : list of (B * p, m) arrays
+        What the derivative of each activation is computed from: the output, or a copy of the
+        pre-activation where the output does not determine the derivative.
     """
 
     inputs: list[Float]
     outputs: list[Float]
+    known: list[Float]
 
 
 def forward(
     state: State, layout: Architecture, activations: Sequence[Activation], first: Float
 ) -> Pass:
     """Run the inputs of the first layer through the network."""
-    done = Pass([first], [])
+    done = Pass([first], [], [])
     n = len(first) // layout.views[0].positions
     last = len(state.layers) - 1
     for index, layer in enumerate(state.layers):
@@ -41,7 +47,15 @@ def forward(
         done.outputs.append(out)
         if index == last:
             break
-        activations[index].add_bias(out, layer.bias)
+        activation = activations[index]
+        if activation.by_value:
+            activation.add_bias(out, layer.bias)
+            done.known.append(out)
+        else:
+            before = state.buffer("before", index, *out.shape)
+            np.add(out, layer.bias, out=before)
+            activation.value(before, out=out)
+            done.known.append(before)
         pool = layout.pools[index]
         v = out.reshape(n, -1)
         if pool is not None:
@@ -71,7 +85,7 @@ def backward(
         if pool is not None:
             d = pool.back(d, out.reshape(n, -1), state.buffer("spread", index, n, pool.n_in))
         d = d.reshape(out.shape)
-        activations[index].mask(d, out, mean)
+        activations[index].mask(d, done.known[index], mean)
         changes.insert(0, d)
         means.insert(0, mean)
     return changes, means

@@ -84,18 +84,19 @@ class Chain:
         left : sequence of int
             Number of non-zeros that stay; see :func:`.descent.survivors`. By default all stay.
         """
-        inputs, v = [], self._x
+        inputs, known, v = [], [], self._x
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
             u = la.product(v, block.weight())
             u += block.intercept
             v = activation.value(u)
+            known.append(v if activation.by_value else u)
         # Squares of finite numbers may overflow.
         if not all(np.isfinite(np.vdot(each, each)) for each in (*inputs[1:], v)):
             return False
         measured = [self._first, *(moments(v) for v in inputs[1:])]
         if share > 0 or left:
-            pulls = self._pulls(v, inputs)
+            pulls = self._pulls(v, known)
             if left:
                 self._shrink(pulls, measured, left)
             if share > 0:
@@ -105,14 +106,17 @@ class Chain:
             block.measure(found)
         return True
 
-    def _pulls(self, outputs: Float, inputs: Sequence[Float]) -> list[Float]:
-        """Return the pull (n, m) of each layer, given the inputs of all."""
+    def _pulls(self, outputs: Float, known: Sequence[Float]) -> list[Float]:
+        """Return the pull (n, m) of each layer.
+
+        ``known`` is what the derivative of each activation is computed from.
+        """
         pull = self._targets.pull(outputs, self._rows)
         found = [pull]
         for index in range(len(self.blocks) - 1, 0, -1):
             pull = la.product(pull, self.blocks[index].weight(), transposed=True)
             sums = np.empty(pull.shape[1], pull.dtype)
-            self._activations[index - 1].mask(pull, inputs[index], sums)
+            self._activations[index - 1].mask(pull, known[index - 1], sums)
             found.append(pull)
         return found[::-1]
 
@@ -140,10 +144,12 @@ class Chain:
         Returns the outputs (b, k) before the step. With ``to_inputs``, the pull on the inputs is
         computed as well and stored in :attr:`input_pull`.
         """
-        inputs = []
+        inputs, known = [], []
         for block, activation in zip(self.blocks, self._activations, strict=True):
             inputs.append(v)
-            v = activation.value(block.forward(v))
+            u = block.forward(v)
+            v = activation.value(u)
+            known.append(v if activation.by_value else u)
         # The last activation is the identity, so v are the outputs.
         outputs = np.ascontiguousarray(v.T)
         pull = np.ascontiguousarray(self._targets.pull(outputs, rows).T)
@@ -153,7 +159,7 @@ class Chain:
             if index > 0 or to_inputs:
                 pull = block.backward(here)
             if index > 0:
-                self._activations[index - 1].mask(pull, inputs[index], sums)
+                self._activations[index - 1].mask(pull, known[index - 1], sums)
             block.step(inputs[index], here, rate, momentum, decay)
         if to_inputs:
             self.input_pull = pull

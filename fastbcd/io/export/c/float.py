@@ -78,6 +78,9 @@ _VALUES = {
     "hard_tanh": "u < -1 ? -1.0f : u > 1 ? 1.0f : u",
     "logistic": "1 / (1 + expf(-u))",
     "tanh": "tanhf(u)",
+    "softplus": "(u > 0 ? u : 0) + log1pf(expf(u > 0 ? -u : u))",
+    "silu": "u / (1 + expf(-u))",
+    "gelu": "0.5f * u * erfcf(-0.70710678f * u)",
 }
 
 INDICES = (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int32))

@@ -25,6 +25,9 @@ from fastbcd.utils.types import Float, Float64
 
 ARITHMETIC = ("float", "int8")
 
+MATH = ("expf", "tanhf", "log1pf", "erfcf")
+"""Functions of math.h that a header may call."""
+
 MOST_ROWS = 4096
 """Rows that the ranges of the activations are taken from."""
 
@@ -127,7 +130,7 @@ def header(
     blocks = [
         comment(network, task, predicted.kind, file, arithmetic, rows),
         "#ifndef @@H\n#define @@H\n",
-        ("#include <math.h>\n" if "expf(" in code or "tanhf(" in code else "")
+        ("#include <math.h>\n" if any(f"{name}(" in code for name in MATH) else "")
         + "#include <stdint.h>\n",
         "".join(f"#define @@{key} {value}\n" for key, value in sizes.items()),
         "#ifndef @@BUFFER\n#define @@BUFFER static\n#endif\n",

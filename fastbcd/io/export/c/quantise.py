@@ -12,7 +12,7 @@ reached by
     q' = clip(zero' + round(sum * factor_j / 2^shift))
 
 in 64-bit integers, halves rounded away from zero. ReLU and hard tanh are bounds of that clip,
-leaky ReLU a smaller factor of negative sums, tanh and logistic a table of 256 entries.
+leaky ReLU a smaller factor of negative sums, smooth activations a table of 256 entries.
 """
 
 from __future__ import annotations
@@ -36,8 +36,15 @@ LARGEST = 29
 CLIPPED = np.exp2(-np.arange(17) / 2)
 """The largest number of a column that is not clipped, over its largest; what is tried."""
 
-SATURATED = {"tanh": 4.0, "logistic": 8.0}
-"""Where the smooth activations are constant to 8 bits; their tables reach no further."""
+SATURATED = {
+    "tanh": (-4.0, 4.0),
+    "logistic": (-8.0, 8.0),
+    "softplus": (-8.0, np.inf),
+    "silu": (-10.0, np.inf),
+    "gelu": (-4.0, np.inf),
+}
+"""Below and above which the smooth activations are constant to 8 bits; their tables reach no
+further. Those that grow without bound have a table as far as the sample reaches."""
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -298,8 +305,7 @@ def _activated(layer: IntegerLayer, u: Float, v: Float) -> IntegerLayer:
     least = float(layer.unit.max()) / 256
     activation = layer.activation
     if activation in SATURATED:
-        bound = SATURATED[activation]
-        output, after = Grid.over(np.clip(u, -bound, bound), least), Grid.around(v)
+        output, after = Grid.over(np.clip(u, *SATURATED[activation]), least), Grid.around(v)
         points = output.scale * (np.arange(LOW, HIGH + 1.0) - output.zero)
         table = after.quantise(ALL_ACTIVATIONS[activation].value(points))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ OLDEST_OPSET = 13
 LEAK = 0.01
 """Slope of the leaky ReLU for negative arguments."""
 
-ACTIVATIONS = {"relu": "Relu", "logistic": "Sigmoid", "tanh": "Tanh"}
+ACTIVATIONS = {"relu": "Relu", "logistic": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus"}
 
 
 def check_opset(target_opset: Any) -> int:
@@ -151,7 +152,27 @@ def _activated(graph: Graph, x: str, activation: str) -> str:
             return graph.node("LeakyRelu", x, alpha=LEAK)
         # Attributes are of single precision.
         return graph.node("Max", x, graph.node("Mul", x, graph.constant(LEAK)))
+    if activation == "silu":
+        return graph.node("Mul", x, graph.node("Sigmoid", x))
+    if activation == "softplus" and graph.dtype == np.float64:
+        # ONNX Runtime has the operator in single precision only.
+        decay = graph.node("Exp", graph.node("Neg", graph.node("Abs", x)))
+        rest = graph.node("Log", graph.node("Add", decay, graph.constant(1)))
+        return graph.node("Add", graph.node("Relu", x), rest)
+    if activation == "gelu":
+        # The operator Gelu is younger than the oldest opset.
+        error = _erf(graph, graph.node("Mul", x, graph.constant(math.sqrt(0.5))))
+        doubled = graph.node("Mul", x, graph.node("Add", error, graph.constant(1)))
+        return graph.node("Mul", doubled, graph.constant(0.5))
     return graph.node(ACTIVATIONS[activation], x)
+
+
+def _erf(graph: Graph, x: str) -> str:
+    """Add the error function, in single precision: ONNX Runtime has it in no other."""
+    if graph.dtype == np.float32:
+        return graph.node("Erf", x)
+    single = graph.node("Cast", x, to=graph.onnx.TensorProto.FLOAT)
+    return graph.node("Cast", graph.node("Erf", single), to=graph.onnx.TensorProto.DOUBLE)
 
 
 def onnx_model(network: Network, task: Task, opset: int = OPSET) -> onnx.ModelProto:
