@@ -1,5 +1,7 @@
 """Small layers are computed by NumPy, large ones by kernels, and both compute the same."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +11,7 @@ from sklearn.neural_network import MLPClassifier
 
 from fastbcd import compress
 from fastbcd.formats import DenseMatrix, SparseMatrix
+from fastbcd.formats.products import product
 from fastbcd.network.network import Layer
 from fastbcd.schemes import Prune, Quantize
 from fastbcd.schemes.nearest.kmeans import nearest_codes
@@ -72,6 +75,21 @@ def test_codes(rng, both, dtype, levels, factor):
     few, many = both(lambda: nearest_codes(values, codebook, np.full(7, factor)))
     assert few.dtype == many.dtype
     np.testing.assert_array_equal(few, many)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("slope", [0.0, 0.1, 1.0])
+def test_bias_and_activation_are_the_same_bits(rng, monkeypatch, dtype, slope):
+    z = rng.standard_normal((50, 7)).astype(dtype)
+    z[3, :4] = np.nan, np.inf, -np.inf, 0
+    bias = rng.standard_normal(7).astype(dtype)
+    bias[3] = 0
+    found = []
+    for bound in (z.size, 0):
+        monkeypatch.setattr(product, "IN_CACHE", bound)
+        found.append(z.copy())
+        product._finish_rows(found[-1], bias, slope)
+    np.testing.assert_array_equal(*found)
 
 
 def test_codes_of_no_columns(both):
@@ -146,3 +164,22 @@ def test_a_small_compress_compiles_few_kernels(monkeypatch):
     model = MLPClassifier((32,), max_iter=40, random_state=0).fit(data / 16, y)
     made = compress(model, data / 16, y, ratio=10, random_state=0)
     assert made.score(data / 16, y) > 0.9
+
+
+FIRST_FIT = """
+import fastbcd_kernels
+from sklearn.datasets import load_digits
+from fastbcd import BCDClassifier
+compiled = []
+fastbcd_kernels.before_compiling[:] = [compiled.append]
+X, y = load_digits(return_X_y=True)
+assert BCDClassifier((16,), random_state=0).fit(X[:600], y[:600]).score(X[:600], y[:600]) > 0.9
+assert not compiled, compiled
+"""
+
+
+def test_a_first_small_fit_compiles_nothing(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", FIRST_FIT]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -46,6 +46,11 @@ If the matrix has more than ``SKIP_ABOVE`` entries, the kernel, which skips zero
 only if at most ``SKIP_SHARE`` of the row is non-zero; otherwise BLAS is used."""
 
 
+IN_CACHE = 1 << 17
+"""Maximum number of outputs that NumPy finishes, in two passes; the kernel needs one pass and, on a
+new machine, a second to be compiled. A number of the machine: both compute the same bits."""
+
+
 class Product(ABC):
     """sigma(v W + bias) with sigma(u) = max(u, 0) + slope * min(u, 0).
 
@@ -120,7 +125,7 @@ class FactorProduct(Product):
             to = out if last else space.get((self, k), (len(v), factor.shape[1]), factor.dtype)
             np.dot(v, factor, out=to)
             v = to
-        add_bias_piecewise_linear(out, bias, slope)
+        _finish_rows(out, bias, slope)
 
 
 class SparseProduct(Product):
@@ -199,7 +204,7 @@ class SumProduct(Product):
     def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
         self._add("rows", v, out, space)
-        add_bias_piecewise_linear(out, bias, slope)
+        _finish_rows(out, bias, slope)
 
     def _add(self, way: str, v: Float, out: Float, space: Workspace) -> None:
         getattr(self.parts[0], way)(v, self._zeros, 1.0, out, space)
@@ -207,3 +212,13 @@ class SumProduct(Product):
         for part in self.parts[1:]:
             getattr(part, way)(v, self._zeros, 1.0, other, space)
             out += other
+
+
+def _finish_rows(out: Float, bias: Float, slope: float) -> None:
+    """Replace ``out`` (n, n_out) by sigma(out + bias)."""
+    if out.size > IN_CACHE or slope not in (0.0, 1.0):
+        add_bias_piecewise_linear(out, bias, slope)
+        return
+    np.add(out, bias, out=out)
+    if slope == 0.0:
+        np.maximum(out, 0.0, out=out)
