@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPClassifier
 from fastbcd import compress
 from fastbcd.formats import DenseMatrix, SparseMatrix
 from fastbcd.formats.products import product
+from fastbcd.formats.products.row_chain import Workspace
 from fastbcd.network.network import Layer
 from fastbcd.schemes import Prune, Quantize
 from fastbcd.schemes.nearest.kmeans import nearest_codes
@@ -88,7 +89,7 @@ def test_bias_and_activation_are_the_same_bits(rng, monkeypatch, dtype, slope):
     for bound in (z.size, 0):
         monkeypatch.setattr(product, "IN_CACHE", bound)
         found.append(z.copy())
-        product._finish_rows(found[-1], bias, slope)
+        product._finish_rows(found[-1], bias, slope, Workspace())
     np.testing.assert_array_equal(*found)
 
 
