@@ -89,7 +89,7 @@ def test_bias_and_activation_are_the_same_bits(rng, monkeypatch, dtype, slope):
     for bound in (z.size, 0):
         monkeypatch.setattr(product, "IN_CACHE", bound)
         found.append(z.copy())
-        product._finish_rows(found[-1], bias, slope, Workspace())
+        product.finish_rows(found[-1], bias, slope, Workspace())
     np.testing.assert_array_equal(*found)
 
 

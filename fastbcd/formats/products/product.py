@@ -128,7 +128,7 @@ class FactorProduct(Product):
             to = out if last else space.get((self, k), (len(v), factor.shape[1]), factor.dtype)
             np.dot(v, factor, out=to)
             v = to
-        _finish_rows(out, bias, slope, space)
+        finish_rows(out, bias, slope, space)
 
 
 class SparseProduct(Product):
@@ -207,7 +207,7 @@ class SumProduct(Product):
     def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
         self._add("rows", v, out, space)
-        _finish_rows(out, bias, slope, space)
+        finish_rows(out, bias, slope, space)
 
     def _add(self, way: str, v: Float, out: Float, space: Workspace) -> None:
         getattr(self.parts[0], way)(v, self._zeros, 1.0, out, space)
@@ -217,7 +217,7 @@ class SumProduct(Product):
             out += other
 
 
-def _finish_rows(out: Float, bias: Float, slope: float, space: Workspace) -> None:
+def finish_rows(out: Float, bias: Float, slope: float, space: Workspace) -> None:
     """Replace ``out`` (n, n_out) by sigma(out + bias)."""
     if out.size > IN_CACHE or slope not in (0.0, 1.0):
         add_bias_piecewise_linear(out, bias, slope)
