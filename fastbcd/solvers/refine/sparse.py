@@ -46,6 +46,7 @@ class SparseBlock(Block):
 
     def _use(self, mask: NDArray[np.bool_]) -> None:
         self._start, self._index = supports(mask)
+        self._prepared = False
         counts = np.diff(self._start)
         self._outputs = np.repeat(np.arange(counts.size), counts)
         triangles = counts * (counts + 1) // 2
@@ -161,6 +162,10 @@ class SparseBlock(Block):
         self._rearrange(mask, self._spread(self._values))
 
     def _prepare(self, gram: Float64) -> None:
+        # The inputs of the first layer do not change, so its inverses change with the support.
+        if self.is_input and self._prepared:
+            return
+        self._prepared = True
         if self._shared:
             self._inverse = inverse(gram)
             return
