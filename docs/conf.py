@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -15,8 +16,11 @@ os.environ["FASTBCD_NOTICE"] = "0"
 mpl.use("Agg")
 warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
 
+ROOT = Path(__file__).resolve().parents[1]
+
 project = "fastbcd"
-author = "The fastbcd developers"
+metadata = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+author = metadata["authors"][0]["name"]
 copyright = author
 version = release = __version__
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
-from bench import choices, tables
+from bench import choices, choose_batch, tables
 
 FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
 
@@ -43,6 +43,16 @@ def test_a_trial_run_compares_what_people_choose_between(capsys):
     printed = capsys.readouterr().out
     for name in (*choices.MODELS, "compress(BCDClassifier, ratio=20)"):
         assert f"| `{name}` |" in printed
+
+
+@needs_data
+def test_a_trial_run_measures_what_the_numbers_of_the_batch_solver_matter(capsys):
+    choose_batch.main(["--quick"])
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert rows[2:] == [
+        "| MLPClassifier",
+        *(f"| {name}" for name in list(choose_batch.VARIANTS)[:2]),
+    ]
 
 
 def test_missing_data_say_where_to_get_them(monkeypatch, tmp_path):

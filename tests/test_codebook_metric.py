@@ -96,7 +96,8 @@ def test_every_support_has_its_own_order_of_errors():
     codes = np.empty(27, np.int64)
     arrays = (*supports(mask), target.T.ravel(), levels, np.ones(3))
     factor = np.ascontiguousarray(metric.factor)
-    kernel.nearest_plane(metric.gram, factor, *arrays, 0, 3, codes)
+    scratch = np.empty((len(factor), len(factor))), np.empty(len(factor))
+    kernel.nearest_plane(metric.gram, factor, *arrays, 0, 3, *scratch, codes)
     for i in range(3):
         error = np.zeros(9)
         for j in range(8, -1, -1):

@@ -143,6 +143,20 @@ def test_frontier_of_networks_that_are_there(fitted, small, data):
     assert display.plot().ax_.get_xscale() == "log"
 
 
+def test_frontier_shows_the_scores_that_matter():
+    good = [(100.0 * 2**k, 0.9 + 0.01 * k) for k in range(6)]
+    broken = [(50.0, 0.1), (80.0, np.nan)]
+    low, high = FrontierDisplay({"a": good}, (9e3, 0.96)).plot().ax_.get_ylim()
+    assert low < 0.9
+    assert 0.96 < high < 0.97
+    display = FrontierDisplay({"a": good, "b": broken}, (9e3, 0.96)).plot()
+    np.testing.assert_allclose(display.ax_.get_ylim(), (low, high))
+    assert len(display.ax_.lines[1].get_xydata()) == 2, "what is outside is drawn all the same"
+    assert display.ax_.get_xscale() == "log"
+    FrontierDisplay({"a": []}).plot()
+    FrontierDisplay({"a": [(10.0, 0.5)]}).plot()
+
+
 def test_frontier_asks_for_both_test_arrays(fitted, data):
     with pytest.raises(ValueError, match="X_test and y_test"):
         FrontierDisplay.from_estimator(fitted, *data, X_test=data[0])

@@ -16,6 +16,8 @@ import pytest
 import fastbcd
 import fastbcd.exceptions
 import fastbcd.export
+from fastbcd.compression.settings import CompressionSettings
+from fastbcd.solvers.refine import RefineSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -179,3 +181,23 @@ def test_files_of_the_package_that_pages_name_exist():
     }
     assert named
     assert {path: page for path, page in named.items() if not (DOCS.parent / path).exists()} == {}
+
+
+def test_the_length_of_a_refinement_is_that_of_the_settings():
+    text = " ".join((DOCS / "guide" / "schemes.md").read_text(encoding="utf-8").split())
+    stated = re.search(
+        r"(\d+) steps of (\d+) rows, but at most (\d+) passes over the rows "
+        r"\((\d+) for low rank and tensor trains\)\. Half as many again .* at most (\d) bits\.",
+        text,
+    )
+    assert stated
+    used = CompressionSettings()
+    levels = 2 ** int(stated[5])
+    assert [int(number) for number in stated.groups()[:4]] + [levels, 1.5] == [
+        used.steps,
+        RefineSettings.batch_size,
+        used.max_epochs,
+        used.max_factored,
+        used.few_levels,
+        used.longer,
+    ]

@@ -20,6 +20,7 @@ from fastbcd.network.forward import Forward
 from fastbcd.network.layers.activations import ALL_ACTIVATIONS
 from fastbcd.network.network import Layer, Network
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
+from fastbcd.utils import small
 from fastbcd_kernels import sparse_product as kernel
 
 TOL = {np.float32: 2e-4, np.float64: 1e-10}
@@ -37,6 +38,13 @@ SCHEMES = [
     TensorTrain(rank=2),
     TensorTrain(rank=2, modes=(30, 4, 9)),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_layer_is_small(request, monkeypatch):
+    """Use the products of large layers for small ones, unless a test is about those."""
+    if "small" not in request.function.__name__:
+        monkeypatch.setattr(small, "SMALL", 0)
 
 
 def network_of(scheme, activation="relu", dtype=np.float64, seed=0):
@@ -187,6 +195,17 @@ def test_few_non_zeros_and_thin_factors_are_multiplied_by_as_they_are():
         assert type(thin.product(batch)) is SumProduct
         thick = (LowRank(rank=30) + Prune(density=0.2)).project(weight)
         assert type(thick.product(batch)) is FactorProduct
+
+
+def test_small_sparse_layers_use_the_dense_product_for_many_rows(monkeypatch):
+    made = Prune(density=0.03).project(np.random.default_rng(0).normal(size=(64, 64)))
+    x = np.random.default_rng(1).normal(size=(20, 64))
+    assert type(made.product(batch=True)) is FactorProduct
+    assert type(made.product(batch=False)) is SparseProduct
+    dense = made.matmul(x)
+    monkeypatch.setattr(small, "SMALL", 64 * 64 - 1)
+    assert type(made.product(batch=True)) is SparseProduct
+    np.testing.assert_allclose(made.matmul(x), dense, rtol=1e-12, atol=1e-12)
 
 
 def test_a_row_with_few_zeros_is_left_to_the_dense_product():

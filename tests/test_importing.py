@@ -382,9 +382,28 @@ def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch)
         compress(mlp, X, y, **options)  # at once: there is nothing yet
 
 
-def test_kinds_without_sizes_are_refused(digits, mlp):
-    with pytest.raises(ValueError, match="no open amount for the budget to choose"):
-        compress(mlp, digits[0], ratio=4, scheme=LowRank() + Prune())
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        LowRank() + Prune(),
+        LowRank() + Quantize(bits=4),
+        TensorTrain(),
+        Prune(structure="neuron"),
+        Prune(structure="4x4"),
+        Prune(structure="2:4"),
+        Prune(structure="neuron") + Quantize(),
+        Prune(sparsity=0.5) + Quantize(),
+        Prune(sparsity=0.5),
+        {0: Prune(), "output": Quantize(bits=3)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("budget", [{"ratio": 4}, {"max_bytes": 9000}, {"max_score_drop": 0.1}])
+def test_schemes_whose_amount_a_budget_cannot_choose_are_refused(digits, mlp, scheme, budget):
+    (name,) = budget
+    wanted = rf"{name}=.* chooses how much .* scheme=.* is none of these\. .* leave {name} out"
+    with pytest.raises(ValueError, match=wanted):
+        compress(mlp, *digits, scheme=scheme, **budget)
 
 
 def test_the_record_of_the_source_is_not_taken_over(digits):
@@ -543,7 +562,7 @@ def test_other_models_are_refused(digits):
     [
         ({}, "none given"),
         ({"ratio": 2, "max_bytes": 100}, "max_bytes and ratio given"),
-        ({"scheme": Prune(sparsity=0.5), "ratio": 2}, "ratio and scheme given"),
+        ({"scheme": Prune(sparsity=0.5), "ratio": 2}, "leave ratio out"),
         ({"scheme": Prune()}, "exactly one"),
         ({"ratio": 0.5}, "ratio must be"),
         ({"max_bytes": 0}, "max_bytes must be"),

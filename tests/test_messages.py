@@ -269,3 +269,13 @@ def test_warnings_go_through_the_function_that_finds_the_line_of_the_user():
         if "warnings.warn(" in path.read_text(encoding="utf-8")
     ]
     assert found == ["utils/warnings.py"]
+
+
+@pytest.mark.parametrize("estimator", [BCDClassifier, fastbcd.BCDRegressor])
+def test_a_fit_without_targets_names_the_class_and_the_call(estimator):
+    wanted = (
+        rf"^{estimator.__name__} requires y .* Write {estimator.__name__}\(\.\.\.\)\.fit\(X, y\)"
+    )
+    for arguments in ((X,), (X, None)):
+        with pytest.raises(ValueError, match=wanted):
+            estimator().fit(*arguments)

@@ -151,3 +151,10 @@ def test_many(word): pass
 @pytest.mark.slow
 def test_slow(): pass
 """
+
+
+def test_authors_are_stated_once(pyproject: dict[str, Any]) -> None:
+    authors = [author["name"] for author in pyproject["project"]["authors"]]
+    head = (ROOT / "CITATION.cff").read_text(encoding="utf-8").partition("references:")[0]
+    assert re.findall(r"^  - name: (.*)$", head, re.MULTILINE) == authors
+    assert authors[0] not in (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from fastbcd.parallel.crew import WORTH, Crew
 from fastbcd.schemes import LowRank, Prune, Quantize, TensorTrain
 from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.reconstruct import Calibration
-from fastbcd.solvers.refine import Descent, Interrupted, RefineSettings, Targets, refine
+from fastbcd.solvers.refine import Descent, Interrupted, RefineSettings, Targets, refine, sparse
 from fastbcd.solvers.refine.batches import Batches
 from fastbcd.solvers.refine.chain import Chain
 from fastbcd.solvers.refine.descent import survivors
@@ -249,6 +249,31 @@ def test_threads_change_no_bit_of_a_refinement(rng, monkeypatch):
 
 
 # ------------------------------------------------------------------ the chain
+
+
+def test_the_first_layer_is_inverted_again_only_where_its_support_moves(rng, monkeypatch):
+    inverted, invert = [], sparse.general_inverse
+
+    def counted(grams):
+        inverted.append(len(grams))  # one for each output: 20 of the first layer, 15 of the second
+        return invert(grams)
+
+    monkeypatch.setattr(sparse, "general_inverse", counted)
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    start = Calibration(network(rng), x, None, True).reconstruct([Prune(density=0.4)] * 2 + [None])
+    targets = Targets(np.zeros((300, 4)), None, True)
+    chain = Chain(start.network.layers, x, targets, np.arange(300))
+    chain.measure()
+    chain.step(np.ascontiguousarray(x[:50].T), np.arange(50), 0.5, 0.9, 0.0)
+    chain.measure()
+    assert inverted == [20, 15, 15]
+    before = chain.blocks[0].weight() != 0
+    chain.measure(share=0.5)
+    assert (before != (chain.blocks[0].weight() != 0)).any()
+    assert inverted == [20, 15, 15, 20, 15]
+    chain.restart(start.network.layers)
+    chain.measure()
+    assert inverted[5:] == [20, 15]
 
 
 @pytest.mark.parametrize("activation", [name for name in ALL_ACTIVATIONS if name != "identity"])

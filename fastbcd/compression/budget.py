@@ -10,6 +10,9 @@ from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Scheme
 from fastbcd.utils import validation as check
 
+CHOOSABLE = "Prune(), LowRank(), Quantize() or Prune() + Quantize()"
+"""The schemes whose amounts a budget can choose."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -42,14 +45,22 @@ class Budget:
         given = {name: value for name, value in numbers.items() if value is not None}
         named = list(scheme.values()) if isinstance(scheme, Mapping) else [scheme]
         fixed = [s for s in named if isinstance(s, Scheme) and not s.is_open]
-        if scheme is not None and (fixed or not given):
+        if fixed and given:
+            name, value = next(iter(given.items()))
+            raise ValueError(
+                f"{name}={value!r} chooses how much of each layer stays, which it can do for "
+                f"{CHOOSABLE} without an amount; scheme={fixed[0]!r} is none of these. Name one of "
+                f"these, or leave {name} out and give every part of the scheme that needs an "
+                "amount one, such as Prune(sparsity=0.9)."
+            )
+        if scheme is not None and not given:
             given["scheme"] = 0.0
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
             raise ValueError(
                 "compress takes exactly one of scheme (with an amount), max_bytes, ratio, "
-                f"max_score_drop; {found} given. With one of the last three, scheme may name kinds "
-                "without an amount, such as Prune()."
+                f"max_score_drop; {found} given. With one of the last three, scheme may name "
+                f"schemes without an amount: {CHOOSABLE}."
             )
         kind, amount = next(iter(given.items()))
         if kind == "ratio":

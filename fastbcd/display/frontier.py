@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import is_regressor
 from sklearn.metrics import check_scoring
 
@@ -173,6 +174,11 @@ class FrontierDisplay:
     def plot(self, ax: Any = None) -> Self:
         """Draw the lines.
 
+        The sizes are on a logarithmic axis. The scores range down to the lower whisker of a box
+        plot: scores that are lower than the first quartile by more than 1.5 times the interquartile
+        range are outside, and a line that leaves the axes leads to them. All points are in
+        ``paths``.
+
         Parameters
         ----------
         ax : matplotlib Axes, optional
@@ -204,11 +210,27 @@ class FrontierDisplay:
             self.ax_.axhline(score, color=_style.GREY, linestyle="--", linewidth=1)
             text = f"dense, {_style.bytes_text(size)}"
             self.ax_.plot([], [], color=_style.GREY, linestyle="--", linewidth=1, label=text)
+        bottom, top = self._range()
+        if top > bottom:
+            self.ax_.set_ylim(bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom))
         self.ax_.set_xscale("log")
         _style.bytes_axis(self.ax_, log=True)
-        self.ax_.legend(frameon=False)
+        if self.dense is not None or any(self.paths.values()):
+            self.ax_.legend(frameon=False)
         _style.tidy(self.ax_, "", "size, indices included (log scale)", self.score_name, "both")
         return self
+
+    def _range(self) -> tuple[float, float]:
+        """Return the lowest and the highest score to show; (0, 0) if there are none."""
+        found = [score for points in self.paths.values() for _, score in points]
+        if self.dense is not None:
+            found.append(self.dense[1])
+        scores = np.array(found, np.float64)
+        scores = scores[np.isfinite(scores)]
+        if not scores.size:
+            return 0.0, 0.0
+        low, high = np.quantile(scores, (0.25, 0.75))
+        return float(scores[scores >= low - 1.5 * (high - low)].min()), float(scores.max())
 
 
 def _score_name(estimator: Any) -> str:

@@ -94,7 +94,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
@@ -106,7 +106,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         X : (n_samples, n_features) array or sparse matrix
             Inputs, finite. float32 is kept. Only the full solver makes a sparse matrix dense.
         y : (n_samples,) or (n_samples, n_outputs) array
-            Targets.
+            Targets, always required: the default only serves the error message.
         sample_weight : (n_samples,) array, optional
             Non-negative weights. Weight k equals k repetitions (by mini-batches, on average).
             Weights whose mean is below one are divided by it.
@@ -127,6 +127,12 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         ConvergenceWarning
             If the fit ended before it converged. The best result so far is kept.
         """
+        if y is None:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name} requires y to be passed, but the target y is None. Write "
+                f"{name}(...).fit(X, y), with one target for each row of X."
+            )
         with unchanged_if_refused(self):
             warm = check.check_flag("warm_start", self.warm_start)
             x, targets = self._check_training_data(X, y)

@@ -17,6 +17,7 @@ from fastbcd.formats.products.product import (
 )
 from fastbcd.formats.products.row_chain import SparseArrays, Workspace
 from fastbcd.formats.protocol import Format
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float
 
 FEW = 8
@@ -41,7 +42,9 @@ class SparseFormat(Format):
 
     def product(self, batch: bool) -> Product:
         """Return the sparse product if it is estimated to be faster, otherwise the dense one."""
-        return self._sparse_product if self.cost(batch) < 1 else self._dense_product
+        small = batch and is_small(self.shape[0] * self.shape[1])
+        faster = self.cost(batch) < 1 and not small
+        return self._sparse_product if faster else self._dense_product
 
     def cost(self, batch: bool) -> float:
         """Return the estimated time of the sparse product relative to the dense product."""
@@ -57,7 +60,9 @@ class SparseFormat(Format):
         v = np.ascontiguousarray(v)
         out = np.empty((len(v), self.shape[1]), self.dtype)
         bias, space = np.zeros(self.shape[1], self.dtype), Workspace()
-        if len(v) >= FEW:
+        if is_small(self.shape[0] * self.shape[1]):
+            self._dense_product.rows(v, bias, 1.0, out, space)
+        elif len(v) >= FEW:
             self._sparse_product.rows(v, bias, 1.0, out, space)
         else:
             for x, y in zip(v, out, strict=True):

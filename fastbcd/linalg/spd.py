@@ -15,8 +15,24 @@ from fastbcd_kernels import spd_solve
 SINGLE_BELOW = 1e6
 """Maximum condition number, estimated, of a system that is solved in float32."""
 
+LOST = 1e-13
+"""A pivot below this share of its diagonal entry has no correct digit left."""
+
 SMALL = 16
 """Maximum number of unknowns solved by the compiled kernel; LAPACK is faster beyond."""
+
+
+def solve_once(matrix: Float64, rhs: Float64) -> Float64 | None:
+    """Return the solution of one positive definite system (n, n), or None if a pivot is lost.
+
+    A pivot is lost if rounding leaves less than ``LOST`` of its diagonal entry, or nothing. Only
+    one triangle of ``matrix`` is read. Cost: n^3 / 3 flops, and a few microseconds.
+    """
+    factor, solution, info = lapack.dposv(matrix, rhs)
+    if info or np.any(np.square(np.diag(factor)) <= LOST * np.diag(matrix)):
+        return None
+    found: Float64 = solution
+    return found
 
 
 class SPDSystem:

@@ -167,8 +167,10 @@ class Combination(Scheme):
 
     @property
     def is_open(self) -> bool:
-        """Whether no amount is given to a part, so that a budget may choose it."""
-        return any(scheme.is_open for scheme in self.parts)
+        """Whether a budget may choose the amount: for pruning without one, and quantisation."""
+        if self.prune is None or self.quantize is None or self._factors is not None:
+            return False
+        return self.prune.is_open
 
     def share_of(self, n_weights: int) -> int | None:
         """Return how many of ``n_weights`` weights stay, if pruning decides that."""

@@ -32,14 +32,13 @@ TYPES = {
     "batch_steps.take_steps": (
         "s2 s2 s1 s2 i2 i1 i2 s1 s1 s2 s2 s2 s2 d3 d1 s1 j1 n n x x x x n n n x x"
     ),
-    "codebook_fit.optimal_cuts": "d1 d1 d1 i1 i1",
-    "codebook_fit.lloyd": "d1 d1 d1 d1 n",
+    "codebook_fit.optimal_cuts": "d1 d1 d1 i1 d1 d1 j2",
     "codebook_fit.assign": "F2 d1 d1 h2",
     "codebook_fit.grid_sums": "d2 d1 n d1 d1",
     "codebook_fit.snap": "s1 s1 s1 s1 j1 s1",
-    "codebook_metric.nearest_plane": "d2 d2 i1 i1 d1 d1 d1 n n i1",
-    "codebook_metric.descend": "d2 i1 i1 d1 d1 d1 n n n i1",
-    "codebook_metric.normal_equations": "d2 i1 i1 d1 i1 n n n d3 d2",
+    "codebook_metric.nearest_plane": "d2 d2 i1 i1 d1 d1 d1 n n d2 d1 i1",
+    "codebook_metric.descend": "d2 i1 i1 d1 d1 d1 n n n d1 i1",
+    "codebook_metric.normal_equations": "d2 i1 i1 d1 i1 n n d3 d2",
     "dense_step.step": "s2 s1 x x x s2 s2 s1",
     "loss_descent.squared_descent": "F2 F1 F2 F1 F1",
     "loss_descent.softmax_descent": "F2 F1 F2 F1 x F1",

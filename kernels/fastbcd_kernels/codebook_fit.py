@@ -1,4 +1,4 @@
-"""Codebooks of numbers: the best partition of sorted values, Lloyd's iteration, nearest codes.
+"""Codebooks of numbers: the best partition of sorted values, and nearest codes.
 
 In one dimension the clusters of k-means are intervals of the sorted values. With prefix sums of
 weights, values and squares the cost of any interval takes O(1), so that dynamic programming
@@ -15,30 +15,15 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @njit(cache=True, nogil=True)
-def _spread(
-    weight: NDArray[np.float64],
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    lo: int,
-    hi: int,
-) -> float:
-    """Return the weighted squared distance of the points lo .. hi - 1 from their mean."""
-    total = weight[hi] - weight[lo]
-    if total <= 0.0:
-        return 0.0
-    moment = first[hi] - first[lo]
-    spread: float = max(0.0, second[hi] - second[lo] - moment * moment / total)
-    return spread
-
-
-@njit(cache=True, nogil=True)
 def optimal_cuts(
     weight: NDArray[np.float64],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     edges: NDArray[np.int64],
-    cuts: NDArray[np.int64],
-) -> float:
+    cost: NDArray[np.float64],
+    better: NDArray[np.float64],
+    back: NDArray[np.int32],
+) -> None:
     """Cut sorted points into k intervals of least squared distance from their means.
 
     Parameters
@@ -47,123 +32,52 @@ def optimal_cuts(
         Prefix sums, from 0, of the weights, of weight times value, of weight times square.
     edges : (m + 1,) increasing integers
         Where a cut may be: from 0 to n; m >= k.
-    cuts : (k + 1,) array
-        Result: interval c holds the points cuts[c] .. cuts[c + 1] - 1.
-
-    Returns
-    -------
-    float
-        The cost.
+    cost : (m + 1,) array
+        Squared distance of the points before each edge from their mean; overwritten. The last
+        entry is then that of k intervals.
+    better : (m + 1,) array
+        Overwritten.
+    back : (k + 1, m + 1) array
+        Overwritten: ``back[c, j]`` is the edge where the last of the best c intervals starts that
+        end at edge j, for c > 1 and j >= c. For c = k only the last j is computed.
     """
-    k = cuts.size - 1
+    k = back.shape[0] - 1
     m = edges.size - 1
-    cost = np.empty(m + 1)
-    for j in range(m + 1):
-        cost[j] = _spread(weight, first, second, edges[0], edges[j])
-    better = np.empty(m + 1)
-    back = np.empty((k + 1, m + 1), np.int32)
-    # Rows are set entry by entry: assigning a tuple would take longer to compile than all the rest.
-    stack = np.empty((64, 4), np.int64)
+    widest = 1
+    while 2 * widest <= m:
+        widest *= 2
     for c in range(2, k + 1):
-        # The last row is needed at its end only.
-        stack[0, 0] = m if c == k else c
-        stack[0, 1] = m
-        stack[0, 2] = c - 1
-        stack[0, 3] = m - 1
-        height = 1
-        while height > 0:
-            height -= 1
-            j_lo = stack[height, 0]
-            j_hi = stack[height, 1]
-            i_lo = stack[height, 2]
-            i_hi = stack[height, 3]
-            if j_lo > j_hi:
-                continue
-            j = (j_lo + j_hi) // 2
-            best_i = max(i_lo, c - 1)
-            best = np.inf
-            for i in range(best_i, min(i_hi, j - 1) + 1):
-                own = cost[i] + _spread(weight, first, second, edges[i], edges[j])
-                if own < best:
-                    best = own
-                    best_i = i
-            better[j] = best
-            back[c, j] = best_i
-            # The rows before j, on top of the place that was read, and those behind it.
-            stack[height, 1] = j - 1
-            stack[height, 3] = best_i
-            stack[height + 1, 0] = j + 1
-            stack[height + 1, 1] = j_hi
-            stack[height + 1, 2] = best_i
-            stack[height + 1, 3] = i_hi
-            height += 2
+        # Odd multiples of a width lie between two edges whose starts are known, and theirs is
+        # between those: first halves, then quarters, and so on.
+        width = widest
+        while width > 0:
+            for j in range(m if c == k else width, m + 1, 2 * width):
+                if j < c:
+                    continue
+                lo = c - 1
+                hi = j
+                if c < k:
+                    if j - width >= c:
+                        lo = back[c, j - width]
+                    if j + width <= m:
+                        hi = min(back[c, j + width] + 1, j)
+                best = np.inf
+                best_i = lo
+                for i in range(lo, hi):
+                    own = cost[i]
+                    total = weight[edges[j]] - weight[edges[i]]
+                    if total > 0.0:
+                        moment = first[edges[j]] - first[edges[i]]
+                        square = second[edges[j]] - second[edges[i]]
+                        own += max(0.0, square - moment * moment / total)
+                    if own < best:
+                        best = own
+                        best_i = i
+                better[j] = best
+                back[c, j] = best_i
+            width = width // 2 if c < k else 0
         for j in range(c, m + 1):
             cost[j] = better[j]
-    j = m
-    cuts[k] = edges[m]
-    cuts[0] = 0
-    for c in range(k, 1, -1):
-        j = back[c, j]
-        cuts[c - 1] = edges[j]
-    total: float = cost[m]
-    return total
-
-
-@njit(cache=True, nogil=True)
-def lloyd(
-    values: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    first: NDArray[np.float64],
-    centers: NDArray[np.float64],
-    max_iter: int,
-) -> int:
-    """Improve ``centers`` in place by Lloyd's iteration on sorted values: O(k log n) each time.
-
-    Parameters
-    ----------
-    values : (n,) increasing array
-        The points; n >= 1.
-    weight, first : (n + 1,) arrays
-        Prefix sums as in :func:`optimal_cuts`.
-    centers : (k,) increasing array
-        Where to start, overwritten. A center that loses all its points moves to the border
-        of its neighbours.
-    max_iter : int
-        Most iterations.
-
-    Returns
-    -------
-    int
-        Iterations after which nothing changed, or ``max_iter``.
-    """
-    n, k = values.size, centers.size
-    cuts = np.empty(k + 1, np.int64)
-    for c in range(1, k):
-        cuts[c] = -1
-    cuts[0] = 0
-    cuts[k] = n
-    for iteration in range(max_iter):
-        changed = False
-        for c in range(1, k):
-            middle = 0.5 * (centers[c - 1] + centers[c])
-            lo, hi = cuts[c - 1], n
-            while lo < hi:
-                mid = (lo + hi) // 2
-                if values[mid] <= middle:
-                    lo = mid + 1
-                else:
-                    hi = mid
-            changed |= lo != cuts[c]
-            cuts[c] = lo
-        if not changed and iteration > 0:
-            return iteration
-        for c in range(k):
-            total = weight[cuts[c + 1]] - weight[cuts[c]]
-            if total > 0.0:
-                centers[c] = (first[cuts[c + 1]] - first[cuts[c]]) / total
-            else:
-                centers[c] = values[min(cuts[c], n - 1)]
-    return max_iter
 
 
 @njit(cache=True, nogil=True)

@@ -75,6 +75,8 @@ def nearest_plane(
     scale: NDArray[np.float64],
     first: int,
     last: int,
+    scratch: NDArray[np.float64],
+    error: NDArray[np.float64],
     codes: NDArray[np.int64],
 ) -> None:
     """Encode the outputs ``first`` .. ``last - 1``, each error fed back to the weights that follow.
@@ -93,17 +95,14 @@ def nearest_plane(
         Positive factor of each output; where it is zero all codes are the first.
     first, last : int
         Outputs to encode. Cost: s^2 flops for a support of everything, s^3 / 3 for others.
+    scratch : (w, w) float64 array
+        Overwritten; w is at least the size of the largest support that is not everything.
+    error : (d,) float64 array
+        Overwritten.
     codes : (nnz,) int64 array
         Overwritten.
     """
     d = gram.shape[0]
-    widest = 0
-    for i in range(first, last):
-        s = start[i + 1] - start[i]
-        if s < d:
-            widest = max(widest, s)
-    scratch = np.empty((widest, widest))
-    error = np.empty(d)
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
@@ -137,6 +136,7 @@ def descend(
     n_sweeps: int,
     first: int,
     last: int,
+    slope: NDArray[np.float64],
     codes: NDArray[np.int64],
 ) -> float:
     """Change one code at a time to the best one, the others given; return the sum of errors.
@@ -147,50 +147,51 @@ def descend(
         As in :func:`nearest_plane`.
     n_sweeps : int
         Bound of the sweeps over an output's weights. A weight that changes costs 2 s flops.
+    slope : (d,) float64 array
+        Overwritten.
     codes : (nnz,) int64 array
         Updated; the error never rises. An output's error is not weighted with h_i.
     """
-    d = gram.shape[0]
-    slope = np.empty(d)
     total = 0.0
     for i in range(first, last):
         lo = start[i]
         s = start[i + 1] - lo
-        own = index[lo : lo + s]
         for k in range(s):
             slope[k] = 0.0
         error = 0.0
+        own = index[lo : lo + s]
         for j in range(s):
             miss = scale[i] * levels[codes[lo + j]] - target[lo + j]
-            row = gram[own[j]]
             if miss != 0.0:
+                row = gram[own[j]]
                 for k in range(s):
                     slope[k] += miss * row[own[k]]
         for j in range(s):
             error += slope[j] * (scale[i] * levels[codes[lo + j]] - target[lo + j])
-        if scale[i] > 0:
-            for _ in range(n_sweeps):
-                n_changed = 0
-                for j in range(s):
-                    row = gram[own[j]]
-                    curvature = row[own[j]]
-                    if not curvature > 0:
-                        continue
-                    old = scale[i] * levels[codes[lo + j]]
-                    code = _nearest(levels, (old - slope[j] / curvature) / scale[i])
-                    change = scale[i] * levels[code] - old
-                    if code == codes[lo + j] or change == 0.0:
-                        continue
-                    gain = change * (2.0 * slope[j] + change * curvature)
-                    if gain >= 0.0:
-                        continue
-                    error += gain
-                    codes[lo + j] = code
-                    n_changed += 1
-                    for k in range(s):
-                        slope[k] += change * row[own[k]]
-                if n_changed == 0:
-                    break
+        n_left = n_sweeps if scale[i] > 0 else 0
+        while n_left > 0:
+            n_left -= 1
+            n_changed = 0
+            for j in range(s):
+                row = gram[own[j]]
+                curvature = row[own[j]]
+                if not curvature > 0:
+                    continue
+                old = scale[i] * levels[codes[lo + j]]
+                code = _nearest(levels, (old - slope[j] / curvature) / scale[i])
+                change = scale[i] * levels[code] - old
+                if code == codes[lo + j] or change == 0.0:
+                    continue
+                gain = change * (2.0 * slope[j] + change * curvature)
+                if gain >= 0.0:
+                    continue
+                error += gain
+                codes[lo + j] = code
+                n_changed += 1
+                for k in range(s):
+                    slope[k] += change * row[own[k]]
+            if n_changed == 0:
+                break
         total += error
     return total
 
@@ -202,7 +203,6 @@ def normal_equations(
     index: NDArray[np.int64],
     target: NDArray[np.float64],
     codes: NDArray[np.int64],
-    n_levels: int,
     first: int,
     last: int,
     system: NDArray[np.float64],
@@ -216,31 +216,24 @@ def normal_equations(
     ----------
     gram, start, index, target, codes, first, last
         As in :func:`descend`.
-    n_levels : int
-        k.
     system : (m, k, k) float64 array
-        A_i.
+        A_i, overwritten.
     rhs : (m, k) float64 array
-        b_i. Cost: s^2 additions for a support of s weights.
+        b_i, overwritten. Cost: s^2 additions for a support of s weights.
     """
-    sums = np.empty(n_levels)
     for i in range(first, last):
         lo = start[i]
-        s = start[i + 1] - lo
-        for own in range(n_levels):
+        end = start[i + 1]
+        for own in range(rhs.shape[1]):
             rhs[i, own] = 0.0
-            for c in range(n_levels):
+            for c in range(rhs.shape[1]):
                 system[i, own, c] = 0.0
-        for j in range(s):
-            row = gram[index[lo + j]]
-            for c in range(n_levels):
-                sums[c] = 0.0
+        for j in range(lo, end):
+            row = index[j]
+            own = codes[j]
             wanted = 0.0
-            for k in range(s):
-                g = row[index[lo + k]]
-                sums[codes[lo + k]] += g
-                wanted += g * target[lo + k]
-            own = codes[lo + j]
+            for k in range(lo, end):
+                g = gram[row, index[k]]
+                system[i, own, codes[k]] += g
+                wanted += g * target[k]
             rhs[i, own] += wanted
-            for c in range(n_levels):
-                system[i, own, c] += sums[c]

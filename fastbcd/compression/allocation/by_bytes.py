@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastbcd.compression.allocation.greedy import allocate
+from fastbcd.compression.budget import CHOOSABLE
 from fastbcd.compression.coarse_start import pruning_of
 from fastbcd.compression.job import Job
 from fastbcd.compression.notes import dense_bytes
@@ -67,8 +68,7 @@ class Sizes:
         )
         if not any(self._curves):
             raise ValueError(
-                f"scheme={choice!r} has no open amount for the budget to choose. Use Prune(), "
-                "LowRank(), TensorTrain(), Quantize() or Prune() + Quantize() without amounts."
+                f"scheme={choice!r} has no open amount for the budget to choose. Use {CHOOSABLE}."
             )
         for layer, curve in zip(layers, self._curves, strict=True):
             size = layer.weight.n_params

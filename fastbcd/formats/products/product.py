@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastbcd.formats.products.row_chain import Chain, Link, SparseArrays, Workspace
+from fastbcd.linalg.blas import routine
 from fastbcd.utils.types import Float
 from fastbcd_kernels import sparse_product as kernel
 from fastbcd_kernels.residual import add_bias_piecewise_linear
@@ -44,6 +45,13 @@ SKIP_ABOVE, SKIP_SHARE = 1 << 14, 0.6
 
 If the matrix has more than ``SKIP_ABOVE`` entries, the kernel, which skips zero inputs, is used
 only if at most ``SKIP_SHARE`` of the row is non-zero; otherwise BLAS is used."""
+
+
+IN_CACHE = 1 << 17
+"""Maximum number of outputs that BLAS and NumPy finish, in two passes.
+
+The kernel needs one pass and, on a new machine, a second to be compiled. A number of the machine:
+both compute the same bits."""
 
 
 class Product(ABC):
@@ -120,7 +128,7 @@ class FactorProduct(Product):
             to = out if last else space.get((self, k), (len(v), factor.shape[1]), factor.dtype)
             np.dot(v, factor, out=to)
             v = to
-        add_bias_piecewise_linear(out, bias, slope)
+        finish_rows(out, bias, slope, space)
 
 
 class SparseProduct(Product):
@@ -199,7 +207,7 @@ class SumProduct(Product):
     def rows(self, v: Float, bias: Float, slope: float, out: Float, space: Workspace) -> None:
         """Write the output (n, n_out) for many rows ``v`` (n, n_in)."""
         self._add("rows", v, out, space)
-        add_bias_piecewise_linear(out, bias, slope)
+        finish_rows(out, bias, slope, space)
 
     def _add(self, way: str, v: Float, out: Float, space: Workspace) -> None:
         getattr(self.parts[0], way)(v, self._zeros, 1.0, out, space)
@@ -207,3 +215,17 @@ class SumProduct(Product):
         for part in self.parts[1:]:
             getattr(part, way)(v, self._zeros, 1.0, other, space)
             out += other
+
+
+def finish_rows(out: Float, bias: Float, slope: float, space: Workspace) -> None:
+    """Replace ``out`` (n, n_out) by sigma(out + bias)."""
+    if out.size > IN_CACHE or slope not in (0.0, 1.0):
+        add_bias_piecewise_linear(out, bias, slope)
+        return
+    if out.size:
+        # A sum with a broadcast row would make NumPy allocate a buffer; this update does not.
+        ones = space.get("ones", (len(out),), out.dtype)
+        ones.fill(1.0)
+        routine("ger", out.dtype)(1.0, bias, ones, a=out.T, overwrite_a=True)
+    if slope == 0.0:
+        np.maximum(out, 0.0, out=out)

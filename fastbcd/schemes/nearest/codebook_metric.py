@@ -144,12 +144,17 @@ class CodebookProblem:
         h = self._metric.sensitivity
         errors = np.zeros(h.size)
         factor = np.ascontiguousarray(self._metric.factor)
+        sizes = np.diff(self._start)
 
         def work(lo: int, hi: int) -> None:
+            scratch = np.empty(len(factor))
             if fresh:
-                kernel.nearest_plane(self._gram, factor, *arrays, lo, hi, codes)
+                own = sizes[lo:hi]
+                widest = int(np.max(own, initial=0, where=own < len(factor)))
+                upper = np.empty((widest, widest))
+                kernel.nearest_plane(self._gram, factor, *arrays, lo, hi, upper, scratch, codes)
             for i in range(lo, hi):
-                errors[i] = kernel.descend(self._gram, *arrays, SWEEPS, i, i + 1, codes)
+                errors[i] = kernel.descend(self._gram, *arrays, SWEEPS, i, i + 1, scratch, codes)
 
         in_threads(work, self._start)
         return replace(book, codes=codes), float(h @ errors)
@@ -165,7 +170,6 @@ class CodebookProblem:
                 self._index,
                 self._target,
                 book.codes,
-                k,
                 lo,
                 hi,
                 system,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.utils.bits import bits_for, code_type
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import codebook_fit as kernel
 
@@ -85,8 +86,29 @@ def kmeans(
         centers = np.sort(start).astype(np.float64) - center
     else:
         centers = _start(shifted, prefix, first_of_kind, levels)
-    kernel.lloyd(shifted, prefix[0], prefix[1], centers, MAX_ITERATIONS)
-    return np.sort(centers) + center
+    return np.sort(_lloyd(shifted, prefix[0], prefix[1], centers)) + center
+
+
+def _lloyd(points: Float64, weight: Float64, first: Float64, centers: Float64) -> Float64:
+    """Return ``centers``, ascending, after Lloyd's iteration on sorted ``points``.
+
+    ``weight`` and ``first`` are the prefix sums of the weights and of weight times point. A center
+    that loses all its points moves to the border of its neighbours. Cost of an iteration:
+    k log n for k centers and n points.
+    """
+    cuts = np.empty(0, np.int64)
+    for _ in range(MAX_ITERATIONS):
+        before = cuts
+        inner = np.searchsorted(points, 0.5 * (centers[:-1] + centers[1:]), side="right")
+        # An empty center can leave the middles out of order; the cuts never are.
+        inner = np.maximum.accumulate(inner)
+        cuts = np.concatenate([[0], inner, [points.size]])
+        if np.array_equal(cuts, before):
+            break
+        total = np.diff(weight[cuts])
+        border = points[np.minimum(cuts[:-1], points.size - 1)]
+        centers = np.divide(np.diff(first[cuts]), total, out=border, where=total > 0)
+    return centers
 
 
 def _start(
@@ -112,10 +134,26 @@ def _start(
         edges = edges[np.concatenate([[0], inner, [edges.size - 1]])]
     cuts = edges
     if edges.size > levels + 1:
-        cuts = np.empty(levels + 1, np.int64)
-        kernel.optimal_cuts(prefix[0], prefix[1], prefix[2], edges, cuts)
+        cuts = _optimal_cuts(prefix, edges, levels)
     means: Float64 = np.diff(prefix[1][cuts]) / np.diff(prefix[0][cuts])
     return means
+
+
+def _optimal_cuts(
+    prefix: list[Float64], edges: NDArray[np.int64], levels: int
+) -> NDArray[np.int64]:
+    """Return the cuts (levels + 1,), from 0 to n, of the best partition into so many intervals."""
+    weight, first, second = prefix
+    total, moment, square = weight[edges], first[edges], second[edges]
+    cost = np.zeros(edges.size)
+    np.divide(np.square(moment), total, out=cost, where=total > 0)
+    cost = np.maximum(square - cost, 0.0)
+    back = np.empty((levels + 1, edges.size), np.int32)
+    kernel.optimal_cuts(weight, first, second, edges, cost, np.empty_like(cost), back)
+    chosen = [edges.size - 1]
+    for c in range(levels, 1, -1):
+        chosen.append(int(back[c, chosen[-1]]))
+    return edges[[0, *chosen[::-1]]]
 
 
 def nearest_codes(values: Float, codebook: Float, scale: Float | None = None) -> NDArray[Any]:
@@ -138,6 +176,9 @@ def nearest_codes(values: Float, codebook: Float, scale: Float | None = None) ->
     wide = codebook.astype(np.float64)
     middles[: codebook.size - 1] = 0.5 * (wide[:-1] + wide[1:])
     factor = np.ones(1) if scale is None else scale.astype(np.float64)
+    if is_small(values.size) and factor.size and np.all(factor == factor[0]):
+        found = np.searchsorted(factor[0] * middles[: codebook.size - 1], values)
+        return found.astype(code_type(codebook.size))
     codes = np.empty(values.shape, np.uint16)  # one type to compile for
     kernel.assign(values, factor, middles, codes)
     return codes.astype(code_type(codebook.size), copy=False)

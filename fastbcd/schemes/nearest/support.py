@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.linalg import products as la
+from fastbcd.linalg.spd import solve_once
 from fastbcd.parallel.ranges import in_threads
 from fastbcd.statistics.metric import Metric
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import masked_refit as kernel
 
@@ -108,12 +110,34 @@ def refit(mask: Mask, target: Float64, metric: Metric) -> Float64:
     start, index = supports(mask)
     cross: Float64 = np.ascontiguousarray(la.product(metric.gram, target).T)
     values = np.empty(index.size)
-    in_threads(
-        lambda lo, hi: kernel.masked_refit(metric.gram, cross, start, index, lo, hi, values), start
-    )
+    if is_small(d * m):
+        _refit_by_lapack(metric.gram, cross, start, index, values)
+    else:
+        in_threads(
+            lambda lo, hi: kernel.masked_refit(metric.gram, cross, start, index, lo, hi, values),
+            start,
+        )
     weight = np.zeros((m, d))
     weight[np.repeat(np.arange(m), np.diff(start)), index] = values
     return np.ascontiguousarray(weight.T)
+
+
+def _refit_by_lapack(
+    gram: Float64,
+    cross: Float64,
+    start: NDArray[np.int64],
+    index: NDArray[np.int64],
+    out: Float64,
+) -> None:
+    """Do what :func:`fastbcd_kernels.masked_refit.masked_refit` does, one system after another."""
+    for i, (lo, hi) in enumerate(zip(start[:-1].tolist(), start[1:].tolist(), strict=True)):
+        if hi > lo:
+            own = index[lo:hi]
+            solution = solve_once(gram.take(own, 0).take(own, 1), cross[i, own])
+            if solution is None:  # the kernel knows which unknowns to set to zero
+                kernel.masked_refit(gram, cross, start, index, i, i + 1, out)
+            else:
+                out[lo:hi] = solution
 
 
 def supports(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

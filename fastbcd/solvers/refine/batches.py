@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbcd.parallel.crew import ALONE, Crew
 from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.solvers.refine.targets import Rows
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float
 from fastbcd_kernels import sparse_batch
 
@@ -69,15 +71,26 @@ class Batches:
         self._at += self._size
         n_bytes = self._x.shape[1] * rows.size if self._dropped else 0
         noise = self._bits.random_raw(-(-n_bytes // 8)).view(np.uint8)
-        self._crew.share(
-            lambda lo, hi: sparse_batch.gather(
-                self._x, rows, inputs, noise, self._dropped, lo, hi, self._out
-            ),
-            self._parts,
-        )
+        if is_small(self._out.size):
+            self._gather(rows, noise)
+        else:
+            self._crew.share(
+                lambda lo, hi: sparse_batch.gather(
+                    self._x, rows, inputs, noise, self._dropped, lo, hi, self._out
+                ),
+                self._parts,
+            )
         if self._centre is not None:
             self._out[inputs, : rows.size] += self._centre[inputs, None]
         return rows, self._out
+
+    def _gather(self, rows: Rows, noise: NDArray[np.uint8]) -> None:
+        """Do what :func:`fastbcd_kernels.sparse_batch.gather` does, for all inputs."""
+        chosen = self._x[rows].astype(np.float32)
+        if self._dropped:
+            chosen *= np.float32(256 / (256 - self._dropped))
+            chosen[noise[: chosen.size].reshape(chosen.shape) < self._dropped] = 0.0
+        self._out[:, : rows.size] = chosen.T
 
 
 def _centre(x: Float, distance: float) -> Float:

@@ -20,6 +20,7 @@ from fastbcd.network.network import Layer
 from fastbcd.parallel.crew import ALONE, Crew
 from fastbcd.solvers.refine.settings import DEFAULTS, RefineSettings
 from fastbcd.statistics.moments import Moments
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import dense_step
 
@@ -190,10 +191,17 @@ class DenseBlock(Block):
     def move(self, v: Float, pull: Float, rate: float, momentum: float, decay: float) -> None:
         """Take the step of the weights, and correct the intercept."""
         solved = self._solved(centred_gradient(v, pull, self.mean))
-        shift = np.empty_like(self.intercept)
-        dense_step.step(
-            solved, self.mean, momentum, rate, decay, self._velocity, self._weight, shift
-        )
+        if is_small(solved.size):
+            self._velocity *= np.float32(momentum)
+            self._velocity += solved
+            change = np.float32(rate) * (self._velocity - np.float32(decay) * self._weight)
+            self._weight += change
+            shift: Float = self.mean @ change
+        else:
+            shift = np.empty_like(self.intercept)
+            dense_step.step(
+                solved, self.mean, momentum, rate, decay, self._velocity, self._weight, shift
+            )
         # The step is one for centred inputs.
         self._lower_intercept(shift)
         self._moved()

@@ -18,6 +18,7 @@ from fastbcd.solvers.refine.blocks import Block, DenseBlock, block_of
 from fastbcd.solvers.refine.settings import DEFAULTS
 from fastbcd.solvers.refine.sparse import SparseBlock
 from fastbcd.statistics.moments import Moments
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import codebook_fit
 
@@ -73,6 +74,8 @@ class Rounding:
         self._factor = 1.0
         self.levels: NDArray[np.float32] = self._shape
         self._scale = np.ascontiguousarray(np.maximum(scale, np.finfo(np.float32).tiny))
+        # With one scale of 1, NumPy rounds few weights as quickly as the kernel.
+        self._search = is_small(scale.size) and bool(np.all(scale == 1))
         self._codes = np.empty(scale.size, np.int32)
 
     def round(self, free: Float, out: Float) -> None:
@@ -92,7 +95,11 @@ class Rounding:
 
     def _snap(self, free: Float, out: Float) -> None:
         edges = np.float32(0.5) * (self.levels[1:] + self.levels[:-1])
-        codebook_fit.snap(free, self._scale, edges, self.levels, self._codes, out)
+        if self._search:
+            self._codes[:] = np.searchsorted(edges, free)
+            np.take(self.levels, self._codes, out=out)
+        else:
+            codebook_fit.snap(free, self._scale, edges, self.levels, self._codes, out)
 
 
 class QuantizedSparseBlock(SparseBlock):

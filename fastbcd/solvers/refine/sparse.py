@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from fastbcd.formats import Format, SparseMatrix
 from fastbcd.linalg import products as la
+from fastbcd.linalg.factorisations import general_inverse
 from fastbcd.parallel.ranges import in_threads
 from fastbcd.schemes.nearest.support import supports
 from fastbcd.solvers.refine.blocks import Block, block_of, centred_gradient, inverse
 from fastbcd.statistics.moments import Moments
+from fastbcd.utils.small import is_small
 from fastbcd.utils.types import Float, Float64
 from fastbcd_kernels import masked_refit, sparse_batch
 
@@ -21,6 +23,10 @@ machine."""
 BATCH = 200
 """Number of rows of a usual batch, from which the division of the outputs among threads follows. A
 number of the machine: it does not change the result."""
+
+PADDED = 1 << 18
+"""Maximum number of entries in the inverses of a small layer, each padded to the largest. A number
+of the machine."""
 
 MAX_INVERSES = 15_000_000
 """Maximum number of entries in the inverses of one layer; in larger layers the supports share one
@@ -40,13 +46,22 @@ class SparseBlock(Block):
 
     def _use(self, mask: NDArray[np.bool_]) -> None:
         self._start, self._index = supports(mask)
+        self._prepared = False
         counts = np.diff(self._start)
         self._outputs = np.repeat(np.arange(counts.size), counts)
         triangles = counts * (counts + 1) // 2
         self._offset = np.concatenate([[0], np.cumsum(triangles)]).astype(np.int64)
         self._shared = bool(self._offset[-1] > MAX_INVERSES)
         self._inputs = np.unique(self._index)
-        self._dense_products = self._index.size > DENSE_FROM * mask.size
+        small = is_small(mask.size)
+        self._dense_products = small or self._index.size > DENSE_FROM * mask.size
+        # The inverses of a small layer are padded to one size, for NumPy.
+        widest = int(counts.max())
+        self._padded = small and counts.size * widest**2 <= PADDED
+        if self._padded:
+            self._places = np.arange(self._index.size) - self._start[self._outputs]
+            self._own = np.full((counts.size, widest), -1)
+            self._own[self._outputs, self._places] = self._index
         # Outputs divided among threads: for the products with a batch, and for the steps.
         self._parts = self.crew.parts(BATCH * counts)
         self._step_parts = self.crew.parts(triangles)
@@ -147,8 +162,20 @@ class SparseBlock(Block):
         self._rearrange(mask, self._spread(self._values))
 
     def _prepare(self, gram: Float64) -> None:
+        # The inputs of the first layer do not change, so its inverses change with the support.
+        if self.is_input and self._prepared:
+            return
+        self._prepared = True
         if self._shared:
             self._inverse = inverse(gram)
+            return
+        if self._padded:
+            own = self._own
+            grams = gram[own[:, :, None], own[:, None, :]]
+            grams[(own < 0)[:, :, None] | (own < 0)[:, None, :]] = 0.0
+            outputs, places = np.nonzero(own < 0)
+            grams[outputs, places, places] = 1.0
+            self._inverses = general_inverse(grams).astype(np.float32)
             return
         self._inverses = np.empty(self._offset[-1], np.float32)
         # With its ridge, the matrix is far from singular.
@@ -172,10 +199,9 @@ class SparseBlock(Block):
                 ),
                 self._parts,
             )
-        if self._shared:
-            solved = la.product(self._inverse, self._spread(gradient))
+        if self._shared or self._padded:
             self._velocity *= np.float32(momentum)
-            self._velocity += solved[self._index, self._outputs]
+            self._velocity += self._solved(gradient)
             change = np.float32(rate) * (self._velocity - np.float32(decay) * self._values)
             self._values += change
             shift = np.bincount(self._outputs, self.mean[self._index] * change, self.shape[1])
@@ -183,6 +209,16 @@ class SparseBlock(Block):
         else:
             self._own_steps(gradient, rate, momentum, decay)
         self._moved()
+
+    def _solved(self, gradient: Float) -> Float:
+        """Return the direction (nnz,) of the step."""
+        if self._shared:
+            solved = la.product(self._inverse, self._spread(gradient))
+            return solved[self._index, self._outputs]
+        padded = np.zeros((*self._own.shape, 1), np.float32)
+        padded[self._outputs, self._places, 0] = gradient
+        directions: Float = np.matmul(self._inverses, padded)[self._outputs, self._places, 0]
+        return directions
 
     def _own_steps(self, gradient: Float, rate: float, momentum: float, decay: float) -> None:
         self.crew.share(
