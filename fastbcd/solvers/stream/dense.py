@@ -111,6 +111,7 @@ class DenseStream:
         self._calm, self._since = start is not None, 0.0
         self._before = 0 if start is None else MANY_ROWS
         self._worse: Float64 = np.zeros(4)
+        self._to_compare = 0.0
         self._engine: Engine | None = None
         self.columns, self.frame, self.metric = self._blank()
 
@@ -215,9 +216,10 @@ class DenseStream:
         x, y, weight = (np.concatenate(parts) for parts in zip(*self._early, strict=True))
         self._next_measure = 2 * self.n_seen
         self.columns, _, self.metric = self._blank()
-        rough = Frame.rough(x)
+        some = x[:: max(1, len(x) // self.settings.early_rows)]  # quantiles are slow to compute
+        rough = Frame.rough(some)
         self.columns.add(rough.centered(x), weight, np.inf)
-        self.frame = frame = self.columns.frame(rough, x, self._numbers)
+        self.frame = frame = self.columns.frame(rough, some, self._numbers)
         u, share = frame.scaled(frame.centered(x)), weight.astype(np.float32)
         self.metric.turn = np.square(1 / frame.unit).astype(np.float32)
         self.metric.add(u, share, self._reach)
@@ -368,7 +370,7 @@ class DenseStream:
             part = slice(lo, lo + size)
             batch = (u[part], solved[part]), y[part], weight[part]
             loss = engine.step(batch, full, length, self.metric, l2)
-            if loss > self.settings.off_limits * self._blank_loss(*batch[1:]):
+            if loss > self.settings.off_limits and loss > self._most_loss(*batch[1:]):
                 loss = float("nan")
             losses += loss * len(batch[1])
             lo += size
@@ -378,10 +380,10 @@ class DenseStream:
         engine.brake = min(1.0, engine.brake * 1.1)  # one divergence does not slow it for ever
         return losses / n
 
-    def _blank_loss(self, y: Float, weight: Float) -> float:
-        """Return the mean loss of zero outputs, but at least that of usual targets."""
-        usual = float(weight @ row_losses(np.zeros_like(y), y, self._loss)) / len(y)
-        return max(usual, 0.5)
+    def _most_loss(self, y: Float, weight: Float) -> float:
+        """Return the mean loss beyond which a step is taken back, for unusual rows, too."""
+        blank = row_losses(np.zeros_like(y), y, self._loss)
+        return self.settings.off_limits * float(weight @ blank) / len(y)
 
     def _full_step(self, n_seen: int) -> tuple[int, float]:
         """Return the rows of a full batch, and the relative length of its step."""
@@ -393,14 +395,19 @@ class DenseStream:
 
     def _compare(self, u: Float, y: Float, weight: Float) -> None:
         """Let the average forget if the weights of now are much better on rows new to both."""
-        settings, few = self.settings, slice(0, self.settings.compared)
+        settings = self.settings
+        self._to_compare = min(self._to_compare + len(u) / settings.one_in, settings.compared)
+        if self._to_compare < min(len(u), settings.compared):
+            return
+        few = slice(0, int(self._to_compare))
+        self._to_compare = 0.0
         losses = [
             row_losses(self.engine.outputs(u[few], averaged), y[few], self._loss)
             for averaged in (True, False)
         ]
         blank = row_losses(np.zeros_like(y[few]), y[few], self._loss)
         rows, worse = weight[few], weight[few] * (losses[0] - losses[1])
-        self._worse = settings.remembers * self._worse
+        self._worse = settings.remembers ** len(y[few]) * self._worse
         self._worse += worse.sum(), worse @ worse, rows @ losses[1], rows @ (losses[0] - blank)
         difference, square, loss, useless = self._worse
         # A given network that is worse than none is forgotten before its weights are better.

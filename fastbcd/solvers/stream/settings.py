@@ -45,11 +45,13 @@ class StreamSettings:
     longest : float
         Number of steps from which on the average forgets as if the stream had no more.
     off_limits : float
-        A batch loss above this multiple of that of zero outputs means that the weights diverge.
-    compared : int
-        Rows of a piece on which the average and the weights of now are compared.
+        A batch loss above this number, and above this multiple of that of zero outputs, means that
+        the weights diverge.
+    one_in, compared : int, int
+        One row in so many compares the average with the weights of now, up to so many of them at
+        once. More cost time.
     remembers : float
-        Share of the comparison that each next one keeps.
+        Share of the comparison that each next row keeps.
     sure, matters : float
         The average forgets if its loss is greater by so many standard errors, and by such a share.
     """
@@ -68,8 +70,9 @@ class StreamSettings:
     averaged_start: float = 500.0
     longest: float = 2000.0
     off_limits: float = 50.0
+    one_in: int = 16
     compared: int = 32
-    remembers: float = 0.95
+    remembers: float = 0.99
     sure: float = 3.0
     matters: float = 0.5
 
