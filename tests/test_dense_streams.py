@@ -65,7 +65,7 @@ def test_a_large_call_is_its_pieces(monkeypatch):
     monkeypatch.setattr(DenseStream, "learn_piece", recorded)
     whole, alone = dense_stream(), dense_stream()
     whole.learn(np.tile(X[TRAIN], (3, 1)), np.tile(ONE_HOT[TRAIN], (3, 1)))
-    assert [len(piece[0]) for piece in pieces] == [4000] * 3
+    assert [len(piece[0]) for piece in pieces] == [1000] * 12
     monkeypatch.undo()
     alone.rng.permutation(12_000)  # what mixed the rows
     for piece in pieces:

@@ -136,7 +136,9 @@ class Engine:
         done = min(1.0, n / full)
         self.progress += done
         part = min(1.0, self.progress / settings.warm_up) * np.sqrt(done) * self.brake
-        measure = t % settings.measure == 0 or self._size[0] < 0
+        # Norms in the metric take time, and change slowly once the weights are not random any more.
+        every = settings.measure if self.progress < settings.warm_up else 4 * settings.measure
+        measure = t % every == 0 or self._size[0] < 0
         keep = 1 - settings.weight_decay * part * np.sqrt(done)
         for layer in range(last, -1, -1):
             v = inputs[layer]

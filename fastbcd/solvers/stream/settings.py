@@ -30,7 +30,7 @@ class StreamSettings:
         A full batch has one row for so many rows seen, within the bounds.
     piece : int
         Rows of a call that are measured and learnt from at a time. A number of the machine: it
-        bounds the memory.
+        bounds the memory, and longer pieces leave the caches.
     early_rows : int
         Rows that the stream remembers at first. Each time their number has doubled, it starts
         again with what they say about the data. Later it remembers a sample of as many rows.
@@ -62,7 +62,7 @@ class StreamSettings:
     smallest: int = 16
     largest: int = 128
     rows_per_row: float = 80.0
-    piece: int = 4096
+    piece: int = 1024
     early_rows: int = 256
     reach: int = 4096
     reach_per_column: int = 8
