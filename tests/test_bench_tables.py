@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
-from bench import choices, choose_batch, tables
+from bench import choices, choose_batch, partial_fit, tables
 
 FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
 
@@ -53,6 +53,43 @@ def test_a_trial_run_measures_what_the_numbers_of_the_batch_solver_matter(capsys
         "| MLPClassifier",
         *(f"| {name}" for name in list(choose_batch.VARIANTS)[:2]),
     ]
+
+
+@needs_data
+def test_a_trial_run_learns_from_streams(capsys):
+    partial_fit.main(["--quick", "--data", "phoneme,hours"])
+    printed = capsys.readouterr().out
+    assert "| phoneme | 0." in printed
+    assert "| hours | " in printed
+    assert "after 2: mean" in printed
+    with pytest.raises(SystemExit, match="nothing is called"):
+        partial_fit.main(["--data", "unknown"])
+
+
+def test_the_summary_of_streams_names_what_is_behind():
+    figures = np.array([[[[0.90, 0.20, 1.0]], [[0.95, 0.40, 2.0]]], [[[0.8, 0.5, 1.0]]] * 2])
+    text = partial_fit.summary(["one", "other"], figures, (1,), regression=False)
+    assert "after 1: mean 0.8500, scikit-learn 0.8750; log loss 0.707 of theirs" in text
+    assert "lower on 1 of 2; seconds 0.75 of theirs (median)" in text
+    assert "behind by more than 0.003: one 0.0500" in text
+
+
+def test_seconds_to_an_accuracy_count_the_calls_alone(monkeypatch):
+    class Learning:
+        rows = 0
+
+        def partial_fit(self, x, y, classes):
+            self.rows += len(x)
+
+        def predict(self, x):
+            return np.ones(len(x)) if self.rows > 1000 else np.zeros(len(x))
+
+    parts = np.zeros((1000, 2)), np.zeros((10, 2)), np.ones(1000), np.ones(10)
+    right, seconds, there = partial_fit.seconds_to(Learning(), parts, 100, 0)
+    assert right == 0
+    assert 0 <= seconds <= there < np.inf
+    monkeypatch.setattr(partial_fit, "MOST_PASSES", 1)
+    assert partial_fit.seconds_to(Learning(), parts, 100, 0)[2] == np.inf
 
 
 def test_missing_data_say_where_to_get_them(monkeypatch, tmp_path):

@@ -25,7 +25,7 @@ from fastbcd.network.network import Network
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.solvers import ConvergenceRecord, Monitor
 from fastbcd.solvers.fit import Settings, Trained, train
-from fastbcd.solvers.minibatch import Stream, start_stream
+from fastbcd.solvers.stream import AnyStream, start_stream
 from fastbcd.utils import validation as check
 from fastbcd.utils.rows import check_enough, check_inputs, hold_out
 from fastbcd.utils.types import Float, Float64
@@ -208,7 +208,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
     best_iter_: int
     _scale_targets: bool
     _least_judges = 1  # rows that a score needs
-    _stream: Stream | None = None
+    _stream: AnyStream | None = None
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn what is accepted."""

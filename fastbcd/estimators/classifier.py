@@ -166,7 +166,7 @@ class BCDClassifier(LabelledEstimator):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Learn from some rows of a stream, once, by mini-batch steps.
+        """Learn from some rows of a stream, once, by steps on batches of them.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class BCDRegressor(NumericEstimator):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Learn from some rows of a stream, once, by mini-batch steps.
+        """Learn from some rows of a stream, once, by steps on batches of them.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ def common_unit(x: Float, settings: BatchSettings = DEFAULTS) -> float:
     """
     some = x[:: max(1, len(x) // settings.reach_rows)].astype(np.float64)
     away = np.abs(some - np.median(some, axis=0))
-    reach = np.array([np.quantile(a[a > 0], 0.9) if a.any() else 0.0 for a in away.T])
+    reach = positive_quantiles(away, 0.9)
     reach = reach[reach > 0]
     if not reach.size:
         return 0.0
@@ -35,6 +35,20 @@ def common_unit(x: Float, settings: BatchSettings = DEFAULTS) -> float:
     factor = settings.alike
     alike = np.mean((reach < factor * middle) & (reach > middle / factor)) >= settings.alike_share
     return middle / 1.645 if alike else 0.0  # of a normal distribution, the standard deviation
+
+
+def positive_quantiles(away: Float64, share: float) -> Float64:
+    """Return a quantile of the positive entries of each column, interpolated; zero for none."""
+    n = len(away)
+    ordered = np.sort(away, axis=0)
+    positive = np.count_nonzero(ordered, axis=0)
+    place = n - positive + share * (positive - 1)
+    place = np.clip(place, 0, n - 1)
+    low = np.floor(place).astype(int)
+    columns = np.arange(away.shape[1])
+    below, above = ordered[low, columns], ordered[np.minimum(low + 1, n - 1), columns]
+    found: Float64 = below + (place - low) * (above - below)
+    return found
 
 
 @dataclass(frozen=True)

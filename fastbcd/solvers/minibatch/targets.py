@@ -48,6 +48,12 @@ class RunningTargets:
         self._mean = self._mean + away * (total / both)
         self.total = both
 
+    def forget(self, most: float) -> None:
+        """Count the rows so far as ``most`` rows, if they weigh more."""
+        if self.total > most:
+            self._squares = self._squares * (most / self.total)
+            self.total = most
+
     @property
     def scaling(self) -> Scaling:
         """Shift and scale; the scale of an output that has not varied yet is one."""
