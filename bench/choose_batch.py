@@ -43,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "damping 1.5": {"damping": 1.5},
     "smoothing 0": {"smoothing": 0.0},
     "smoothing 0.1": {"smoothing": 0.1},
-    "length 0.027": {"length": 0.027},
+    "length 0.054": {"length": 0.054},
     "length 0.08": {"length": 0.08},
     "weight_decay 0": {"weight_decay": 0.0},
     "weight_decay 0.001": {"weight_decay": 0.001},
