@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from fastbcd import schemes as schemes
     from fastbcd.estimators import BCDClassifier as BCDClassifier
     from fastbcd.estimators import BCDRegressor as BCDRegressor
+    from fastbcd.estimators.certify import certify as certify
+    from fastbcd.estimators.certify import certify_difference as certify_difference
+    from fastbcd.estimators.certify import robust_radius as robust_radius
     from fastbcd.estimators.compress import compress as compress
     from fastbcd.estimators.files import load as load
     from fastbcd.utils.info import info as info
     from fastbcd.utils.warmup import warmup as warmup
 
 _HOME = {
+    "certify": "fastbcd.estimators.certify",
+    "certify_difference": "fastbcd.estimators.certify",
     "compress": "fastbcd.estimators.compress",
     "BCDClassifier": "fastbcd.estimators",
     "BCDRegressor": "fastbcd.estimators",
     "info": "fastbcd.utils.info",
     "load": "fastbcd.estimators.files",
+    "robust_radius": "fastbcd.estimators.certify",
     "warmup": "fastbcd.utils.warmup",
 }
 _MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
@@ -37,6 +43,8 @@ __all__ = [
     "BCDClassifier",
     "BCDRegressor",
     "__version__",
+    "certify",
+    "certify_difference",
     "compress",
     "datasets",
     "display",
@@ -45,6 +53,7 @@ __all__ = [
     "formats",
     "info",
     "load",
+    "robust_radius",
     "schemes",
     "warmup",
 ]

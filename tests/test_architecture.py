@@ -114,7 +114,7 @@ FLOORS = (
     ("formats", "datasets"),
     ("network",),
     ("objective", "statistics", "io"),
-    ("schemes",),
+    ("schemes", "inspection"),
     ("solvers",),
     ("compression",),
     ("estimators",),

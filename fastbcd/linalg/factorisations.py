@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 
 from fastbcd.utils.types import Float, Float64
 
@@ -53,3 +53,17 @@ def reduced_qr(matrix: Float) -> tuple[Float, Float]:
     """
     q, r = np.linalg.qr(matrix)
     return q, r
+
+
+def solve_upper(upper: Float64, rhs: Float64, transposed: bool = False) -> Float64:
+    """Return R^-1 ``rhs``, or R'^-1 ``rhs``, for an upper triangular R (n, n) and rhs (n, k)."""
+    found: Float64 = solve_triangular(
+        upper, rhs, trans="T" if transposed else "N", check_finite=False
+    )
+    return found
+
+
+def thin_svd(matrix: Float64) -> tuple[Float64, Float64, Float64]:
+    """Return U (n, k), the k singular values, descending, and V' (k, m) of an (n, m) matrix."""
+    u, sizes, v = np.linalg.svd(matrix, full_matrices=False)
+    return u, sizes, v

@@ -1,0 +1,300 @@
+"""Certificates of trained models: :func:`certify`, :func:`certify_difference` and more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+from fastbcd.estimators.base import BCDEstimator
+from fastbcd.inspection.certificates.certificate import Certificate as Certificate
+from fastbcd.inspection.certificates.certificate import (
+    DifferenceCertificate as DifferenceCertificate,
+)
+from fastbcd.inspection.certificates.certify import METHODS, certify_stages
+from fastbcd.inspection.certificates.difference import difference_of, mean_square_difference
+from fastbcd.inspection.certificates.lipschitz import CONSTRAINTS
+from fastbcd.inspection.certificates.regions import Ball as Ball
+from fastbcd.inspection.certificates.regions import Box as Box
+from fastbcd.inspection.certificates.regions import Moments as Moments
+from fastbcd.inspection.certificates.regions import as_region
+from fastbcd.inspection.certificates.robust import robust_radius_of
+from fastbcd.inspection.certificates.stages import Stages, in_units, stages_of
+from fastbcd.io.importing.read import read
+from fastbcd.io.importing.wrappers import unwrap
+from fastbcd.network.network import Network
+from fastbcd.parallel.blas_threads import one_blas_thread
+from fastbcd.utils.types import Float64
+
+__all__ = [
+    "Ball",
+    "Box",
+    "Certificate",
+    "DifferenceCertificate",
+    "Moments",
+    "certify",
+    "certify_difference",
+    "robust_radius",
+]
+
+NORMS = ("2", "inf")
+
+
+def certify(
+    model: Any,
+    region: Any = None,
+    *,
+    method: str = "auto",
+    constraint: str = "lipschitz",
+    norm: str = "2",
+    max_seconds: float = 30.0,
+) -> Certificate:
+    r"""Bound how fast the outputs of a trained network can change, for every input of a region.
+
+    The outputs are those of the last layer: class scores before the softmax, and predictions of a
+    regression. The bound holds for exact arithmetic; float32 adds its rounding.
+
+    Parameters
+    ----------
+    model : fitted estimator or torch.nn.Sequential
+        What :func:`compress` reads. Of a Pipeline, scalers of scikit-learn are part of the network,
+        so that the bound is in the units of the raw columns; other steps are refused.
+    region : None, (low, high), (center, radius), Box or Ball, default=None
+        Where the bound shall hold: everywhere, in a box of two arrays, or in a ball of the 2-norm.
+        Within a region, bounds of the arguments of all activations narrow their slopes.
+    method : {"auto", "product", "eclipse-fast", "layer", "neuron"}, default="auto"
+        ``"product"`` multiplies the norms of all layers. The others solve the semidefinite program
+        of LipSDP for given multipliers: those of a closed form, the best of one factor per layer,
+        or the best of one per neuron. Each is at least as close as the one before. ``"auto"`` is
+        ``"neuron"``; above 6000 inputs and neurons the product is taken, and ``note`` says so.
+    constraint : {"lipschitz", "lower", "one_sided", "monotone"}, default="lipschitz"
+        What is bounded, for all pairs of inputs: the largest and the smallest
+        :math:`|\Delta f| / |\Delta x|`, and the largest and the smallest
+        :math:`\Delta x^T \Delta f / |\Delta x|^2` of a network of as many outputs as inputs.
+    norm : {"2", "inf"}, default="2"
+        Norm of inputs and outputs. In the maximum norm, intervals of the entries of the Jacobian
+        give the bound, and ``method`` is not used.
+    max_seconds : float, default=30.0
+        When the search for better multipliers stops. Whatever was found bounds, too.
+
+    Returns
+    -------
+    Certificate
+        With ``bound``, the best lower bounds, and whether the bound is proven with all rounding
+        errors: then a shifted Cholesky factorisation (Rump 2006) has shown that the matrix
+        inequality holds.
+
+    Raises
+    ------
+    ValueError
+        For a region that does not fit, and for a layer without bounds, such as max pooling.
+
+    Notes
+    -----
+    One evaluation for n neurons and d inputs costs :math:`O((n + d)^3)`; up to hundreds are needed.
+
+    References
+    ----------
+    M. Fazlyab et al., "Efficient and accurate estimation of Lipschitz constants for deep neural
+    networks", NeurIPS 2019. N. Hashemi et al., "Certifying incremental quadratic constraints for
+    neural networks via convex optimization", L4DC 2021. Y. Xu, S. Sivaranjani, "ECLipsE", NeurIPS
+    2024. S. M. Rump, "Verification of positive definiteness", BIT 46 (2006).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastbcd import BCDClassifier, certify
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = BCDClassifier((8,), random_state=0).fit(X, y)
+    >>> certificate = certify(model, (X.min(axis=0), X.max(axis=0)))
+    >>> certificate.reached <= certificate.bound
+    True
+    """
+    _check_choice("method", method, METHODS)
+    _check_choice("constraint", constraint, CONSTRAINTS)
+    _check_choice("norm", norm, NORMS)
+    _check_seconds(max_seconds)
+    if norm == "inf" and constraint != "lipschitz":
+        raise ValueError(f"norm='inf' bounds Lipschitz constants, not constraint={constraint!r}.")
+    if method == "product" and constraint != "lipschitz":
+        raise ValueError(f"method='product' bounds Lipschitz constants, not {constraint!r}.")
+    stages = _stages(model)
+    n_in, n_out = stages[0].matrix.shape[1], len(stages[-1].bias)
+    if constraint in ("one_sided", "monotone") and n_in != n_out:
+        raise ValueError(
+            f"constraint={constraint!r} needs as many outputs as inputs; this network has {n_in} "
+            f"inputs and {n_out} outputs. 'lipschitz' and 'lower' take any network."
+        )
+    where = as_region(region, n_in)
+    with one_blas_thread():
+        return certify_stages(
+            stages, where, method=method, constraint=constraint, norm=norm, seconds=max_seconds
+        )
+
+
+def certify_difference(
+    first: Any, second: Any, region: Any, *, max_seconds: float = 30.0
+) -> DifferenceCertificate:
+    """Bound how far the outputs of two networks can be apart, for every input of a region.
+
+    Both are read as one network of the same inputs, whose outputs are the differences. Linear
+    relaxation bounds them over the region; where a certified Lipschitz constant of the difference
+    could be closer, that is computed, too. A search for the worst inputs shows what is left.
+
+    Parameters
+    ----------
+    first, second : fitted estimators or torch.nn.Sequential
+        Such as a model and what :func:`compress` makes of it, with as many inputs and outputs.
+    region : (low, high), (center, radius), Box, Ball or Moments
+        The inputs; of :class:`Moments`, bounds are roots of mean squares over all distributions.
+    max_seconds : float, default=30.0
+        When the search for multipliers stops.
+
+    Returns
+    -------
+    DifferenceCertificate
+        With ``bound``, one number per output, and the worst inputs found.
+
+    Raises
+    ------
+    ValueError
+        If the networks differ in their inputs or outputs, or the region is not bounded.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastbcd import BCDClassifier, certify_difference, compress
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = BCDClassifier((8,), random_state=0).fit(X, y)
+    >>> small = compress(model, X, y, ratio=2, random_state=0)
+    >>> certificate = certify_difference(model, small, (X[0] - 0.1, X[0] + 0.1))
+    >>> bool((certificate.found <= certificate.bound).all())
+    True
+    """
+    _check_seconds(max_seconds)
+    f, g = _stages(first), _stages(second)
+    shapes = [(s[0].matrix.shape[1], len(s[-1].bias)) for s in (f, g)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"the first network has {shapes[0][0]} inputs and {shapes[0][1]} outputs, the second "
+            f"{shapes[1][0]} and {shapes[1][1]}. Compare networks of the same inputs and outputs."
+        )
+    if isinstance(region, Moments):
+        for name in ("mean", "variance"):
+            shape = np.shape(getattr(region, name))
+            if shape != shapes[0][:1]:
+                raise ValueError(
+                    f"region: {name} has shape {shape}, the networks take {shapes[0][0]} inputs."
+                )
+        with one_blas_thread():
+            return mean_square_difference(f, g, region, seconds=max_seconds)
+    where = as_region(region, shapes[0][0])
+    if where is None:
+        raise ValueError(
+            "region=None: without a region the difference has no bound. Give (low, high), such as "
+            "(X.min(axis=0), X.max(axis=0)), or Moments(X.mean(axis=0), X.var(axis=0))."
+        )
+    with one_blas_thread():
+        return difference_of(f, g, where, seconds=max_seconds)
+
+
+def robust_radius(
+    model: Any,
+    X: ArrayLike,
+    *,
+    norm: str = "2",
+    max_radius: float = 1.0,
+    max_seconds: float = 1.0,
+) -> NDArray[np.float64]:
+    """Return, for each row, how far it can move with the largest class score certified to stay.
+
+    Within the radius the score of the predicted class exceeds all others, by linear relaxation or
+    because the margin exceeds a certified local Lipschitz constant times the radius. The radius is
+    found by bisection, to one percent from below. It takes seconds per row.
+
+    Parameters
+    ----------
+    model : fitted classifier or torch.nn.Sequential
+        With one output per class.
+    X : (n, d) array
+        Rows.
+    norm : {"2", "inf"}, default="2"
+        Norm of the change, in the units of X.
+    max_radius : float, default=1.0
+        No larger radius is tried.
+    max_seconds : float, default=1.0
+        Bound of the search for multipliers at each radius tried.
+
+    Returns
+    -------
+    (n,) array
+        The share of rows certified at eps is ``(robust_radius(model, X) >= eps).mean()``.
+    """
+    _check_choice("norm", norm, NORMS)
+    _check_seconds(max_seconds)
+    if not max_radius > 0:
+        raise ValueError(f"max_radius must be positive, got {max_radius}.")
+    stages = _stages(model)
+    rows = np.asarray(X, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != stages[0].matrix.shape[1]:
+        raise ValueError(
+            f"X has shape {rows.shape}, the network takes {stages[0].matrix.shape[1]} inputs."
+        )
+    if len(stages[-1].bias) < 2:
+        raise ValueError("robust_radius needs a network of at least two outputs, one per class.")
+    with one_blas_thread():
+        return np.array(
+            [robust_radius_of(stages, x, norm, max_radius, seconds=max_seconds) for x in rows]
+        )
+
+
+def _stages(model: Any) -> Stages:
+    """Return the stages of a model, with the scalers of a Pipeline in the first one."""
+    if isinstance(model, Network):
+        return stages_of(model)
+    if isinstance(model, Pipeline):
+        stages = _stages(model[-1])
+        for name, step in reversed(model.steps[:-1]):
+            if step is None or step == "passthrough":
+                continue
+            stages = in_units(stages, *_scaling(name, step, stages[0].matrix.shape[1]))
+        return stages
+    if isinstance(model, BCDEstimator):
+        return stages_of(read(model).network)
+    wrapper = unwrap(model)
+    if wrapper is not None:
+        return _stages(wrapper.inner)
+    return stages_of(read(model).network)
+
+
+def _scaling(name: str, step: Any, n: int) -> tuple[Float64, Float64]:
+    """Return factor and shift of a scaler."""
+    one, none = np.ones(n), np.zeros(n)
+    if isinstance(step, StandardScaler):
+        factor = one if step.scale_ is None else 1 / step.scale_
+        return factor, none if not step.with_mean else -step.mean_ * factor
+    if isinstance(step, MinMaxScaler) and not step.clip:
+        return np.asarray(step.scale_), np.asarray(step.min_)
+    if isinstance(step, MaxAbsScaler):
+        return 1 / step.scale_, none
+    if isinstance(step, RobustScaler):
+        factor = one if step.scale_ is None else 1 / step.scale_
+        return factor, none if step.center_ is None else -step.center_ * factor
+    raise ValueError(
+        f"The step {name!r} of the Pipeline, {type(step).__name__}, is no scaler that can be part "
+        "of a certificate. Certify the last step, with a region in the columns that it takes."
+    )
+
+
+def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def _check_seconds(value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"max_seconds must be a number of at least 0, got {value!r}.")
