@@ -204,6 +204,50 @@ def outputs(g: Fuzz, *more: float) -> tuple[Any, ...]:
     return (g.f(n, k), g.f(n, k), g.f(n, k), 1.0, 0.5, g.d(n), *more)
 
 
+def lock_step(g: Fuzz, activation: int, loss: int, l2: float) -> tuple[Any, ...]:
+    """Two networks of one hidden layer, three batches, the fourth step among them."""
+    d, b, nets = max(g.n, 1), g.n + 1, 2
+    sizes, widest, largest = (d, d, d), d, d * d
+    values = [0, b * d, 2 * b * d, 3 * b * d]
+    begins = np.zeros((7, 4), np.int64)
+    begins[0, :3] = 0, d * d, 2 * d * d
+    begins[1, :3] = 2 * d * d + d * np.arange(3)
+    begins[2, :2], begins[3, :2] = (0, d * d), (d * d, d * d + d)
+    begins[4, :2], begins[5, :2] = (0, d * d), (d * d, 2 * d * d)
+    begins[6] = values
+    work = values[-1] + 2 * b * widest + 2 * largest + 2 * widest
+    return (
+        g.s(b, d),
+        g.s(b, d),
+        g.s(b) if l2 else g.s(0),
+        g.s(nets, b),
+        g.place(np.tile(np.arange(b), (3, 1)), np.int64),
+        g.place(sizes, np.int64),
+        g.place(begins, np.int64),
+        g.s(d),
+        g.s(d * d) if l2 else g.s(0),
+        g.s(nets, 2 * d * d + 2 * d),
+        g.s(nets, 2 * d * d + 2 * d),
+        g.s(nets, d * d + d),
+        g.s(nets, 2 * d * d),
+        g.place(np.zeros((nets, 2, 2)), np.float64),
+        g.place([2.0, 1.0, 0.1], np.float64),
+        g.s(work),
+        g.place(np.zeros(b * d), np.int32),
+        activation,
+        loss,
+        0.1,
+        0.03,
+        20.0,
+        0.001,
+        4,
+        4,
+        2,
+        3.0,
+        l2,
+    )
+
+
 def losses(g: Fuzz, *more: float) -> tuple[Any, ...]:
     n, k = g.n, max(g.n, 1)
     return (g.f(n, k), g.f(k), g.f(n, k), g.f(n), *more, g.f(k))
@@ -257,6 +301,10 @@ CASES: dict[str, Callable[[Fuzz], list[tuple[Any, ...]]]] = {
     ],
     "codebook_metric.normal_equations": lambda g: [
         metric(g, lambda nnz, n: (g.ints(4, nnz), 0, n, g.d(n, 4, 4), g.d(n, 4)))
+    ],
+    "batch_steps.take_steps": lambda g: [
+        lock_step(g, activation, loss, l2)
+        for activation, loss, l2 in ((0, 0, 0.0), (1, 1, 0.1), (2, 2, 0.0), (0, 3, 0.1))
     ],
     "dense_step.step": lambda g: [
         (g.s(g.n, g.n), g.s(g.n), 0.9, 0.1, 0.01, g.s(g.n, g.n), g.s(g.n, g.n), g.s(g.n))

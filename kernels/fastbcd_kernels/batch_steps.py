@@ -248,7 +248,7 @@ def _divide(s: NDArray[np.float32], metric: NDArray[np.float32]) -> None:
     """Divide each row of ``s`` (p q,) by its entry of ``metric`` (p,)."""
     q = s.size // metric.size
     for i in range(metric.size):
-        f = np.float32(1) / metric[i]
+        f = np.float32(1) / max(metric[i], np.float32(1e-30))
         for j in range(i * q, i * q + q):
             s[j] *= f
 
@@ -438,7 +438,7 @@ def take_steps(
                     before = lengths[net, layer, 0] if t else size
                     lengths[net, layer, 0] = before + 0.2 * (size - before)
                     lengths[net, layer, 1] = max(lengths[net, layer, 0], 0.3 * size, 1e-12)
-                rate = rise * length / lengths[net, layer, 1]
+                rate = rise * length / max(lengths[net, layer, 1], 1e-12)
                 _blend(mine, s, 1 - weight_decay * rise, rate)
                 _blend(own[at_bias[layer] : at_bias[layer + 1]], pull, 1.0, rate)
                 if l2 > 0 and layer:
