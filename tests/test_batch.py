@@ -208,17 +208,6 @@ def test_compiled_steps_equal_those_of_numpy(loss, activation, widths, options):
         assert_allclose(getattr(compiled, name), getattr(plain, name), rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("m", [1, 2, 40])
-def test_exponentials_are_right_to_the_last_digits(rng, m):
-    from fastbcd_kernels import batch_steps
-
-    z = rng.uniform(-25, 25, 1000 * m).astype(np.float32)
-    z[:3] = -25, 25, 0
-    expected, bits = np.exp(z.astype(float)), np.empty(z.size, np.int32)
-    batch_steps._exponentials(z, bits, bits.view(np.float32))
-    assert_allclose(z, expected, rtol=2.5e-7)
-
-
 def test_large_tables_are_compiled():
     x, y = moons(2400)
     model = BCDClassifier((16,), random_state=0).fit(x, y)

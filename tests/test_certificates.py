@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
 )
 
 from fastbcd import BCDClassifier, certify, certify_difference, compress, robust_radius
-from fastbcd.estimators.certify import Ball, Box, Moments
+from fastbcd.estimators.certify import Ball, Box, Moments, stages_in
 from fastbcd.inspection.certificates.certify import certify_stages
 from fastbcd.inspection.certificates.constraints import Bound, Increments, unit_slopes
 from fastbcd.inspection.certificates.lipschitz import closed_form, first_multipliers, supply_of
@@ -284,12 +284,10 @@ def test_scalers_of_a_pipeline_are_part_of_the_network(scaler, rng):
     x = x * [100, 0.01] + [7, 3]
     model = make_pipeline(scaler(), MLPClassifier((10,), random_state=0, max_iter=300)).fit(x, y)
     found = certify(model, (x.min(axis=0), x.max(axis=0)))
-    from fastbcd.estimators.certify import _stages
-
     a, b = rng.uniform(x.min(axis=0), x.max(axis=0), (2, 5000, 2))
-    change = np.linalg.norm(forward(_stages(model), a) - forward(_stages(model), b), axis=1)
+    change = np.linalg.norm(forward(stages_in(model), a) - forward(stages_in(model), b), axis=1)
     assert np.all(change <= found.bound * np.linalg.norm(a - b, axis=1) * (1 + 1e-9))
-    logits = forward(_stages(model), a)
+    logits = forward(stages_in(model), a)
     p = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])) if logits.shape[1] == 2 else None
     if p is not None:
         assert_allclose(p, model.predict_proba(a)[:, 1], atol=1e-6)

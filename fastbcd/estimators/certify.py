@@ -122,7 +122,7 @@ def certify(
         raise ValueError(f"norm='inf' bounds Lipschitz constants, not constraint={constraint!r}.")
     if method == "product" and constraint != "lipschitz":
         raise ValueError(f"method='product' bounds Lipschitz constants, not {constraint!r}.")
-    stages = _stages(model)
+    stages = stages_in(model)
     n_in, n_out = stages[0].matrix.shape[1], len(stages[-1].bias)
     if constraint in ("one_sided", "monotone") and n_in != n_out:
         raise ValueError(
@@ -176,7 +176,7 @@ def certify_difference(
     True
     """
     _check_seconds(max_seconds)
-    f, g = _stages(first), _stages(second)
+    f, g = stages_in(first), stages_in(second)
     shapes = [(s[0].matrix.shape[1], len(s[-1].bias)) for s in (f, g)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -238,7 +238,7 @@ def robust_radius(
     _check_seconds(max_seconds)
     if not max_radius > 0:
         raise ValueError(f"max_radius must be positive, got {max_radius}.")
-    stages = _stages(model)
+    stages = stages_in(model)
     rows = np.asarray(X, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != stages[0].matrix.shape[1]:
         raise ValueError(
@@ -252,12 +252,12 @@ def robust_radius(
         )
 
 
-def _stages(model: Any) -> Stages:
+def stages_in(model: Any) -> Stages:
     """Return the stages of a model, with the scalers of a Pipeline in the first one."""
     if isinstance(model, Network):
         return stages_of(model)
     if isinstance(model, Pipeline):
-        stages = _stages(model[-1])
+        stages = stages_in(model[-1])
         for name, step in reversed(model.steps[:-1]):
             if step is None or step == "passthrough":
                 continue
@@ -267,7 +267,7 @@ def _stages(model: Any) -> Stages:
         return stages_of(read(model).network)
     wrapper = unwrap(model)
     if wrapper is not None:
-        return _stages(wrapper.inner)
+        return stages_in(wrapper.inner)
     return stages_of(read(model).network)
 
 
