@@ -118,7 +118,7 @@ FLOORS = (
     ("solvers",),
     ("compression",),
     ("estimators",),
-    ("export", "storage", "layers"),  # faces: public names of what lies below
+    ("certificates", "export", "storage", "layers"),  # faces: public names of what lies below
     ("display", "cli"),
     ("__main__",),
 )
@@ -127,7 +127,7 @@ on one floor does not know its neighbours."""
 
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
-FLAT = {"__init__", "__main__", "_version", "exceptions", "layers", "storage"}
+FLAT = {"__init__", "__main__", "_version", "certificates", "exceptions", "layers", "storage"}
 """The modules that are no packages: the version, the exceptions, and public faces."""
 
 LATE = {

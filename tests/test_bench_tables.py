@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
-from bench import choices, choose_batch, partial_fit, tables
+from bench import certificates, choices, choose_batch, partial_fit, tables
 
 FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
 
@@ -90,6 +90,18 @@ def test_seconds_to_an_accuracy_count_the_calls_alone(monkeypatch):
     assert 0 <= seconds <= there < np.inf
     monkeypatch.setattr(partial_fit, "MOST_PASSES", 1)
     assert partial_fit.seconds_to(Learning(), parts, 100, 0)[2] == np.inf
+
+
+@pytest.mark.skipif(
+    not all((FOLDER / name).exists() for name in ("lipsdp.npz", "mnist.npz")),
+    reason="lipsdp.npz or mnist.npz is not there",
+)
+def test_a_trial_run_certifies(capsys):
+    certificates.main(["--quick"])
+    printed = capsys.readouterr().out
+    assert "| random | neuron | 36.482 | yes | 36.482 |" in printed
+    assert "| mnist | layer | 26.256 | yes |" in printed
+    assert "| 0.01 | " in printed
 
 
 def test_missing_data_say_where_to_get_them(monkeypatch, tmp_path):

@@ -19,10 +19,11 @@ from sklearn.preprocessing import (
 )
 
 from fastbcd import BCDClassifier, certify, certify_difference, compress, robust_radius
-from fastbcd.estimators.certify import Ball, Box, Moments, stages_in
+from fastbcd.certificates import Ball, Box, Moments
+from fastbcd.estimators.certify import stages_in
 from fastbcd.inspection.certificates.certify import certify_stages
-from fastbcd.inspection.certificates.constraints import Bound, Increments, unit_slopes
-from fastbcd.inspection.certificates.lipschitz import closed_form, first_multipliers, supply_of
+from fastbcd.inspection.certificates.constraints import Increments, unit_slopes
+from fastbcd.inspection.certificates.lipschitz import bound_of, closed_form, first_multipliers
 from fastbcd.inspection.certificates.pattern import jacobian_at
 from fastbcd.inspection.certificates.relaxation import preactivation_bounds
 from fastbcd.inspection.certificates.slopes import KINKS, TURNS, derivative, slopes, value
@@ -138,7 +139,7 @@ def test_the_gradient_is_that_of_rho(rng):
     stages = network(rng, (4, 7, 6, 3), "tanh")
     region = Ball(np.zeros(4), 1.0)
     own = Increments.of(stages, preactivation_bounds(stages, region))
-    bound = Bound(own, supply_of(own, "lipschitz"))
+    bound = bound_of(own, "lipschitz")
     each = [most for _, most in unit_slopes(stages, None)]
     multipliers = first_multipliers(bound, stages, each) * rng.uniform(1, 1.2, own.n_units)
     gradient = bound.evaluate(multipliers).gradients[-1]
@@ -154,7 +155,7 @@ def test_the_gradient_is_that_of_rho(rng):
 def test_what_violates_the_inequality_is_not_verified(rng):
     stages = network(rng, (4, 10, 3))
     own = Increments.of(stages, None)
-    bound = Bound(own, supply_of(own, "lipschitz"))
+    bound = bound_of(own, "lipschitz")
     multipliers = first_multipliers(bound, stages, [most for _, most in unit_slopes(stages, None)])
     rho = float(bound.evaluate(multipliers).values[-1])
     assert rho <= bound.verified(multipliers, rho) < rho * (1 + 1e-6)

@@ -464,7 +464,8 @@ def test_int8_is_close_to_floating_point(builder, activation):
     outputs = reference_int8.outputs(quantise(layers, x), x)
     expected = net.forward(x)
     error = np.sqrt(np.mean((outputs - expected) ** 2)) / np.std(expected)
-    assert error < 0.055
+    # These two fall and rise: argument and value are rounded to 8 bits each, and neither is a clip.
+    assert error < (0.06 if activation in ("silu", "gelu") else 0.05)
 
 
 @pytest.mark.parametrize("coded", [False, True])

@@ -11,17 +11,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from fastbcd.estimators.base import BCDEstimator
-from fastbcd.inspection.certificates.certificate import Certificate as Certificate
-from fastbcd.inspection.certificates.certificate import (
-    DifferenceCertificate as DifferenceCertificate,
-)
+from fastbcd.inspection.certificates.certificate import Certificate, DifferenceCertificate
 from fastbcd.inspection.certificates.certify import METHODS, certify_stages
 from fastbcd.inspection.certificates.difference import difference_of, mean_square_difference
 from fastbcd.inspection.certificates.lipschitz import CONSTRAINTS
-from fastbcd.inspection.certificates.regions import Ball as Ball
-from fastbcd.inspection.certificates.regions import Box as Box
-from fastbcd.inspection.certificates.regions import Moments as Moments
-from fastbcd.inspection.certificates.regions import as_region
+from fastbcd.inspection.certificates.regions import Moments, as_region
 from fastbcd.inspection.certificates.robust import robust_radius_of
 from fastbcd.inspection.certificates.stages import Stages, in_units, stages_of
 from fastbcd.io.importing.read import read
@@ -29,17 +23,6 @@ from fastbcd.io.importing.wrappers import unwrap
 from fastbcd.network.network import Network
 from fastbcd.parallel.blas_threads import one_blas_thread
 from fastbcd.utils.types import Float64
-
-__all__ = [
-    "Ball",
-    "Box",
-    "Certificate",
-    "DifferenceCertificate",
-    "Moments",
-    "certify",
-    "certify_difference",
-    "robust_radius",
-]
 
 NORMS = ("2", "inf")
 
@@ -150,7 +133,8 @@ def certify_difference(
     first, second : fitted estimators or torch.nn.Sequential
         Such as a model and what :func:`compress` makes of it, with as many inputs and outputs.
     region : (low, high), (center, radius), Box, Ball or Moments
-        The inputs; of :class:`Moments`, bounds are roots of mean squares over all distributions.
+        The inputs. With :class:`fastbcd.certificates.Moments`, a bound is the root of the mean
+        square over all distributions with these moments.
     max_seconds : float, default=30.0
         When the search for multipliers stops.
 
@@ -245,7 +229,10 @@ def robust_radius(
             f"X has shape {rows.shape}, the network takes {stages[0].matrix.shape[1]} inputs."
         )
     if len(stages[-1].bias) < 2:
-        raise ValueError("robust_radius needs a network of at least two outputs, one per class.")
+        raise ValueError(
+            "robust_radius needs a network with one output per class; the output layer of this "
+            f"model has {len(stages[-1].bias)}."
+        )
     with one_blas_thread():
         return np.array(
             [robust_radius_of(stages, x, norm, max_radius, seconds=max_seconds) for x in rows]

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.inspection.certificates.certificate import Certificate
-from fastbcd.inspection.certificates.constraints import Bound, Increments, unit_slopes
+from fastbcd.inspection.certificates.constraints import Increments, unit_slopes
 from fastbcd.inspection.certificates.lipschitz import (
     as_constant,
+    bound_of,
     closed_form,
     first_multipliers,
     minimise,
     norm_product,
-    supply_of,
 )
 from fastbcd.inspection.certificates.pattern import best_pattern, greatest_slope
 from fastbcd.inspection.certificates.regions import Region
@@ -108,7 +108,7 @@ def _by_multipliers(
     whole = Increments.of(stages, bounds)
     lipschitz = constraint == "lipschitz"
     small = whole.reduced() if lipschitz else whole
-    bound = Bound(small, supply_of(small, constraint))
+    bound = bound_of(small, constraint)
     first = first_multipliers(bound, stages, greatest)
     product = norm_product(stages, greatest) if lipschitz else np.nan
     if first is None:
@@ -128,7 +128,7 @@ def _by_multipliers(
     evaluation = bound.evaluate(multipliers)
     assert evaluation is not None
     rho = float(evaluation.values[-1])
-    proven = Bound(whole, supply_of(whole, constraint)).verified(multipliers, rho)
+    proven = bound_of(whole, constraint).verified(multipliers, rho)
     found = as_constant(rho if proven is None else proven, constraint)
     used = "neuron" if method == "auto" else method
     if lipschitz:

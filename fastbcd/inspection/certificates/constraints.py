@@ -73,8 +73,11 @@ class Increments:
         The outputs as functions of v.
     n_inputs : int
         d.
+    argument_sizes, output_sizes : arrays
+        The sums of the magnitudes of the terms of ``arguments`` and ``outputs``, however they
+        cancel: rounding errors are relative to them.
     rounding : float
-        Bound of the relative errors of the entries of ``arguments`` and ``outputs``.
+        Bound of these relative errors.
     """
 
     arguments: Float64
@@ -83,6 +86,8 @@ class Increments:
     layer: np.ndarray[tuple[int], np.dtype[np.intp]]
     outputs: Float64
     n_inputs: int
+    argument_sizes: Float64
+    output_sizes: Float64
     rounding: float
 
     @classmethod
@@ -92,27 +97,32 @@ class Increments:
         each = unit_slopes(stages, bounds)
         n = sum(int(np.sum(least < most)) for least, most in each)
         values = np.hstack([np.eye(d), np.zeros((d, n))])
-        arguments, least_of, most_of, layer_of = [], [], [], []
+        sizes = values
+        arguments, argument_sizes, least_of, most_of, layer_of = [], [], [], [], []
         place = d
         for number, (stage, (least, most)) in enumerate(zip(stages, each, strict=True)):
-            before = stage.matrix @ values
+            before, before_sizes = stage.matrix @ values, np.abs(stage.matrix) @ sizes
             free = np.flatnonzero(least < most)
-            values = least[:, None] * before
-            values[free] = 0
-            values[free, place + np.arange(len(free))] = 1
+            values, sizes = least[:, None] * before, np.abs(least)[:, None] * before_sizes
+            for each_of in (values, sizes):
+                each_of[free] = 0
+                each_of[free, place + np.arange(len(free))] = 1
             place += len(free)
             arguments.append(before[free])
+            argument_sizes.append(before_sizes[free])
             least_of.append(least[free])
             most_of.append(most[free])
             layer_of.append(np.full(len(free), number, np.intp))
         width = max(max(stage.matrix.shape) for stage in stages)
         return cls(
-            np.vstack(arguments) if n else np.zeros((0, d)),
+            np.vstack(arguments),
             np.concatenate(least_of),
             np.concatenate(most_of),
             np.concatenate(layer_of),
             values,
             d,
+            np.vstack(argument_sizes),
+            sizes,
             2 * len(stages) * (width + 2) * UNIT,
         )
 
@@ -132,8 +142,9 @@ class Increments:
         arguments = np.hstack([self.arguments[:, :d] @ basis, self.arguments[:, d:]])
         outputs = np.hstack([self.outputs[:, :d] @ basis, self.outputs[:, d:]])
         return Increments(
-            arguments, self.least, self.most, self.layer, outputs, basis.shape[1], self.rounding
-        )
+            arguments, self.least, self.most, self.layer, outputs, basis.shape[1],
+            np.abs(arguments), np.abs(outputs), self.rounding,
+        )  # fmt: skip
 
     def coupling(self, multipliers: Float64) -> Float64:
         """Return the matrix N of the units' constraints alone, (d + n, d + n)."""
@@ -174,10 +185,14 @@ class Bound:
         Of the network.
     supply : (d + n, d + n) array
         The quadratic form that is bounded.
+    size : (d + n, d + n) array, optional
+        The sums of the magnitudes of the terms of ``supply``. Without it nothing is verified.
     """
 
-    def __init__(self, increments: Increments, supply: Float64) -> None:
-        self.increments, self.supply = increments, supply
+    def __init__(
+        self, increments: Increments, supply: Float64, size: Float64 | None = None
+    ) -> None:
+        self.increments, self.supply, self.size = increments, supply, size
 
     def matrix(self, multipliers: Float64) -> Float64:
         """Return N."""
@@ -221,12 +236,14 @@ class Bound:
 
         The proof is that rho |dx|^2 - N is positive definite, rounding of N included.
         """
+        if self.size is None:
+            return None
         own = self.increments
         d, n = own.n_inputs, own.n_units
         multipliers = np.maximum(multipliers, 0)
         full = self.matrix(multipliers)
-        p = np.abs(own.arguments)
-        size = np.zeros_like(full)
+        p = own.argument_sizes
+        size = self.size.copy()
         inner = 2 * np.abs(own.least * own.most) * multipliers
         if inner.any():
             size += p.T @ (inner[:, None] * p)
@@ -235,9 +252,6 @@ class Bound:
         size[:, d:] += cross.T
         place = d + np.arange(n)
         size[place, place] += 2 * multipliers
-        absolute = np.abs(own.outputs)
-        size += absolute.T @ absolute
-        size += np.abs(self.supply)
         error = (3 * own.rounding + 4 * (n + len(own.outputs) + 4) * UNIT) * size
         inputs = np.arange(d)
         for digits in range(11, 1, -1):

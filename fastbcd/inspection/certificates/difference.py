@@ -55,8 +55,8 @@ def difference_of(
     low, high = bounds[-1].low.copy(), bounds[-1].high.copy()
     m = len(low)
     method = [RELAXATION] * m
-    middle = forward(joined, region.center[None])[0]
-    slack = 1e-12 * _magnitude(joined, region.center)
+    middle = forward(joined, region.middle[None])[0]
+    slack = 1e-12 * _magnitude(joined, region.middle)
     rng = np.random.default_rng(0)
     for j in range(m) if multipliers else ():
         left = (seconds - (time.perf_counter() - start)) / (m - j)
@@ -67,11 +67,11 @@ def difference_of(
         constant = certify_stages(one, region, method="neuron", seconds=left, gaps=False)
         if not constant.verified:
             continue
-        reach = constant.bound * region.radius + slack[j]
+        reach = constant.bound * region.radius * (1 + 1e-12) + slack[j]
         if max(abs(middle[j] - reach), abs(middle[j] + reach)) < max(-low[j], high[j]):
             method[j] = LIPSCHITZ
         low[j], high[j] = max(low[j], middle[j] - reach), min(high[j], middle[j] + reach)
-    worst, value = np.tile(region.center, (m, 1)), middle
+    worst, value = np.tile(region.middle, (m, 1)), middle
     if search:
         worst, value = worst_inputs(joined, region, rng)
     return DifferenceCertificate(

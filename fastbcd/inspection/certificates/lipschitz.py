@@ -48,16 +48,20 @@ class Found:
     n_evaluations: int
 
 
-def supply_of(increments: Increments, constraint: str) -> Float64:
-    """Return the quadratic form whose largest value the constraint asks for."""
-    out, d = increments.outputs, increments.n_inputs
-    if constraint in ("lipschitz", "lower"):
-        square = out.T @ out
-        return square if constraint == "lipschitz" else -square
-    form = np.zeros((out.shape[1],) * 2)
-    form[:d] += 0.5 * out
-    form[:, :d] += 0.5 * out.T
-    return form if constraint == "one_sided" else -form
+def bound_of(increments: Increments, constraint: str) -> Bound:
+    """Return rho as a function of the multipliers, for the quadratic form of a constraint."""
+
+    def form(out: Float64) -> Float64:
+        if constraint in ("lipschitz", "lower"):
+            return out.T @ out
+        d = increments.n_inputs
+        found = np.zeros((out.shape[1],) * 2)
+        found[:d] += 0.5 * out
+        found[:, :d] += 0.5 * out.T
+        return found
+
+    sign = 1.0 if constraint in ("lipschitz", "one_sided") else -1.0
+    return Bound(increments, sign * form(increments.outputs), form(increments.output_sizes))
 
 
 def as_constant(rho: float, constraint: str) -> float:
@@ -81,7 +85,7 @@ def norm_product(stages: Stages, greatest: list[Float64]) -> float:
     """
     found = 1.0
     for stage, slope in zip(stages, greatest, strict=True):
-        found *= norm_bound(slope[:, None] * stage.matrix) * (1 + 1e-15)
+        found *= norm_bound(slope[:, None] * stage.matrix) * (1 + 1e-13)
     return found
 
 

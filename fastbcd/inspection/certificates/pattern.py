@@ -94,7 +94,7 @@ def worst_inputs(
         The output there, with its sign.
     """
     m = len(stages[-1].bias)
-    starts = np.vstack([region.center[None], region.sample(n_starts, rng)])
+    starts = np.vstack([region.middle[None], region.sample(n_starts, rng)])
     values = forward(stages, starts)
     found_x, found = np.empty((m, starts.shape[1])), np.empty(m)
     for output in range(m):

@@ -15,11 +15,14 @@ from fastbcd.utils.types import Float64
 class Region(ABC):
     """A bounded convex set of inputs that is symmetric about its center."""
 
-    center: Float64
+    @property
+    @abstractmethod
+    def middle(self) -> Float64:
+        """The center, (d,)."""
 
     @abstractmethod
     def reach(self, rows: Float64) -> Float64:
-        """Return the maximum of ``rows @ (x - center)`` over the region, for each row."""
+        """Return the maximum of ``rows @ (x - middle)`` over the region, for each row."""
 
     @property
     @abstractmethod
@@ -33,10 +36,6 @@ class Region(ABC):
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Float64:
         """Return ``n`` random points."""
-
-    @abstractmethod
-    def shrunk(self, share: float) -> Region:
-        """Return the region about the same center, ``share`` times as large."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,17 @@ class Box(Region):
     high: Float64
 
     @property
-    def center(self) -> Float64:  # type: ignore[override]
-        """The middle."""
+    def middle(self) -> Float64:
+        """The middle of each side."""
         return 0.5 * (self.low + self.high)
 
     @property
     def half(self) -> Float64:
         """Half of each side, rounded up."""
-        return np.nextafter(np.maximum(self.high - self.center, self.center - self.low), np.inf)
+        return np.nextafter(np.maximum(self.high - self.middle, self.middle - self.low), np.inf)
 
     def reach(self, rows: Float64) -> Float64:
-        """Return the maximum of ``rows @ (x - center)``: a weighted 1-norm."""
+        """Return the maximum of ``rows @ (x - middle)``: a weighted 1-norm."""
         found: Float64 = np.abs(rows) @ self.half
         return found
 
@@ -82,10 +81,6 @@ class Box(Region):
         t[: n // 2] = np.round(t[: n // 2])
         return self.nearest(self.low + t * (self.high - self.low))
 
-    def shrunk(self, share: float) -> Box:
-        """Return the box of the same center and ``share`` times the sides."""
-        return Box(self.center - share * self.half, self.center + share * self.half)
-
 
 @dataclass(frozen=True)
 class Ball(Region):
@@ -102,8 +97,13 @@ class Ball(Region):
     center: Float64
     r: float
 
+    @property
+    def middle(self) -> Float64:
+        """The center."""
+        return self.center
+
     def reach(self, rows: Float64) -> Float64:
-        """Return the maximum of ``rows @ (x - center)``: the 2-norm times the radius."""
+        """Return the maximum of ``rows @ (x - middle)``: the 2-norm times the radius."""
         found: Float64 = self.r * np.linalg.norm(rows, axis=1) * (1 + 1e-15 * rows.shape[1])
         return found
 
@@ -126,10 +126,6 @@ class Ball(Region):
         far = rng.uniform(0, 1, (n, 1)) ** (1 / len(self.center))
         far[: n // 2] = 1
         return self.nearest(self.center + self.r * far * away)
-
-    def shrunk(self, share: float) -> Ball:
-        """Return the ball of the same center and ``share`` times the radius."""
-        return Ball(self.center, share * self.r)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from fastbcd.inspection.certificates.stages import Stage, Stages
 from fastbcd.utils.types import Float64
 
 ROUNDING = 1e-12
-"""By how much bounds are widened, relative to the sum of the magnitudes of all terms: more than the
-rounding of dot products of a few thousand entries, a number of the machine."""
+"""By how much each stage widens bounds, relative to the sum of the magnitudes of all terms: more
+than the rounding of dot products of 4000 entries, a number of the machine."""
 
 
 class Lines(NamedTuple):
@@ -91,18 +91,20 @@ def _closer(one: Bounds, other: Bounds) -> Bounds:
 def _maximum(before: Stages, lines: list[Lines], region: Region, rows: Float64) -> Float64:
     """Return upper bounds of ``rows @ v``, v the values of the last of the stages ``before``."""
     constant = np.zeros(len(rows))
-    size = np.zeros(len(rows))
+    size = np.zeros(len(rows))  # of all terms, however they cancel
+    sizes = np.abs(rows)
     for stage, line in zip(reversed(before), reversed(lines), strict=True):
         up, down = np.maximum(rows, 0), np.minimum(rows, 0)
         constant = constant + up @ line.above_at + down @ line.below_at
-        size += up @ np.abs(line.above_at) - down @ np.abs(line.below_at)
+        size += sizes @ np.maximum(np.abs(line.above_at), np.abs(line.below_at))
         rows = up * line.above + down * line.below
+        sizes = sizes * np.maximum(np.abs(line.above), np.abs(line.below))
         constant = constant + rows @ stage.bias
-        size += np.abs(rows) @ np.abs(stage.bias)
-        rows = rows @ stage.matrix
-    reach = region.reach(rows)
-    size += reach + np.abs(rows) @ np.abs(region.center)
-    found: Float64 = rows @ region.center + reach + constant + ROUNDING * size
+        size += sizes @ np.abs(stage.bias)
+        rows, sizes = rows @ stage.matrix, sizes @ np.abs(stage.matrix)
+    size += region.reach(sizes) + sizes @ np.abs(region.middle)
+    found: Float64 = rows @ region.middle + region.reach(rows) + constant
+    found += ROUNDING * (len(before) + 1) * size
     return found
 
 

@@ -36,6 +36,9 @@ LARGEST = 29
 CLIPPED = np.exp2(-np.arange(17) / 2)
 """The largest number of a column that is not clipped, over its largest; what is tried."""
 
+REACHES = 7
+"""How many of them are tried at each end of the table of an activation, down to an eighth."""
+
 SATURATED = {
     "tanh": (-4.0, 4.0),
     "logistic": (-8.0, 8.0),
@@ -300,14 +303,37 @@ def _added(parts: list[list[Step]], layer: Affine) -> IntegerLayer:
     return IntegerLayer(parts, intercept, unit, layer.activation)
 
 
+def _points(grid: Grid) -> Float64:
+    """Return the numbers of a grid."""
+    found: Float64 = grid.scale * (np.arange(LOW, HIGH + 1.0) - grid.zero)
+    return found
+
+
+def _finest(activation: str, u: Float, v: Float, least: float) -> Grid:
+    """Return the grid of the arguments ``u`` whose table of the activation is closest to ``v``.
+
+    The grid need not reach where the activation is nearly constant, and is finer for the rest.
+    """
+    u = np.clip(u, *SATURATED[activation])
+    value = ALL_ACTIVATIONS[activation].value
+    best, chosen = np.inf, Grid.over(u, least)
+    for below in CLIPPED[:REACHES]:
+        for above in CLIPPED[:REACHES]:
+            grid = Grid.over(np.clip(u, below * u.min(), above * u.max()), least)
+            table = value(_points(grid))
+            lost = float(np.mean(np.square(table[grid.quantise(u).astype(int) - LOW] - v)))
+            if lost < best:
+                best, chosen = lost, grid
+    return chosen
+
+
 def _activated(layer: IntegerLayer, u: Float, v: Float) -> IntegerLayer:
     """Return a layer with the way from its sums, which mean ``u``, to its activations ``v``."""
     least = float(layer.unit.max()) / 256
     activation = layer.activation
     if activation in SATURATED:
-        output, after = Grid.over(np.clip(u, *SATURATED[activation]), least), Grid.around(v)
-        points = output.scale * (np.arange(LOW, HIGH + 1.0) - output.zero)
-        table = after.quantise(ALL_ACTIVATIONS[activation].value(points))
+        output, after = _finest(activation, u, v, least), Grid.around(v)
+        table = after.quantise(ALL_ACTIVATIONS[activation].value(_points(output)))
     else:
         output = after = Grid.over(v, least)
         table = None
