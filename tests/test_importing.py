@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_friedman1
+from sklearn.datasets import load_digits, make_classification, make_friedman1
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -347,16 +348,47 @@ def test_validation_data_judge_the_drop(digits, mlp):
     assert report.score_before == mlp.score(*new)
     assert report.score_after == small.score(*new)
     assert report.score_before - report.score_after <= 0.03
-    assert not any("validation_data" in note for note in report.warnings)
+    assert not any("pass validation_data" in note for note in report.warnings)
     set_aside = compress(mlp, *parts, **options)
-    assert any("validation_data" in note for note in set_aside.compression_report_.warnings)
+    assert any("pass validation_data" in note for note in set_aside.compression_report_.warnings)
+    likely = {"scoring": "neg_log_loss"} | options
+    small = compress(mlp, *parts, validation_data=new, **likely)
+    loss = log_loss(new[1], small.predict_proba(new[0]))
+    assert small.compression_report_.score_after == pytest.approx(-loss)
     piped = make_pipeline(StandardScaler().fit(X), mlp)
     scaled = compress(piped, *parts, validation_data=new, **options)
     assert scaled.compression_report_.score_before == piped.score(*new)
     with pytest.raises(ValueError, match="only used with max_score_drop"):
-        compress(mlp, *parts, ratio=4, validation_data=new)
+        compress(mlp, *parts, ratio=4, validation_data=(new[0], None))
     with pytest.raises(ValueError, match="has 3 features"):
         compress(mlp, *parts, validation_data=(X[:, :3], y), **options)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("budget", [{"ratio": 4}, {"scheme": Quantize(bits=4)}])
+def test_validation_data_calibrate_probabilities(n_classes, budget):
+    """Of an overfitted network: the loss on other rows falls, no prediction changes."""
+    X, y = make_classification(
+        1200, 20, n_informative=6, n_classes=n_classes, flip_y=0.2, random_state=0
+    )
+    (train, held, new), labels = np.split(X, 3), np.split(y, 3)
+    dense = quiet_fit(MLPClassifier((64,), max_iter=400, random_state=0), train, labels[0])
+    plain = compress(dense, train, labels[0], random_state=0, epochs=2, **budget)
+    options = {"validation_data": (held, labels[1]), "random_state": 0, "epochs": 2, **budget}
+    small = compress(dense, train, labels[0], **options)
+    np.testing.assert_array_equal(small.predict(new), plain.predict(new))
+    assert small.compression_report_.total.n_bytes == plain.compression_report_.total.n_bytes
+    before, after = (log_loss(labels[2], m.predict_proba(new)) for m in (plain, small))
+    assert after < 0.8 * before
+    (note,) = [n for n in small.compression_report_.warnings if "validation_data" in n]
+    assert float(note.split()[2].rstrip(":")) < 1
+
+
+def test_validation_data_of_numbers_need_a_score_drop():
+    X, y = make_friedman1(100, random_state=0)
+    model = quiet_fit(MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0), X, y)
+    with pytest.raises(ValueError, match="calibrates probabilities"):
+        compress(model, X, y, ratio=2, validation_data=(X, y))
 
 
 def test_an_interrupted_search_returns_the_best_so_far(digits, mlp, monkeypatch):

@@ -88,9 +88,11 @@ def compress(
     scoring : str or callable, optional
         As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
     validation_data : (X, y), optional
-        Rows to judge ``max_score_drop`` on, which neither network was trained on. Without them a
-        fifth of the rows is set aside. If the dense network was trained on
-        those rows, the drop is overestimated and the result is larger than necessary.
+        Rows that neither network was trained on. They judge ``max_score_drop``, and with labels
+        they calibrate the probabilities of a classifier, with any budget: a factor of the outputs
+        (Guo et al., ICML 2017), which the output layer absorbs. Without them a fifth of the rows
+        judges ``max_score_drop``. If the dense network was trained on those rows, the drop is
+        overestimated and the result is larger than necessary.
     task : {"classification", "regression", "multilabel"}, optional
         What the outputs of a PyTorch network mean; other models know. By default a final Softmax
         or LogSoftmax, or a Sigmoid of one output, makes it a classifier, and a Sigmoid of several

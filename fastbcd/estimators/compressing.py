@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_feature_names
 
 from fastbcd.compression.budget import Budget
+from fastbcd.compression.calibrate import calibrated, has_temperature
 from fastbcd.compression.job import Job, Scorer
 from fastbcd.compression.rows import Rows, rows_of
 from fastbcd.compression.run import run
@@ -64,15 +66,15 @@ def check_options(
     budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
     if validation_data is None:
         return budget
-    if max_score_drop is None:
-        raise ValueError(
-            "validation_data is only used with max_score_drop. Set max_score_drop, or remove "
-            "validation_data."
-        )
     if not is_pair(validation_data):
         raise TypeError(
             "validation_data must be a pair (X, y), with y=None for rows without labels; got "
             f"{type(validation_data).__name__} of length {len(validation_data)}."
+        )
+    if max_score_drop is None and validation_data[1] is None:
+        raise ValueError(
+            "validation_data=(X, None) is only used with max_score_drop. Give labels, which "
+            "calibrate the probabilities, or remove validation_data."
         )
     return budget
 
@@ -123,9 +125,15 @@ def compress_source(
         )
     reference = build(source.network)
     rows = _rows(source, reference, X, y, sample_weight)
-    held = None
+    held, calibrates = None, False
     if validation_data is not None:
         held = _rows(source, reference, *validation_data, None, name="validation_data")
+        calibrates = held.targets is not None and has_temperature(source.task)
+        if max_score_drop is None and not calibrates:
+            raise ValueError(
+                "validation_data serves max_score_drop and calibrates probabilities; this network "
+                f"has outputs of loss={source.task.loss!r}, which are none. Remove validation_data."
+            )
     layers = source.network.layers
     largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
     with blas_for(2 * RefineSettings.batch_size * largest):
@@ -145,9 +153,16 @@ def compress_source(
         if max_score_drop is not None and scoring is not None:
             scorer = _scorer(build, reference, scoring)
         made = run(job, budget, scorer)
-    small = build(made.network)
+    network, report = made.network, made.report
+    if held is not None and held.targets is not None and calibrates:
+        network, note = calibrated(network, source.task, held)
+        report = replace(report, warnings=(*report.warnings, note))
+        if scorer is not None:  # which may look at probabilities
+            score = scorer(network, held.x, source.task.decode(held.targets))
+            report = replace(report, score_after=score)
+    small = build(network)
     small.scheme = made.scheme
-    small.compression_report_ = made.report
+    small.compression_report_ = report
     return small
 
 

@@ -212,27 +212,31 @@ class LockStep:
                 s -= self._share(layer) * weight
             s = np.matmul(own.inverses[layer - 1], s)
             b -= np.einsum("gh,ghk->gk", mean, s)
-            scale: Float | np.float32 = np.float32(1)
-        else:
-            if self.turn is not None:
-                s -= self._share(layer) * np.matmul(self.turn, weight)
-            s /= self.metric
-            scale = self.metric
+        elif self.turn is not None:
+            s -= self._share(layer) * np.matmul(self.turn, weight)
         if self.steps % self.settings.measure == 0:
-            square = np.einsum("ghk,ghk->g", s, scale * s)
-            size = np.sqrt(
-                square / np.maximum(np.einsum("ghk,ghk->g", weight, scale * weight), 1e-20)
-            )
-            old = own.lengths[:, layer, 0] if self.steps else size
-            smooth = old + 0.2 * (size - old)
-            own.lengths[:, layer, 0] = smooth
-            own.lengths[:, layer, 1] = np.maximum(np.maximum(smooth, 0.3 * size), 1e-12)
+            self._measure(layer, s)
         rate = (rise * self.settings.length / own.lengths[:, layer, 1]).astype(np.float32)
-        s *= rate[:, None, None]
+        s *= rate[:, None, None] if layer else rate[:, None, None] / self.metric
         b *= rate[:, None]
         weight *= shrink
         weight += s
         own.biases[layer] += b
+
+    def _measure(self, layer: int, s: Float) -> None:
+        """Measure a step relative to the weights: of the first layer, in the metric of the data.
+
+        Of the first layer ``s`` is the right-hand side, which the metric still has to divide.
+        """
+        own = self.networks
+        weight = own.weights[layer]
+        square = np.einsum("ghk,ghk->g", s, s if layer else s / self.metric)
+        scaled = weight if layer else self.metric * weight
+        size = np.sqrt(square / np.maximum(np.einsum("ghk,ghk->g", weight, scaled), 1e-20))
+        old = own.lengths[:, layer, 0] if self.steps else size
+        smooth = old + 0.2 * (size - old)
+        own.lengths[:, layer, 0] = smooth
+        own.lengths[:, layer, 1] = np.maximum(np.maximum(smooth, 0.3 * size), 1e-12)
 
     def _share(self, layer: int) -> Float:
         """Return the L2 penalty of a layer, (g, 1, 1), as short as its targets are.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbcd.solvers.batch.engine import LockStep
-from fastbcd.solvers.batch.settings import BatchSettings, patience_for
+from fastbcd.solvers.batch.settings import BatchSettings
 from fastbcd.solvers.batch.temperature import fit_temperature, row_losses
 from fastbcd.utils.types import Float, Float64
 
@@ -113,7 +113,8 @@ class Race:
         settings: BatchSettings,
     ) -> None:
         self.teams, self.line_ups, self.loss, self.settings = teams, line_ups, loss, settings
-        self.patience = patience_for(len(fold), settings)
+        tempered = loss in TEMPERED
+        self.patience = settings.patience if tempered else settings.untempered_patience
         self.n_folds = int(fold.max()) + 1
         self.each = self.n_folds + 1
         self.held = [np.flatnonzero(fold == k) for k in range(self.n_folds)]
