@@ -49,6 +49,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weight_decay 0.001": {"weight_decay": 0.001},
     "patience 1": {"patience": 1},
     "patience 4": {"patience": 4},
+    "leave after 5": {"leave_after": 5},
+    "leave after 8": {"leave_after": 8},
     "2 folds": {"n_folds": 2},
     "4 folds": {"n_folds": 4},
     "starts of full size": {"small_scale": 1.0},

@@ -192,7 +192,8 @@ class Bound:
     def __init__(
         self, increments: Increments, supply: Float64, size: Float64 | None = None
     ) -> None:
-        self.increments, self.supply, self.size = increments, supply, size
+        self.increments = increments
+        self.supply, self.size = supply, size
 
     def matrix(self, multipliers: Float64) -> Float64:
         """Return N."""
