@@ -43,8 +43,10 @@ def fit(options: Namespace) -> None:
     save(estimator, options.output, options.quiet)
     exact = np.isfinite(estimator.convergence_.step_norm).any()  # mini-batches record none
     step = "sweep" if exact else "epoch"
-    word = "converged" if converged else "stopped before it converged,"
-    tell(f"{word} after {estimator.n_iter_} {step}s", options.quiet)
+    # Batches follow a schedule up to max_iter: reaching its end is not convergence.
+    ended = "converged after" if exact else "trained for"
+    ended = ended if converged else "stopped before it converged, after"
+    tell(f"{ended} {estimator.n_iter_} {step}s", options.quiet)
     _tell_score(estimator, table, "training", options.quiet)
     if held_out is not None:
         _tell_score(estimator, held_out, "held-out", options.quiet)
