@@ -189,11 +189,9 @@ def test_files_of_the_package_that_pages_name_exist():
 @pytest.mark.slow  # three networks are compressed with all steps
 def test_the_time_of_compress_follows_the_formula_of_the_guide():
     stated = (DOCS / "guide" / "schemes.md").read_text(encoding="utf-8")
-    constants = re.search(
-        r"\((\S+)\\ \\text\{ms\} .*?\((\S+)\\ \\text\{ns\} .*?(\S+)\\ \\text\{ns\} ",
-        stated,
-        re.DOTALL,
-    )
+    number = r"([\d.]+)\\ \\text"
+    pattern = rf"{number}\{{ms\}}.*?{number}\{{ns\}}.*?{number}\{{ns\}}"
+    constants = re.search(pattern, stated, re.DOTALL)
     assert constants
     used = (duration.PER_STEP * 1e3, duration.PER_UNIT * 1e9, duration.PER_WEIGHT * 1e9)
     assert tuple(map(float, constants.groups())) == pytest.approx(used)
