@@ -24,7 +24,7 @@ from fastbcd.utils.types import Float
     "3e-6",
 )
 class BCDClassifier(LabelledEstimator):
-    """A neural network classifier trained, and compressed, by block coordinate descent.
+    """A neural network classifier that can be compressed during or after training.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class BCDClassifier(LabelledEstimator):
 
 @_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")
 class BCDRegressor(NumericEstimator):
-    """A neural network regressor trained, and compressed, by block coordinate descent.
+    """A neural network regressor that can be compressed during or after training.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class Level:
 
 @dataclass
 class Scheme(ABC):
-    """A way to compress: the maths of one projection.
+    """A compression scheme: it defines one projection.
 
     Subclasses are dataclasses whose fields are their parameters. As in scikit-learn,
     the constructor only stores; :meth:`check` is called where the shape is known.
