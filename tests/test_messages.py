@@ -100,7 +100,7 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_fix(parameters, words
             ValueError,
             ["Prune(sparsity=0.6) cannot be added to Prune(sparsity=0.5)", "Prune + Quantize"],
         ),
-        (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Give X"]),
+        (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Pass X"]),
         (lambda _: BCDClassifier().partial_fit(X, Y), ValueError, ["classes", "first call"]),
         (
             lambda _: BCDClassifier(solver="full").partial_fit(X, Y, classes=[0, 1, 2]),

@@ -184,7 +184,7 @@ def certify_difference(
     where = as_region(region, shapes[0][0])
     if where is None:
         raise ValueError(
-            "region=None: without a region the difference has no bound. Give (low, high), such as "
+            "region=None: without a region the difference has no bound. Pass (low, high), such as "
             "(X.min(axis=0), X.max(axis=0)), or Moments(X.mean(axis=0), X.var(axis=0))."
         )
     with one_blas_thread():

@@ -20,7 +20,7 @@ from fastbcd.utils.validation import is_fraction, is_integer
 class LowRank(Scheme):
     """Replace the weights of each layer by their best low-rank approximation (Eckart-Young).
 
-    Give one of the two parameters.
+    Pass one of the two parameters.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ from fastbcd.utils.validation import is_fraction, is_integer
 class Prune(Scheme):
     """Keep exactly the given number of weights of each layer, those of largest magnitude.
 
-    Give one of the first three parameters. The projection is the exact minimiser of ``||W - T||``
+    Pass one of the first three parameters. The projection is the exact minimiser of ``||W - T||``
     over all T with this number of non-zeros and this structure.
 
     Parameters
