@@ -49,7 +49,7 @@ small.compression_report_
 CompressionDisplay.from_estimator(small).plot()
 
 # %%
-# A scheme with an amount does only what it says, here pruning:
+# A scheme with an amount sets the form of the layers, here pruning:
 
 pruned = compress(mlp, X_train, y_train, scheme=Prune(sparsity=0.95), random_state=0)
 print(f"pruned {pruned.score(X_test, y_test):.4f}")
