@@ -33,8 +33,8 @@ for name, some in networks.items():
 
 # %%
 # At the same rank, a train is not smaller than two factors here, because the matrices are small.
-# For wide layers, with thousands of inputs and outputs, a train grows only with the logarithm of the
-# size of the layer.
+# For layers with thousands of inputs and outputs, a train grows only with the logarithm of the size
+# of the layer.
 
 FrontierDisplay.from_path(networks, X_test, y_test).plot()
 
