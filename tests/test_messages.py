@@ -242,7 +242,7 @@ def public_parameters():
 def test_an_error_quotes_a_value_or_names_a_parameter():
     """A message that does neither leaves its reader to guess what was wrong."""
     names = public_parameters()
-    # What is wrong is the network or the combination as a whole, and the text says what mends it.
+    # What is wrong is the network or the combination as a whole, and the text names the fix.
     whole = r"Linear layer|Pipeline is empty|Sigmoid|multilabel|several labels|combination takes"
     mute = []
     for place, call in messages("errors"):
