@@ -135,8 +135,8 @@ def table(dense: list[float], scores: dict[str, list[list[float]]]) -> str:
         "",
         f"The dense network, a scikit-learn `MLPClassifier` 64-{'-'.join(map(str, HIDDEN))}-10 on "
         f"the digits, has a test accuracy of {mean(dense):.3f} ({min(dense):.3f} to "
-        f"{max(dense):.3f}). Means over {len(dense)} seeds, with the range; each seed is another "
-        "split and other starting weights. Made by `python -m bench.headline`.",
+        f"{max(dense):.3f}). Means over {len(dense)} seeds, with the range. Each seed uses "
+        "a different split and different starting weights. Printed by `python -m bench.headline`.",
         "",
     ]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from fastbcd import BCDClassifier
 from fastbcd.display import ConvergenceDisplay
 from fastbcd.schemes import TensorTrain
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # the course is of interest, not its end
+warnings.simplefilter("ignore", ConvergenceWarning)  # only the training history matters here
 
 X, y = load_digits(return_X_y=True)  # float64, in which the guarantees hold to rounding
 clf = BCDClassifier(
@@ -28,15 +28,15 @@ clf = BCDClassifier(
     certificate=True,
     random_state=0,
 ).fit(X, y)
-course = clf.convergence_
+history = clf.convergence_
 
 print("sweep           F        loss     ||step||        ||g||   K min||g||^2")
 for k in (1, 2, 5, 10, 20, 40, 60):
     if k <= clf.n_iter_:
         print(
-            f"{k:5d} {course.objective[k]:11.5g} {course.loss[k]:11.5g} "
-            f"{course.step_norm[k - 1]:12.4g} {course.subgradient_norm[k - 1]:12.4g} "
-            f"{course.rate[k - 1]:14.4g}"
+            f"{k:5d} {history.objective[k]:11.5g} {history.loss[k]:11.5g} "
+            f"{history.step_norm[k - 1]:12.4g} {history.subgradient_norm[k - 1]:12.4g} "
+            f"{history.rate[k - 1]:14.4g}"
         )
 
 # %%
@@ -48,10 +48,10 @@ ConvergenceDisplay.from_estimator(clf).plot()
 # %%
 # Each guarantee as one number:
 
-steps = [step for sweep in course.block_steps for step in sweep]
-scale = course.objective[0]
+steps = [step for sweep in history.block_steps for step in sweep]
+scale = history.objective[0]
 margin = min((step.decrease - step.guaranteed) / scale for step in steps)
-print(f"{len(steps)} block updates, {course.n_rises} sweeps that raised F")
+print(f"{len(steps)} block updates, {history.n_rises} sweeps that raised F")
 print(f"minimum of (decrease - guaranteed) / F at the start: {margin:.1e}")
-assert np.all(course.decreases >= -1e-12 * scale)
+assert np.all(history.decreases >= -1e-12 * scale)
 assert margin >= -1e-9

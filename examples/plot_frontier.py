@@ -16,7 +16,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, strati
 clf = BCDClassifier((128, 64), max_iter=30, random_state=0).fit(X_train, y_train)
 
 # %%
-# ``epochs=0`` leaves the refinement out: each layer is fitted to the outputs of the dense layer,
+# ``epochs=0`` skips the refinement: each layer is fitted to the outputs of the dense layer,
 # which takes a fraction of a second. No labels are used.
 
 display = FrontierDisplay.from_estimator(
@@ -41,8 +41,8 @@ both = FrontierDisplay({**display.paths, **refined.paths}, display.dense, displa
 both.plot()
 
 # %%
-# Or set the acceptable loss: the smallest network that loses at most two points, judged on rows
-# that are set aside.
+# Or set the acceptable drop in accuracy: the smallest network that loses at most two points, judged
+# on rows that are set aside.
 
 small = clf.compress(X_train, y_train, max_score_drop=0.02, epochs=1)
 print(f"{small.compression_report_.ratio:.1f} times smaller, {small.score(X_test, y_test):.4f}")

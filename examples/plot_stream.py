@@ -2,8 +2,8 @@
 Learn from a stream
 ===================
 
-Rows arrive in batches, are used once and are not kept. A scheme keeps the network small that
-``predict`` uses.
+Rows arrive in batches, are used once and are not stored. With a scheme, ``predict`` uses a
+compressed network at any time.
 """
 
 import matplotlib.pyplot as plt

@@ -1,6 +1,6 @@
 """
-Tensor trains, and what their rank costs
-========================================
+Tensor trains and their rank
+============================
 
 A weight matrix, reshaped into a tensor with many small modes, becomes a train of small cores. The
 rank determines how much is kept.
@@ -33,7 +33,8 @@ for name, some in networks.items():
 
 # %%
 # At the same rank, a train is not smaller than two factors here, because the matrices are small.
-# For wide layers, thousands by thousands, its size grows only with the logarithm of theirs.
+# For layers with thousands of inputs and outputs, a train grows only with the logarithm of the size
+# of the layer.
 
 FrontierDisplay.from_path(networks, X_test, y_test).plot()
 
@@ -46,7 +47,7 @@ for ax, clf in zip(axes, networks["tensor train"][::2], strict=True):
     ax.set_title(f"rank {clf.scheme.rank}", loc="left")
 
 # %%
-# What is stored:
+# The stored cores:
 
 print(networks["tensor train"][0].layers_[0])
 print([core.shape for core in networks["tensor train"][0].layers_[0].cores])

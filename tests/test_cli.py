@@ -262,7 +262,7 @@ def test_export(folder, tmp_path, capsys):
     assert "predict" in header.read_text()
     assert f"{header}: {header.stat().st_size} bytes" in capsys.readouterr().out
     found = fails(capsys, "export", folder / "net.safetensors", "-o", tmp_path / "net.exe")
-    assert "by --to" in found
+    assert "with --to" in found
 
 
 def test_export_to_onnx(folder, tmp_path):

@@ -13,9 +13,12 @@ from pkgutil import walk_packages
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
+
 import fastbcd
 import fastbcd.exceptions
 import fastbcd.export
+from bench.compress import duration
 from fastbcd.compression.settings import CompressionSettings
 from fastbcd.solvers.refine import RefineSettings
 
@@ -181,6 +184,20 @@ def test_files_of_the_package_that_pages_name_exist():
     }
     assert named
     assert {path: page for path, page in named.items() if not (DOCS.parent / path).exists()} == {}
+
+
+@pytest.mark.slow  # three networks are compressed with all steps
+def test_the_time_of_compress_follows_the_formula_of_the_guide():
+    stated = (DOCS / "guide" / "schemes.md").read_text(encoding="utf-8")
+    number = r"([\d.]+)\\ \\text"
+    pattern = rf"{number}\{{ms\}}.*?{number}\{{ns\}}.*?{number}\{{ns\}}"
+    constants = re.search(pattern, stated, re.DOTALL)
+    assert constants
+    used = (duration.PER_STEP * 1e3, duration.PER_UNIT * 1e9, duration.PER_WEIGHT * 1e9)
+    assert tuple(map(float, constants.groups())) == pytest.approx(used)
+    assert duration.formula(60_000, 1000, 0) == pytest.approx(3000 * (0.0005 + 200 * 20e-6))
+    ratios = duration.main(["--quick"])
+    assert all(1 / 2 < ratio < 2 for ratio in ratios), ratios
 
 
 def test_the_length_of_a_refinement_is_that_of_the_settings():

@@ -6,6 +6,7 @@ import ast
 import inspect
 import pickle
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -35,26 +36,28 @@ def clf():
         ({"hidden_layer_sizes": (8, 0)}, ["hidden_layer_sizes", "(300, 100)", "(8, 0)"]),
         ({"activation": "elu"}, ["activation", "'relu'", "'gelu'", "'elu'"]),
         ({"solver": "adam"}, ["solver", "'minibatch'", "'adam'"]),
-        ({"loss": "mse"}, ["loss", "'squared'", "'mse'"]),
+        ({"loss": "mse"}, ["loss", "'mse'", "Did you mean 'squared'?"]),
         ({"scheme": Prune}, ["scheme", "Prune(sparsity=0.9)"]),
-        ({"scheme": Prune()}, ["exactly one of", "sparsity", "none given"]),
+        ({"scheme": Prune()}, ["exactly one of", "none given", "Prune(sparsity=0.9)"]),
+        ({"scheme": Prune(sparsity=0.5, density=0.5)}, ["density=0.5 given", "Keep one of them"]),
         ({"scheme": Prune(sparsity=95)}, ["sparsity=95", "for example 0.9"]),
         ({"scheme": LowRank(rank=50)}, ["layer 0", "rank=50", "between 1 and 4"]),
         ({"scheme": {4: Prune(sparsity=0.5)}}, ["no layer 4", "0 to 1", '"output"']),
         ({"tau": -1}, ["tau", "above 0", "-1"]),
         ({"tau": "Auto"}, ["tau", '"auto"', "'Auto'"]),
         ({"max_iter": 0}, ["max_iter", "at least 1", "0"]),
-        ({"activation": "sigmoid"}, ["activation", "'relu'", "'hard_tanh'", "'sigmoid'"]),
+        ({"activation": "sigmoid"}, ["activation", "'sigmoid'", "Did you mean 'logistic'?"]),
+        ({"activation": "ReLU"}, ["activation", "'ReLU'", "Did you mean 'relu'?"]),
         ({"early_stopping": "yes"}, ["early_stopping", "True or False", "'yes'"]),
         ({"hidden_layer_sizes": "32x16"}, ["(300, 100)", "fastbcd.layers", "'32x16'"]),
         ({"scheme": "prune"}, ["Prune(sparsity=0.9)", "'prune'"]),
         ({"scheme": [Prune(sparsity=0.5)]}, ["dict", "{0: ..., 1: ...}"]),
-        ({"scheme": Quantize()}, ["exactly one of", "bits", "none given"]),
+        ({"scheme": Quantize()}, ["exactly one of", "none given", "Quantize(bits=4)"]),
         ({"solver": "minibatch", "certificate": True}, ["certificate=True", 'solver="full"']),
     ],
     ids=str,
 )
-def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, words):
+def test_a_wrong_parameter_is_named_with_its_value_and_the_fix(parameters, words):
     with pytest.raises((TypeError, ValueError)) as caught:
         BCDClassifier(**parameters).fit(X, Y)
     for word in words:
@@ -67,6 +70,8 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
         (lambda _: BCDClassifier().predict(X), NotFittedError, ["not fitted", "fit"]),
         (lambda c: c.predict(X[:, :2]), ValueError, ["2 features", "4 features"]),
         (lambda c: BCDClassifier().fit(X, np.zeros(150)), ValueError, ["one class only", "two"]),
+        (lambda c: BCDClassifier().fit(X, []), ValueError, ["y is empty", "150 rows"]),
+        (lambda c: c.score(X, Y.astype(str)), ValueError, ["the class '0'", "labels of type int"]),
         (lambda c: compress(c, X, Y), ValueError, ["exactly one of", "max_bytes", "none given"]),
         (lambda c: compress(c, X, Y, ratio=2, max_bytes=9), ValueError, ["max_bytes and ratio"]),
         (lambda c: compress(c, X, Y, max_bytes=10), BudgetError, ["max_bytes=10", "the smallest"]),
@@ -95,7 +100,7 @@ def test_a_wrong_parameter_is_named_with_its_value_and_the_mend(parameters, word
             ValueError,
             ["Prune(sparsity=0.6) cannot be added to Prune(sparsity=0.5)", "Prune + Quantize"],
         ),
-        (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Give X"]),
+        (lambda c: c.compress(ratio=2), ValueError, ["without data", "ratio", "Pass X"]),
         (lambda _: BCDClassifier().partial_fit(X, Y), ValueError, ["classes", "first call"]),
         (
             lambda _: BCDClassifier(solver="full").partial_fit(X, Y, classes=[0, 1, 2]),
@@ -187,9 +192,10 @@ def test_a_wrong_call_leads_to_a_message_that_mends_it(clf, call, error, words):
         (pickle.dumps(Prune(sparsity=0.5), 4), ["is a pickle", "pickle.load or joblib.load"]),
         (pickle.dumps([0.5], 2), ["is a pickle", "pickle.load or joblib.load"]),
         (b"PK\x03\x04" + bytes(60), ["zip archive", "torch.load", "fastbcd.compress"]),
+        (zlib.compress(pickle.dumps({"a": 1})), ["compressed file", "joblib.load"]),
         (b"a,b,label\n1,2,x\n", ["not a safetensors file"]),
     ],
-    ids=["pickle", "old pickle", "zip", "text"],
+    ids=["pickle", "old pickle", "zip", "compressed pickle", "text"],
 )
 def test_a_file_of_another_kind_is_called_by_its_name(tmp_path, data, words):
     path = tmp_path / "net.bin"
@@ -236,7 +242,7 @@ def public_parameters():
 def test_an_error_quotes_a_value_or_names_a_parameter():
     """A message that does neither leaves its reader to guess what was wrong."""
     names = public_parameters()
-    # What is wrong is the network or the combination as a whole, and the text says what mends it.
+    # What is wrong is the network or the combination as a whole, and the text names the fix.
     whole = r"Linear layer|Pipeline is empty|Sigmoid|multilabel|several labels|combination takes"
     mute = []
     for place, call in messages("errors"):

@@ -51,7 +51,7 @@ def test_a_stream_goes_on_after_an_inverse_that_fails(monkeypatch):
         for lo in range(0, 900, 30):
             model.partial_fit(X[lo : lo + 30], y[lo : lo + 30])
     assert {str(warning.message).split(":")[0] for warning in told} == {
-        "Steps of this partial_fit diverged and were taken back"
+        "Steps of this partial_fit diverged and were undone"
     }
     assert np.isfinite(model.predict_proba(X)).all()
     monkeypatch.setattr(refresh.blas, "spd_inverse", inverse)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -271,3 +272,32 @@ def test_the_command_warms_up(monkeypatch, capsys):
     assert main(["warmup", "--dtype", "float32", "--jobs", "1", "--quiet"]) == 0
     assert main(["warmup"]) == 0
     assert capsys.readouterr().out == "float32 1 False\n('float32', 'float64') -1 True\n"
+
+
+# Compiling beside other work
+
+
+@jit_only
+@pytest.mark.slow  # a new process compiles a module
+def test_a_helper_compiles_while_this_process_works(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(_warmup, "usable_cores", lambda: 2)
+    compiled = compiling(monkeypatch)
+    with _warmup.compiling_meanwhile(["residual"], ["float32"]):
+        until = time.monotonic() + 120
+        while not list(tmp_path.rglob("residual.column_sums*.nbc")) and time.monotonic() < until:
+            time.sleep(0.1)
+    assert list(tmp_path.rglob("residual.column_sums*.nbc"))
+    assert compiled == []
+
+
+def test_without_a_second_core_or_an_executable_nothing_is_started(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no executable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for cores in (1, 2):
+        monkeypatch.setattr(_warmup, "usable_cores", lambda cores=cores: cores)
+        with _warmup.compiling_meanwhile(["residual"], ["float32"]):
+            done = True
+        assert done

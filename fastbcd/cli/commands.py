@@ -43,8 +43,10 @@ def fit(options: Namespace) -> None:
     save(estimator, options.output, options.quiet)
     exact = np.isfinite(estimator.convergence_.step_norm).any()  # mini-batches record none
     step = "sweep" if exact else "epoch"
-    word = "converged" if converged else "stopped before it converged,"
-    tell(f"{word} after {estimator.n_iter_} {step}s", options.quiet)
+    # Batches follow a schedule up to max_iter: reaching its end is not convergence.
+    ended = "converged after" if exact else "trained for"
+    ended = ended if converged else "stopped before it converged, after"
+    tell(f"{ended} {estimator.n_iter_} {step}s", options.quiet)
     _tell_score(estimator, table, "training", options.quiet)
     if held_out is not None:
         _tell_score(estimator, held_out, "held-out", options.quiet)
@@ -71,8 +73,8 @@ def train(options: Namespace, table: Table, scheme: Any = None) -> tuple[Any, bo
         change = scaling.absorb(estimator, table.x)
         if change > NOTICED:
             note(
-                f"taking the table as it is changes the outputs by up to {100 * change:.2g} %, "
-                "from rounding. Add --double",
+                f"absorbing the scaling changes the outputs by up to {100 * change:.2g} %, "
+                "because of rounding. Add --double",
                 options.quiet,
             )
     if table.names is not None:
@@ -147,8 +149,8 @@ def export(options: Namespace) -> None:
     kind = options.to or EXPORTS.get(Path(options.output).suffix.lower())
     if kind is None:
         raise ValueError(
-            f"{options.output}: the ending is unknown. Use {', '.join(EXPORTS)}, or "
-            "choose the target by --to."
+            f"{options.output}: unknown extension. Use {', '.join(EXPORTS)}, or "
+            "choose the format with --to."
         )
     check_folder(options.output)
     model = storage.load(options.model)
@@ -160,7 +162,7 @@ def export(options: Namespace) -> None:
         if options.data is not None:
             x = data.table_for(model, options.data, options, options.target).x
         elif options.arithmetic == "int8":
-            raise ValueError("--arithmetic int8 needs rows that set its scales: add --data.")
+            raise ValueError("--arithmetic int8 needs rows to determine its scales: add --data.")
         model.to_c(options.output, arithmetic=options.arithmetic, X=x)
     else:
         _write_torch(model, options.output)

@@ -135,31 +135,32 @@ def add_table(command: argparse.ArgumentParser, training: bool = False) -> None:
     """Add how tables are read."""
     group = command.add_argument_group(
         "how to read the table (CSV; the last four also for Parquet)",
-        "By default a first line without numbers, or of text above numbers, is a header. Notes on "
-        "stderr say what was decided, left out or changed.",
+        "By default, the first line is a header if it holds no numbers, or text "
+        "above numbers. Notes on stderr report every such decision, and "
+        "everything that is left out or changed.",
     )
     group.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="whether the first line names the columns (default: found out)",
+        help="whether the first line names the columns (default: detected)",
     )
     group.add_argument(
-        "--delimiter", type=delimiter, metavar="CHAR", help="between cells (default: found out)"
+        "--delimiter", type=delimiter, metavar="CHAR", help="between cells (default: detected)"
     )
     group.add_argument("--encoding", metavar="NAME", help="such as latin-1 (default: utf-8)")
     group.add_argument(
         "--na",
         action="append",
         metavar="TEXT",
-        help="text that means a missing value, instead of the usual ones (default: empty, NA, N/A, "
+        help="text that marks a missing value, instead of the usual ones (default: empty, NA, N/A, "
         "NaN, null, None, ?); may be repeated",
     )
     group.add_argument(
         "--drop",
         action="append",
         metavar="COLUMN",
-        help="name or number of a column to leave out (default: none); may be repeated",
+        help="name or number of a column to ignore (default: none); may be repeated",
     )
     group.add_argument(
         "--dtype",
@@ -173,8 +174,9 @@ def add_table(command: argparse.ArgumentParser, training: bool = False) -> None:
             "--one-hot",
             action="append",
             metavar="COLUMN",
-            help="make each text of this column a feature of 0 and 1, named COLUMN=TEXT; auto: of "
-            "every column of text (default: text is an error); may be repeated",
+            help="turn each text of this column into a 0/1 feature named COLUMN=TEXT; "
+            "auto: do so for all text columns (default: text is an error); may be"
+            " repeated",
         )
 
 
@@ -195,14 +197,15 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
         "--ramps",
         choices=("auto", "none"),
         default="auto",
-        help="read numeric columns through ramps between their quantiles where held-out rows "
-        "clearly prefer it, or never; such a network is larger",
+        help="auto: use a piecewise-linear encoding of numeric columns if this clearly"
+        " lowers the loss on held-out rows, which makes the network larger; none:"
+        " never",
     )
     command.add_argument(
         "--max-iter",
         type=positive,
         metavar="N",
-        help="maximum passes over the data (default: 1000)",
+        help="maximum number of passes over the data (default: 1000)",
     )
     command.add_argument(
         "--tol",
@@ -217,8 +220,9 @@ def add_fit(command: argparse.ArgumentParser, hidden: str = "100") -> None:
     command.add_argument(
         "--standardize",
         action="store_true",
-        help="train on features of mean 0 and variance 1; the saved network takes the table as it "
-        "is, because its first layer absorbs both (default: features as they are)",
+        help="train on features of mean 0 and variance 1; the first layer absorbs the "
+        "scaling, so the saved network takes the original table (default: no "
+        "scaling)",
     )
 
 
@@ -228,7 +232,7 @@ def add_epochs(command: argparse.ArgumentParser) -> None:
         "--epochs",
         type=number,
         metavar="N",
-        help="passes of the refinement; 0 leaves it out (default: by the number of rows)",
+        help="passes of the refinement; 0 skips it (default: depends on the number of rows)",
     )
 
 
@@ -239,29 +243,34 @@ def add_validation(command: argparse.ArgumentParser, help: str) -> None:
         "--test-size",
         type=share,
         metavar="SHARE",
-        help="share of the rows that is held out; the score on them is printed (default: none)",
+        help="share of rows to hold out; the score on them is printed (default: none)",
     )
     group.add_argument("--validation", metavar="FILE", help=help)
 
 
 def add_scheme(command: argparse.ArgumentParser) -> None:
     """Add amounts and kinds of compression."""
-    group = command.add_argument_group("how to compress (several are combined; default: not)")
+    group = command.add_argument_group("compression (options can be combined; default: none)")
     group.add_argument(
-        "--sparsity", type=share, metavar="SHARE", help="share of the weights to prune: 0.95"
+        "--sparsity",
+        type=share,
+        metavar="SHARE",
+        help="share of the weights to prune, such as 0.95",
     )
-    group.add_argument("--rank", type=positive, metavar="R", help="rank of two thin factors")
-    group.add_argument("--tt-rank", type=positive, metavar="R", help="rank of a tensor train")
-    group.add_argument("--bits", type=positive, metavar="B", help="bits of a stored weight: 4")
+    group.add_argument("--rank", type=positive, metavar="R", help="rank of a low-rank layer")
+    group.add_argument("--tt-rank", type=positive, metavar="R", help="rank of a tensor-train layer")
     group.add_argument(
-        "--output-bits", type=positive, metavar="B", help="bits of a weight of the output layer"
+        "--bits", type=positive, metavar="B", help="bits per stored weight, such as 4"
+    )
+    group.add_argument(
+        "--output-bits", type=positive, metavar="B", help="bits per weight of the output layer"
     )
     group.add_argument(
         "--scheme",
         nargs="+",
         choices=SCHEMES,
         metavar="KIND",
-        help=f"kinds whose amounts the budget chooses: {', '.join(SCHEMES)}",
+        help=f"kinds to choose from for a budget: {', '.join(SCHEMES)}",
     )
 
 
@@ -278,5 +287,5 @@ def add_running(command: argparse.ArgumentParser) -> None:
 def add_quiet(command: argparse._ActionsContainer) -> None:
     """Add silence."""
     command.add_argument(
-        "-q", "--quiet", action="store_true", help="print nothing but warnings and errors"
+        "-q", "--quiet", action="store_true", help="print only warnings and errors"
     )

@@ -15,7 +15,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastbcd",
         description="Train and compress small neural networks on CPUs.",
-        epilog="fastbcd COMMAND --help explains a command, with examples.",
+        epilog="fastbcd COMMAND --help explains a command and shows examples.",
     )
     parser.add_argument("--version", action="version", version=f"fastbcd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         command = add(commands)
         command.add_argument(
-            "--traceback", action="store_true", help="show where in the code an error arose"
+            "--traceback", action="store_true", help="show the Python traceback of an error"
         )
     return parser
 
@@ -56,7 +56,8 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentPa
         commands,
         "fit",
         "train a network on a table",
-        "Train a network on a table and save it; with a scheme, compress it during training.",
+        "Train a network on a table and save it. With a scheme, the network is "
+        "compressed during training.",
         "fastbcd fit iris.csv --target species -o iris.safetensors",
         "fastbcd fit houses.csv --target price --regression --standardize \\",
         "    --one-hot auto --test-size 0.2 --hidden 64,32 -o houses.safetensors",
@@ -68,7 +69,7 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentPa
         "-o", "--output", required=True, metavar="FILE", help="file to write: *.safetensors"
     )
     options.add_fit(command)
-    options.add_validation(command, "another table; the score on it is printed (default: none)")
+    options.add_validation(command, "another table; its score is printed (default: none)")
     options.add_scheme(command)
     options.add_running(command)
     options.add_table(command, training=True)
@@ -79,9 +80,9 @@ def _add_compress(commands: Commands[argparse.ArgumentParser]) -> argparse.Argum
     command = _command(
         commands,
         "compress",
-        "make a saved network smaller",
+        "compress a saved network",
         "Make a saved network smaller, by amounts (--sparsity, --rank, --tt-rank, --bits) or by "
-        "one budget (--max-bytes, --ratio, --max-score-drop). Targets are not needed.",
+        "one budget (--max-bytes, --ratio, --max-score-drop). Targets are optional.",
         "fastbcd compress iris.safetensors iris.csv --ratio 10 -o small.safetensors",
         "fastbcd compress mlp.joblib rows.npy --allow-pickle --max-bytes 5000 -o s.st",
     )
@@ -90,7 +91,7 @@ def _add_compress(commands: Commands[argparse.ArgumentParser]) -> argparse.Argum
         help="saved network; with --allow-pickle also a scikit-learn MLP (.pkl, .joblib) or a "
         "whole torch.nn.Sequential (.pt, as torch.save(model, path) writes it)",
     )
-    command.add_argument("data", help=f"rows like those it will see: {options.DATA_HELP}")
+    command.add_argument("data", help=f"typical input rows: {options.DATA_HELP}")
     command.add_argument(
         "--target", metavar="COLUMN", help=f"{options.TARGET_HELP} (default: no targets)"
     )
@@ -100,24 +101,26 @@ def _add_compress(commands: Commands[argparse.ArgumentParser]) -> argparse.Argum
     command.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="file to write: *.safetensors"
     )
-    budget = command.add_argument_group("budget: one of them, or amounts")
+    budget = command.add_argument_group("budget (give one of these, or amounts)")
     budget.add_argument(
         "--max-bytes", type=options.positive, metavar="N", help="maximum bytes of all arrays"
     )
     budget.add_argument(
-        "--ratio", type=options.ratio, metavar="R", help="how many times smaller than dense: 10"
+        "--ratio",
+        type=options.ratio,
+        metavar="R",
+        help="how many times smaller than the dense network, such as 10",
     )
     budget.add_argument(
         "--max-score-drop",
         type=options.drop,
         metavar="D",
-        help="how much of the score may be lost: 0.01 is one point of 100",
+        help="acceptable drop in score; 0.01 is one percentage point",
     )
     options.add_epochs(command)
     options.add_validation(
         command,
-        "another table; the score on it is printed, and --max-score-drop is judged on it "
-        "(default: none)",
+        "another table; its score is printed, and --max-score-drop is judged on it (default: none)",
     )
     command.add_argument(
         "--allow-pickle",
@@ -134,9 +137,10 @@ def _add_compare(commands: Commands[argparse.ArgumentParser]) -> argparse.Argume
     command = _command(
         commands,
         "compare",
-        "train on a table, compress to several sizes and compare them on rows held out",
-        "Train a network on a part of the rows, compress it to several sizes, and print the score "
-        "on the other rows, the bytes of the file and the time to predict one row of each.",
+        "train a network, compress it to several sizes and compare them on held-out rows",
+        "Train a network on a part of the rows and compress it to several sizes. "
+        "For each size, print the score on the other rows, the bytes of the file "
+        "and the time to predict one row.",
         "fastbcd compare iris.csv --target species",
         "fastbcd compare houses.csv --target price --regression --ratios 5,20,80",
     )
@@ -155,11 +159,11 @@ def _add_compare(commands: Commands[argparse.ArgumentParser]) -> argparse.Argume
         type=options.share,
         default=0.25,
         metavar="SHARE",
-        help="share of the rows that is held out to score on",
+        help="share of rows to hold out for the score",
     )
     options.add_epochs(command)
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="CSV file to write as well (default: none)"
+        "-o", "--output", metavar="FILE", help="additional CSV file to write (default: none)"
     )
     options.add_running(command)
     options.add_table(command, training=True)
@@ -170,7 +174,7 @@ def _add_report(commands: Commands[argparse.ArgumentParser]) -> argparse.Argumen
     command = _command(
         commands,
         "report",
-        "show what is in a saved network",
+        "show the contents of a saved network",
         "Print the layers, classes, features and sizes of a saved network.",
         "fastbcd report iris.safetensors",
     )
@@ -183,7 +187,8 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> argparse.Argumen
         commands,
         "export",
         "write a saved network as ONNX, as a C header or for PyTorch",
-        "Write a saved network in another form. ONNX and PyTorch need the extras of that name.",
+        "Write a saved network in another format. ONNX and PyTorch need the "
+        "extras of the same name.",
         "fastbcd export iris.safetensors -o iris.onnx",
         "fastbcd export iris.safetensors -o iris.h --arithmetic int8 --data iris.csv",
         "fastbcd export iris.safetensors -o iris.pt",
@@ -194,20 +199,27 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> argparse.Argumen
         "--output",
         required=True,
         metavar="FILE",
-        help="file to write; its ending names the target: .onnx, .h, or .pt for the state_dict of "
-        "a torch.nn.Sequential, which torch.load(path, weights_only=True) reads",
+        help="file to write; its extension determines the format: .onnx, .h, or .pt for the "
+        "state_dict of a torch.nn.Sequential, which torch.load(path, weights_only=True) reads",
     )
     command.add_argument(
-        "--to", choices=("onnx", "c", "torch"), help="target (default: by the ending of the file)"
+        "--to",
+        choices=("onnx", "c", "torch"),
+        help="format (default: by the extension of the file)",
     )
     command.add_argument(
         "--opset", type=options.positive, metavar="N", help="ONNX opset (default: the newest)"
     )
     command.add_argument(
-        "--arithmetic", choices=("float", "int8"), default="float", help="of the C header"
+        "--arithmetic",
+        choices=("float", "int8"),
+        default="float",
+        help="arithmetic of the C header",
     )
     command.add_argument(
-        "--data", metavar="FILE", help=f"rows that set the scales of int8: {options.DATA_HELP}"
+        "--data",
+        metavar="FILE",
+        help=f"rows that determine the scales of int8: {options.DATA_HELP}",
     )
     command.add_argument(
         "--target", metavar="COLUMN", help=f"{options.TARGET_HELP} (default: no targets)"
@@ -222,7 +234,7 @@ def _add_predict(commands: Commands[argparse.ArgumentParser]) -> argparse.Argume
         commands,
         "predict",
         "predict the rows of a table",
-        "Print the predictions as CSV; with --target, the score on stderr as well.",
+        "Print the predictions as CSV. With --target, also print the score on stderr.",
         "fastbcd predict iris.safetensors new.csv -o predictions.csv",
         "cat new.csv | fastbcd predict iris.safetensors - --proba",
     )
@@ -235,7 +247,9 @@ def _add_predict(commands: Commands[argparse.ArgumentParser]) -> argparse.Argume
         "-o", "--output", metavar="FILE", help="CSV file to write (default: the standard output)"
     )
     command.add_argument(
-        "--proba", action="store_true", help="probabilities of all classes, not the best class"
+        "--proba",
+        action="store_true",
+        help="print the probabilities of all classes instead of the predicted class",
     )
     options.add_quiet(command)
     options.add_table(command)
@@ -246,7 +260,7 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentP
     command = _command(
         commands,
         "demo",
-        "train on scikit-learn's digits, dense and compressed, and compare",
+        "train and compress networks on the digits data and compare them",
         "Train scikit-learn's MLPClassifier and BCDClassifiers (dense, pruned, tensor train, "
         "quantised) on the digits data, compress the MLPClassifier, and print accuracy, size and "
         "time of each.",
@@ -265,9 +279,9 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> argparse.ArgumentP
         type=options.positive,
         default=3,
         metavar="N",
-        help="number of seeds, over which the accuracy is averaged (default: 3)",
+        help="number of seeds to average over (default: 3)",
     )
-    command.add_argument("-q", "--quiet", action="store_true", help="print the table only")
+    command.add_argument("-q", "--quiet", action="store_true", help="print only the table")
     return command
 
 
@@ -275,8 +289,8 @@ def _add_warmup(commands: Commands[argparse.ArgumentParser]) -> argparse.Argumen
     command = _command(
         commands,
         "warmup",
-        "compile all kernels now, so that no fit has to wait",
-        "Compile every kernel once and keep the machine code in the cache.",
+        "compile all kernels in advance",
+        "Compile all kernels and cache the machine code.",
         "fastbcd warmup --dtype float32",
     )
     command.add_argument(

@@ -85,7 +85,7 @@ def budget(options: Namespace) -> dict[str, Any]:
         amounts.append("--output-bits")
     if len(found) > 1 or (found and amounts):
         raise ValueError(
-            f"{' and '.join(given + amounts)} are two budgets. Leave one of them: amounts, "
+            f"{' and '.join(given + amounts)} are two budgets. Keep only one of: amounts, "
             "--max-bytes, --ratio or --max-score-drop."
         )
     if not found:

@@ -183,7 +183,7 @@ class BCDEstimator(CallbackSupportMixin, FittedNetwork):
         loss = self._stream.learn(x, targets, weight)
         if not np.isfinite(loss):
             warn(
-                "Steps of this partial_fit diverged and were taken back: little was learnt from "
+                "Steps of this partial_fit diverged and were undone: the model learnt little from "
                 "its rows. Scale the features and targets, and look for outliers.",
                 ConvergenceWarning,
             )

@@ -38,31 +38,34 @@ def certify(
 ) -> Certificate:
     r"""Bound how fast the outputs of a trained network can change, for every input of a region.
 
-    The outputs are those of the last layer: class scores before the softmax, and predictions of a
-    regression. The bound holds for exact arithmetic; float32 adds its rounding.
+    The outputs are the values of the last layer: class scores before the softmax, or the
+    predictions of a regression. The bound holds for exact arithmetic; float32 adds rounding errors.
 
     Parameters
     ----------
     model : fitted estimator or torch.nn.Sequential
-        What :func:`compress` reads. Of a Pipeline, scalers of scikit-learn are part of the network,
-        so that the bound is in the units of the raw columns; other steps are refused.
+        Any model that :func:`compress` reads. In a Pipeline, scikit-learn's scalers become part of
+        the network, so the bound refers to the units of the raw columns; other steps raise an
+        error.
     region : None, (low, high), (center, radius), Box or Ball, default=None
-        Where the bound shall hold: everywhere, in a box of two arrays, or in a ball of the 2-norm.
-        Within a region, bounds of the arguments of all activations narrow their slopes.
+        Region in which the bound holds: everywhere, in a box of two arrays, or in a ball of the
+        2-norm. Within a region, bounds on the arguments of all activations narrow their slopes.
     method : {"auto", "product", "eclipse-fast", "layer", "neuron"}, default="auto"
         ``"product"`` multiplies the norms of all layers. The others solve the semidefinite program
-        of LipSDP for given multipliers: those of a closed form, the best of one factor per layer,
-        or the best of one per neuron. Each is at least as close as the one before. ``"auto"`` is
-        ``"neuron"``; above 6000 inputs and neurons the product is taken, and ``note`` says so.
+        of LipSDP for given multipliers: in closed form, optimised with one factor per layer, or
+        optimised per neuron. Each is at least as tight as the one before. ``"auto"`` is
+        ``"neuron"``; for more than 6000 inputs and neurons it is ``"product"``, and ``note`` says
+        so.
     constraint : {"lipschitz", "lower", "one_sided", "monotone"}, default="lipschitz"
-        What is bounded, for all pairs of inputs: the largest and the smallest
+        Quantity that is bounded, for all pairs of inputs: the largest and the smallest
         :math:`|\Delta f| / |\Delta x|`, and the largest and the smallest
-        :math:`\Delta x^T \Delta f / |\Delta x|^2` of a network of as many outputs as inputs.
+        :math:`\Delta x^T \Delta f / |\Delta x|^2` of a network with as many outputs as inputs.
     norm : {"2", "inf"}, default="2"
         Norm of inputs and outputs. In the maximum norm, intervals of the entries of the Jacobian
         give the bound, and ``method`` is not used.
     max_seconds : float, default=30.0
-        When the search for better multipliers stops. Whatever was found bounds, too.
+        Time limit of the search for better multipliers. The bound is valid whenever the search
+        stops.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def certify(
     Raises
     ------
     ValueError
-        For a region that does not fit, and for a layer without bounds, such as max pooling.
+        If the region does not fit, or a layer has no bounds, such as max pooling.
 
     Notes
     -----
@@ -122,21 +125,23 @@ def certify(
 def certify_difference(
     first: Any, second: Any, region: Any, *, max_seconds: float = 30.0
 ) -> DifferenceCertificate:
-    """Bound how far the outputs of two networks can be apart, for every input of a region.
+    """Bound the difference between the outputs of two networks, for every input of a region.
 
-    Both are read as one network of the same inputs, whose outputs are the differences. Linear
-    relaxation bounds them over the region; where a certified Lipschitz constant of the difference
-    could be closer, that is computed, too. A search for the worst inputs shows what is left.
+    Both are joined into one network with the same inputs, whose outputs are the differences. Linear
+    relaxation bounds them over the region. If a certified Lipschitz constant of the difference
+    could give a tighter bound, it is computed, too. A search for the worst inputs shows how tight
+    the bound is.
 
     Parameters
     ----------
     first, second : fitted estimators or torch.nn.Sequential
-        Such as a model and what :func:`compress` makes of it, with as many inputs and outputs.
+        For example a model and the result of :func:`compress`, with equal numbers of inputs and
+        outputs.
     region : (low, high), (center, radius), Box, Ball or Moments
         The inputs. With :class:`fastbcd.certificates.Moments`, a bound is the root of the mean
         square over all distributions with these moments.
     max_seconds : float, default=30.0
-        When the search for multipliers stops.
+        Time limit of the search for multipliers.
 
     Returns
     -------
@@ -179,7 +184,7 @@ def certify_difference(
     where = as_region(region, shapes[0][0])
     if where is None:
         raise ValueError(
-            "region=None: without a region the difference has no bound. Give (low, high), such as "
+            "region=None: without a region the difference has no bound. Pass (low, high), such as "
             "(X.min(axis=0), X.max(axis=0)), or Moments(X.mean(axis=0), X.var(axis=0))."
         )
     with one_blas_thread():
@@ -194,7 +199,7 @@ def robust_radius(
     max_radius: float = 1.0,
     max_seconds: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Return, for each row, how far it can move with the largest class score certified to stay.
+    """Return, for each row, a radius within which the predicted class is certified not to change.
 
     Within the radius the score of the predicted class exceeds all others, by linear relaxation or
     because the margin exceeds a certified local Lipschitz constant times the radius. The radius is
@@ -207,11 +212,11 @@ def robust_radius(
     X : (n, d) array
         Rows.
     norm : {"2", "inf"}, default="2"
-        Norm of the change, in the units of X.
+        Norm of the change, in the units of ``X``.
     max_radius : float, default=1.0
-        No larger radius is tried.
+        Largest radius to try.
     max_seconds : float, default=1.0
-        Bound of the search for multipliers at each radius tried.
+        Time limit of the search for multipliers at each radius.
 
     Returns
     -------

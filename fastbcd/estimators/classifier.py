@@ -24,7 +24,7 @@ from fastbcd.utils.types import Float
     "3e-6",
 )
 class BCDClassifier(LabelledEstimator):
-    """A neural network classifier trained, and compressed, by block coordinate descent.
+    """A neural network classifier that can be compressed during or after training.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class BCDClassifier(LabelledEstimator):
         Warns
         -----
         ConvergenceWarning
-            If steps diverged and were taken back.
+            If steps diverged and were undone.
         """
         first = not hasattr(self, "classes_")
         if first and classes is None:
@@ -198,7 +198,7 @@ class BCDClassifier(LabelledEstimator):
             )
         if self.class_weight == "balanced":
             raise ValueError(
-                'class_weight="balanced" needs all rows at once. Give a dict, or sample_weight.'
+                'class_weight="balanced" needs all rows at once. Pass a dict, or sample_weight.'
             )
         with unchanged_if_refused(self):
             x, targets = self._check_training_data(X, y, reset=first, classes=classes)
@@ -213,7 +213,7 @@ class BCDClassifier(LabelledEstimator):
 
 @_docs.shared('{"auto", "squared"}', '"auto" is "squared".', "1e-6")
 class BCDRegressor(NumericEstimator):
-    """A neural network regressor trained, and compressed, by block coordinate descent.
+    """A neural network regressor that can be compressed during or after training.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ class BCDRegressor(NumericEstimator):
         Warns
         -----
         ConvergenceWarning
-            If steps diverged and were taken back.
+            If steps diverged and were undone.
         """
         with unchanged_if_refused(self):
             x, targets = self._check_training_data(X, y, reset=not hasattr(self, "network_"))

@@ -48,94 +48,95 @@ def compress(
 ) -> Any:
     """Return a smaller network that predicts nearly the same; ``model`` is not changed.
 
-    The layers are compressed one after another, each fitted to the outputs of the dense layer
-    on the inputs that the layers compressed before it produce. Then all layers are refined
-    together. Neurons that nothing depends on any more are removed. With labels for at
-    least 10,000 rows, a classifier that is only quantised is first fine-tuned as a dense network
-    for 30 % of the epochs.
+    The layers are compressed one after another. Each is fitted to the outputs of the dense layer,
+    on the inputs that the previously compressed layers produce. Then all layers are refined
+    together. Neurons without any effect are removed. With labels for at least 10,000 rows, a
+    classifier that is only quantised is first fine-tuned as a dense network for 30 % of the epochs.
 
-    Exactly one budget is given: amounts in ``scheme``, ``max_bytes``, ``ratio`` or
-    ``max_score_drop``. With one of the last three, ``scheme`` may name the kinds to choose from,
-    without an amount: ``Prune()``.
+    Set exactly one budget: amounts in ``scheme``, ``max_bytes``, ``ratio`` or ``max_score_drop``.
+    With one of the last three, ``scheme`` may restrict the kinds to choose from, without an amount:
+    ``Prune()``.
 
     Parameters
     ----------
     model : estimator
-        A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of
-        scikit-learn, a Pipeline, GridSearchCV, RandomizedSearchCV or TransformedTargetRegressor
-        around one of them, or a torch.nn.Sequential of linear layers, convolutions, poolings and
-        activations. What was read is compared with ``model`` on rows of ``X``.
+        A fitted BCDClassifier or BCDRegressor, an MLPClassifier or MLPRegressor of scikit-learn, a
+        Pipeline, GridSearchCV, RandomizedSearchCV or TransformedTargetRegressor around one of them,
+        or a torch.nn.Sequential of linear layers, convolutions, poolings and activations. The
+        network that was read is compared with ``model`` on rows of ``X``.
     X : (n_samples, n_features) array or sparse matrix
-        Rows like those that the network will see; 1,000 are useful, 20,000 are plenty. For a
-        PyTorch network of images an array (n_samples, channels, height, width); the result takes
-        them as rows, ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``. One that begins with Flatten
-        takes any array, and the result ``X.reshape(len(X), -1)`` if it has not four axes.
+        Typical input rows; 1,000 are useful, 20,000 are plenty. For a PyTorch network of images, an
+        array (n_samples, channels, height, width); the compressed network takes rows,
+        ``X.transpose(0, 2, 3, 1).reshape(len(X), -1)``. For a network that begins with Flatten, any
+        array; unless it has four axes, the compressed network takes ``X.reshape(len(X), -1)``.
     y : array, optional
-        Their targets: labels (n_samples,), or indicators or numbers with one column for each
-        output. Without them the dense network's own outputs are imitated, as also with
-        ``loss="hinge"``, where ``y`` only serves the scores.
+        Targets: labels (n_samples,), or indicators or numbers with one column per output. Without
+        targets, the refinement imitates the outputs of the dense network. With ``loss="hinge"`` it
+        does so in any case, and ``y`` is used only for scores.
     scheme : Scheme or dict, optional
         One scheme for all hidden layers, or ``{layer index or "output": scheme}``.
     max_bytes : int, optional
-        Bound of the bytes of all arrays. Numbers are stored as float32.
+        Maximum number of bytes of all arrays. Weights are stored as float32.
     ratio : float, optional
-        How many times smaller than the dense network, in bytes of all arrays. It counts from
-        ``model`` with dense weights, in the type of its numbers, also where they are compressed
-        already: its result may then be larger than ``model``, and the report says so.
+        How many times smaller than the dense network the result must be, in bytes of all arrays.
+        The size of the dense network is that of ``model`` with dense weights in their dtype, even
+        if they are compressed already. The result may then be larger than ``model``, and the report
+        says so.
     max_score_drop : float, optional
-        The smallest network found is returned whose score is at most this much below that of
-        the dense network, both on ``validation_data``.
+        Acceptable drop in score. The result is the smallest network found whose score on
+        ``validation_data`` is at most this much below the score of the dense network.
     scoring : str or callable, optional
         As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
     validation_data : (X, y), optional
-        Rows that neither network was trained on. They judge ``max_score_drop``, and with labels
-        they calibrate the probabilities of a classifier, with any budget: a factor of the outputs
-        (Guo et al., ICML 2017), which the output layer absorbs. Without them a fifth of the rows
-        judges ``max_score_drop``. If the dense network was trained on those rows, the drop is
-        overestimated and the result is larger than necessary.
+        Rows that neither network was trained on. They are used for ``max_score_drop``. With labels
+        they also calibrate the probabilities of a classifier, under any budget, by a factor on the
+        outputs (Guo et al., ICML 2017), which the output layer absorbs. Without them, a fifth of
+        the rows is set aside for ``max_score_drop``; if the dense network was trained on those
+        rows, the drop is overestimated and the result is larger than necessary.
     task : {"classification", "regression", "multilabel"}, optional
-        What the outputs of a PyTorch network mean; other models know. By default a final Softmax
-        or LogSoftmax, or a Sigmoid of one output, makes it a classifier, and a Sigmoid of several
-        outputs gives labels of which a row may have several. Raw outputs are those of a
-        classifier if there are several and ``y`` is one label per row, or if ``y`` holds strings
-        or truth values. Without ``y``, raw outputs are numbers: a network of logits becomes a
-        BCDRegressor that predicts the logits; give ``task="classification"`` for a
-        BCDClassifier. Targets that can be read in two ways, such as labels 0 and 1 for one output,
-        are refused.
+        Meaning of the outputs of a PyTorch network; for other models it is known. By default, a
+        final Softmax or LogSoftmax, or a Sigmoid with one output, makes the network a classifier,
+        and a Sigmoid with several outputs makes it a classifier with several labels per row. Raw
+        outputs belong to a classifier if there are several and ``y`` is one label per row, or if
+        ``y`` holds strings or booleans. Without ``y``, raw outputs are numbers: a network that ends
+        in logits becomes a BCDRegressor that predicts the logits; set ``task="classification"`` to
+        get a BCDClassifier. Ambiguous targets, such as labels 0 and 1 for one output, raise an
+        error.
     class_labels : array-like, optional
-        The classes of a PyTorch classifier, in the order of its outputs; for one output two, that
-        of negative outputs first. By default 0, 1, ... if ``y`` holds such numbers and 0 is among
-        them, and the sorted labels of ``y`` if there are as many as outputs.
+        The classes of a PyTorch classifier, in the order of its outputs. For one output, two
+        classes, first the one of negative outputs. By default 0, 1, ... if ``y`` holds such numbers
+        and 0 occurs; otherwise the sorted labels of ``y``, if there are as many as outputs.
     allocation : {"global", "uniform"}, default="global"
-        With one ``Prune`` of a given sparsity for all hidden layers: "global" takes it as the
-        sparsity of all of them together and gives each layer what it needs, "uniform" prunes
-        every layer by as much.
+        With one ``Prune`` for all hidden layers: "global" applies the sparsity to all of them
+        together and distributes the weights among the layers; "uniform" prunes every layer to this
+        sparsity.
     epochs : float or "auto", default="auto"
-        Passes of the refinement over the rows. 0 leaves it out, which takes seconds. "auto" takes
-        3000 steps of 200 rows, but at most 80 passes, and 100 for low rank and tensor trains; and
-        half as many again, up to 40, where all weights of a layer are codes of at most 4 bits.
+        Number of passes of the refinement over the rows. 0 skips the refinement; compression then
+        takes seconds. "auto" means 3000 steps of 200 rows, but at most 80 passes (100 for low rank
+        and tensor trains). If all weights of a layer are quantised to at most 4 bits, it is 1.5
+        times as many, up to 40.
     sample_weight : (n_samples,) array, optional
         Non-negative weights of the rows.
     random_state : int, RandomState or None, default=None
-        Chooses rows and their order.
+        Seed of the choice and the order of rows.
     verbose : int, default=0
-        1 shows a progress bar on stderr with the time that is left, or a line now and then where
-        there is no terminal, and one line for each size that ``max_score_drop`` tries. 2 says more.
+        1 shows a progress bar with the remaining time on stderr, or occasional lines without a
+        terminal, and one line for each size that ``max_score_drop`` tries. 2 prints more details.
 
     Returns
     -------
     BCDClassifier, BCDRegressor, Pipeline or TransformedTargetRegressor
-        Fitted, with the classes and feature names of ``model``; ``compression_report_`` tells
-        what was saved. A Pipeline keeps its (copied) preprocessing. Of a search, its
-        ``best_estimator_`` compressed. In a TransformedTargetRegressor, scores are those of the
-        transformed targets.
+        The fitted estimator, with the classes and feature names of ``model``;
+        ``compression_report_`` describes the compression. A Pipeline keeps a copy of its
+        preprocessing. For a search, the compressed ``best_estimator_`` is returned. Scores in a
+        TransformedTargetRegressor refer to the transformed targets.
 
     Raises
     ------
     TypeError, ValueError
-        For a model or layer that is not supported, outputs that differ from those of ``model``,
-        data that do not fit it or can be read in two ways, weights that are not finite, or a
-        budget that cannot be met.
+        If a model or layer is not supported, the outputs of the network that was read differ from
+        those of ``model``, the data do not fit or are ambiguous, weights are not finite, or a
+        budget cannot be met.
 
     Warns
     -----
@@ -149,13 +150,14 @@ def compress(
     -----
     The layers are fitted as in optimal brain surgeon and GPTQ (Frantar et al., arXiv:2208.11580,
     arXiv:2210.17323), in the metric of the inputs, but by the solvers of each scheme; the
-    refinement is block coordinate descent in shortened steps, after NN-BCD (arXiv:2303.06815).
+    refinement takes preconditioned gradient steps layer by layer, derived from NN-BCD
+    (arXiv:2303.06815).
 
-    Cost: n (d^2 + 2 d m) flops for what the data say of a layer of d inputs and m outputs, from at
-    most 20,000 rows, and O(d^3 + d^2 m) for its scheme; then 6 flops in the refinement for each
-    weight that is left and each row that passes, and once per epoch 8000 d^2 for the metric of a
-    layer and the inverses on its supports. Memory: the rows in the network's type, d^2 numbers for
-    a layer, and 60 MB at most for its inverses.
+    Cost: for a layer with d inputs and m outputs, the statistics of n rows (at most 20,000) take n
+    (d^2 + 2 d m) flops, and its scheme takes O(d^3 + d^2 m). The refinement takes 6 flops per
+    weight left and row, and in each epoch 8000 d^2 flops for the metric of a layer, plus the
+    inverses on its supports. Memory: the rows in the dtype of the network, d^2 numbers per layer,
+    and at most 60 MB for the inverses.
 
     Examples
     --------

@@ -14,7 +14,7 @@ ATTRIBUTES = """network_ : Network
     coefs_, intercepts_ : lists of arrays
         Dense weights (n_in, n_out), equal to what ``predict`` uses, and intercepts.
     compression_report_ : CompressionReport
-        Parameters, bytes and operations of each layer.
+        Weights left, bytes and errors of each layer.
     convergence_ : ConvergenceRecord
         Parts of the objective and steps of every sweep, in units of the scaled data.
     objective_curve_ : array

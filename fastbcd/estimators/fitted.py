@@ -143,7 +143,7 @@ class FittedNetwork(Deployable, BaseEstimator):
             return small
         if scheme is None or options:
             given = ", ".join(sorted(options)) or "no scheme"
-            raise ValueError(f"compress() without data takes a scheme only; got {given}. Give X.")
+            raise ValueError(f"compress() without data takes a scheme only; got {given}. Pass X.")
         small = copy(self)
         small._forget_training()
         small.scheme = scheme

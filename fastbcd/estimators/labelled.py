@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,13 +26,32 @@ class LabelledEstimator(ClassifierMixin, BCDEstimator):
     _scale_targets = False
     _n_labels = 0
 
-    if TYPE_CHECKING:  # scikit-learn ships no types
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy of the predictions.
 
-        def score(
-            self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-        ) -> float:
-            """Return the accuracy of the predictions, weighted if there are weights."""
-            ...
+        Parameters
+        ----------
+        X : (n_samples, n_features) array or sparse matrix
+            Inputs.
+        y : (n_samples,) or (n_samples, n_labels) array
+            True labels. With several labels per row, all labels of a row must be right.
+        sample_weight : (n_samples,) array, optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Share of the rows that are predicted right.
+
+        Raises
+        ------
+        ValueError
+            If the labels are texts and those of the fit numbers, or the other way round.
+        """
+        if hasattr(self, "network_") and isinstance(self.task_, Classification):
+            self.task_.check_kind(y)
+        score: float = super().score(X, y, sample_weight)
+        return score
 
     @property
     def _multilabel(self) -> bool:

@@ -55,7 +55,7 @@ class NumericEstimator(RegressorMixin, BCDEstimator):
         if targets.shape[1] != known:
             raise ValueError(
                 f"y has {targets.shape[1]} target(s) per row, but the estimator learns {known}. "
-                "Give as many as in the first call, or use a new estimator."
+                "Pass as many as in the first call, or use a new estimator."
             )
         # float64 until they are centred: neighbours in float32 may be further apart than targets.
         return x, targets

@@ -113,8 +113,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "input_shape",
         "(h, w) or (h, w, c)",
         None,
-        "What images the rows of ``X`` are, pixel by pixel. Convolutions, poolings and "
-        "``random_shift`` need it.",
+        "Shape of the images that the rows of ``X`` hold, pixel by pixel. Required by "
+        "convolutions, poolings and ``random_shift``.",
         lambda name, value: check_input_shape(value),
     ),
     Parameter(
@@ -137,18 +137,19 @@ PARAMETERS: tuple[Parameter, ...] = (
         "where Phi(u) = (1 + erf(u / sqrt(2))) / 2 is exact and not the approximation by tanh. "
         'solver="full" trains with all but the last three, with "logistic" and "tanh" not before a '
         'MaxPool2D. With the smooth ones, "logistic" and those after it, solver="auto" is "batch" '
-        'or "minibatch", unless a certificate is asked for.',
+        'or "minibatch", unless ``certificate=True``.',
         one_of(*ALL_ACTIVATIONS),
     ),
     Parameter(
         "encoding",
         '"auto" or None',
         "auto",
-        '"auto" lets networks race whose first layer reads numeric columns through ramps between '
-        "their quantiles, and keeps one if rows held out clearly prefer it; see "
+        '"auto" also trains networks whose first layer reads numeric columns through ramps '
+        "between their quantiles, and chooses one if it clearly lowers the loss on held-out rows;"
+        " see "
         ":class:`fastbcd.network.layers.encoding.PiecewiseLinearEncoding`. The first weights then "
-        "have a row for each column and each ramp: the network is larger, and compresses. None "
-        "takes the columns as they are.",
+        "have a row for each column and each ramp: the network is larger, and can be compressed. "
+        "None uses the columns unchanged.",
         auto_or_none,
         frozenset({"batch"}),
     ),
@@ -158,8 +159,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "auto",
         '"batch" trains a few kinds of networks on batches, chooses among them by their loss on '
         "held-out rows, and calibrates the probabilities; it trains plain dense "
-        'networks without a scheme. "full" takes exact sweeps over all data (arXiv 2303.06815). '
-        '"minibatch" takes closed-form steps on batches, for large data, images and schemes. '
+        'networks without a scheme. "full" performs exact sweeps over all data (arXiv 2303.06815). '
+        '"minibatch" takes preconditioned gradient steps on batches, for large data, images and '
+        "schemes. "
         '"auto" is "full" with a certificate, "batch" for tables of moderate size, "full" for '
         "fewer than 1000 rows and fewer than 1000 inputs of each layer, and otherwise "
         '"minibatch".',
@@ -170,7 +172,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "scheme",
         "Scheme, dict or None",
         None,
-        "How to compress while training: one scheme for all hidden layers, or ``{layer index or "
+        "Compression during training: one scheme for all hidden layers, or ``{layer index or "
         '"output": scheme}``. The output layer stays dense unless it is named. ``predict`` always '
         "uses the compressed weights.",
     ),
@@ -180,16 +182,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         0.0,
         "L2 penalty, as in scikit-learn: ``alpha / (2 n)`` times the sum of the squared weights, "
         "not of the intercepts, is added to the mean loss of ``n`` rows (of their total weight, if "
-        "rows have weights). The weights are those of ``X`` as it is given, so standardise it; "
-        "targets of a regression count in their standard deviations.",
+        "rows have weights). The penalty applies to the weights of ``X`` as you pass it, so "
+        "standardise ``X``. Regression targets are measured in standard deviations.",
         lambda name, value: check.check_number(name, value, 0, strict=False),
     ),
     Parameter(
         "batch_size",
         'int or "auto"',
         "auto",
-        'Rows of a step. "auto" chooses it from the number of rows. More than there are rows is '
-        "clipped to them, with a warning.",
+        'Number of rows per step. "auto" chooses it from the number of rows. A number above the '
+        "number of rows is reduced to it, with a warning.",
         rows_or_auto,
         frozenset({"batch", "minibatch"}),
     ),
@@ -197,7 +199,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "rho",
         "float",
         1.0,
-        "Penalty of the linear residuals, ||U - V W - b||^2 / 2.",
+        "Penalty on the linear residuals, ||U - V W - b||^2 / 2.",
         positive,
         FULL,
     ),
@@ -205,7 +207,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "gamma",
         "float",
         1.0,
-        "Penalty of the activation residuals, ||V - sigma(U)||^2 / 2.",
+        "Penalty on the activation residuals, ||V - sigma(U)||^2 / 2.",
         positive,
         FULL,
     ),
@@ -214,10 +216,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         'float or "auto"',
         "auto",
         "Penalty that ties the weights to their compressed copies. A number keeps it constant, as "
-        'published. "auto" lets it grow to rho times the number of samples, so that pruned weights '
-        "can come back early on. It starts, layer by layer, from 0.3 times the curvature that the "
-        "data give to a weight: rho times the mean square of the layer's inputs, summed over the "
-        "samples.",
+        'published. "auto" lets it grow to rho times the number of samples, so that pruned '
+        "weights can return early in the fit. In each layer, it starts from 0.3 times the mean "
+        "curvature of the data term with respect to a weight: rho times the mean square of the "
+        "layer's inputs, summed over the samples.",
         positive_or_auto,
         FULL,
     ),
@@ -225,7 +227,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "proximal",
         "float",
         1.0,
-        "Weight of the proximal terms: a larger weight takes shorter, safer steps.",
+        "Weight of the proximal terms. A larger weight leads to shorter, safer steps.",
         positive,
         FULL,
     ),
@@ -233,7 +235,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "init",
         choices(INITS),
         "orthogonal",
-        "Distribution of the starting weights, which are then made small; see "
+        "Distribution of the starting weights, which are then scaled down; see "
         ":mod:`fastbcd.solvers.starts`.",
         one_of(*INITS),
         FULL,
@@ -249,8 +251,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "tol",
         "float",
         "<tol>",
-        "The fit has converged when the last ``n_iter_no_change`` sweeps lowered the objective by "
-        "less than ``tol`` times its value at the start, per sweep.",
+        "The fit has converged if, on average, each of the last ``n_iter_no_change`` sweeps "
+        "lowered the objective by less than ``tol`` times its value at the start.",
         lambda name, value: check.check_number(name, value, 0, strict=False),
         FULL,
     ),
@@ -266,17 +268,17 @@ PARAMETERS: tuple[Parameter, ...] = (
         "early_stopping",
         "bool",
         False,
-        "Hold out data, keep the network of the best validation score, and stop when it no longer "
-        "improves. ``fit`` takes the held-out data as ``X_val, y_val``, or sets aside "
-        "``validation_fraction`` of the rows: of each class, with at least one row of each class "
-        "on either side. ``partial_fit`` refuses it.",
+        "Hold out data, keep the network with the best validation score, and stop when the score "
+        "no longer improves. Pass the held-out data to ``fit`` as ``X_val, y_val``; otherwise "
+        "``fit`` holds out ``validation_fraction`` of the rows, stratified by class, with at "
+        "least one row of each class in both parts. ``partial_fit`` does not support it.",
         check.check_flag,
     ),
     Parameter(
         "validation_fraction",
         "float",
         0.1,
-        "Share of the rows that ``early_stopping`` sets aside.",
+        "Share of the rows that ``early_stopping`` holds out.",
         check.check_fraction,
     ),
     Parameter(
@@ -291,8 +293,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "accelerate",
         "bool",
         True,
-        "Extrapolate after each sweep where that lowers the objective, and start from balanced "
-        "penalties, rho = gamma = proximal = 1, which become the given ones from sweep 15 to 30.",
+        "Extrapolate after each sweep if that lowers the objective, and start with balanced "
+        "penalties, rho = gamma = proximal = 1, which change to the given values from sweep 15 to"
+        " 30.",
         check.check_flag,
         FULL,
     ),
@@ -301,7 +304,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bool",
         False,
         "Record the decrease of each block and the subgradient of each sweep in ``convergence_``. "
-        "This about doubles the time.",
+        "This roughly doubles the time.",
         check.check_flag,
         FULL,
     ),
@@ -309,14 +312,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         "random_state",
         "int, RandomState or None",
         None,
-        "Seeds the starting weights and the split of ``early_stopping``.",
+        "Seed of the starting weights, the order of the rows and the split of ``early_stopping``.",
     ),
     Parameter(
         "verbose",
         "int",
         0,
         "1 prints some sweeps or epochs to stderr, 2 prints all: seconds, objective, validation "
-        "score, size, and the longest time left.",
+        "score, size, and an upper bound of the remaining time.",
         lambda name, value: check.check_verbose(value),
     ),
 )

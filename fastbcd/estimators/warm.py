@@ -20,7 +20,7 @@ def warm_network(estimator: Any, x: Float, targets: Float) -> Network | None:
     elif network.encoding is not None:
         raise ValueError(
             f"warm_start: the fitted network takes {network.n_inputs} features, X has "
-            f"{x.shape[1]}. Give the same columns, or set warm_start=False to start afresh."
+            f"{x.shape[1]}. Pass the same columns, or set warm_start=False to start afresh."
         )
     layout = Architecture.of(
         check_layers(estimator.hidden_layer_sizes),

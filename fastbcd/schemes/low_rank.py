@@ -18,9 +18,9 @@ from fastbcd.utils.validation import is_fraction, is_integer
 
 @dataclass
 class LowRank(Scheme):
-    """Replace each layer by its best approximation of low rank (Eckart-Young).
+    """Replace the weights of each layer by their best low-rank approximation (Eckart-Young).
 
-    Give one of the two parameters.
+    Pass one of the two parameters.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class Level:
 
 @dataclass
 class Scheme(ABC):
-    """A way to compress: the maths of one projection.
+    """A compression scheme: it defines one projection.
 
     Subclasses are dataclasses whose fields are their parameters. As in scikit-learn,
     the constructor only stores; :meth:`check` is called where the shape is known.
@@ -228,12 +228,18 @@ def warm_start(kind: type[Kind], warm: Format | None, shape: tuple[int, ...]) ->
     return warm if isinstance(warm, kind) and warm.shape == tuple(shape) else None
 
 
+EXAMPLES = {"sparsity": 0.9, "bits": 4, "rank": 8}
+"""Usual amounts, for messages about a scheme without one."""
+
+
 def exactly_one(scheme: Scheme, *names: str) -> str:
     """Return the one parameter among ``names`` that is given; raise ValueError otherwise."""
     given = [name for name in names if getattr(scheme, name) is not None]
     if len(given) != 1:
         found = "none" if not given else " and ".join(f"{n}={getattr(scheme, n)!r}" for n in given)
-        raise ValueError(
-            f"{type(scheme).__name__} takes exactly one of {', '.join(names)}; {found} given."
-        )
+        kind, example = type(scheme).__name__, EXAMPLES.get(names[0])
+        advice = "" if example is None else f" Write {kind}({names[0]}={example}), for example."
+        if given:
+            advice = f" Keep one of them, such as {given[0]}."
+        raise ValueError(f"{kind} takes exactly one of {', '.join(names)}; {found} given.{advice}")
     return given[0]

@@ -28,10 +28,10 @@ from fastbcd.utils.validation import is_fraction, is_integer
 
 @dataclass
 class Prune(Scheme):
-    """Keep the weights of largest magnitude of each layer, exactly that many.
+    """Keep exactly the given number of weights of each layer, those of largest magnitude.
 
-    Give one of the first three parameters. The projection is the exact minimiser of
-    ``||W - T||`` over all T with that many non-zeros and that structure.
+    Pass one of the first three parameters. The projection is the exact minimiser of ``||W - T||``
+    over all T with this number of non-zeros and this structure.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class Prune(Scheme):
     n_nonzero : int, optional
         Number of weights that stay.
     structure : str, optional
-        ``None`` lets any weight go. ``"neuron"`` removes whole output neurons, the amount being
-        the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
-        each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
-        keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
-        Between such layers ``compress`` leaves dead neurons where they are: without them the
+        With ``None``, any weight may be removed. ``"neuron"`` removes whole output neurons; the
+        amount is then a share of the neurons. ``"2:4"``, or any ``"N:M"``, keeps N of every M
+        consecutive inputs of each neuron; the amount is then N / M and must not be set. ``"4x4"``,
+        or any ``"RxC"``, keeps whole blocks of R inputs by C neurons, with at most the weights that
+        are asked for. Between such layers, ``compress`` does not remove dead neurons, because the
         groups would shift.
 
     Examples

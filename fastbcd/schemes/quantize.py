@@ -24,7 +24,7 @@ METHODS: dict[str, int | None] = {"kmeans": None, "uniform": None, "binary": 2, 
 
 @dataclass
 class Quantize(Scheme):
-    """Give the weights of each layer few different values, and store a code for each weight.
+    """Restrict the weights of each layer to a few values, and store a code for each weight.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ class Quantize(Scheme):
     levels : int from 2 to 65536, optional
         Number of different values.
     method : {"kmeans", "uniform", "binary", "ternary"}, default="kmeans"
-        "kmeans" chooses the values freely. "uniform" takes a symmetric grid, a whole
-        number times a scale, as integer arithmetic wants it: with an odd number of levels it
-        contains zero, with an even one it does not, and ``bits`` mean 2^bits - 1 levels (2 for one
-        bit), so that zero stays zero. "binary" is the grid -1, 1 and "ternary" -1, 0, 1.
+        "kmeans" chooses the values freely. "uniform" uses a symmetric grid, integers times a scale,
+        which suits integer arithmetic: with an odd number of levels it contains zero, with an even
+        one it does not, and ``bits`` mean 2^bits - 1 levels (2 for one bit), so that zero stays
+        zero. "binary" is the grid -1, 1 and "ternary" -1, 0, 1.
     per : {"layer", "column"}, default="layer"
-        What has a scale of its own: the layer, or each column of its weight matrix, that is each
-        neuron. With "kmeans" the columns then share one codebook up to their scales.
+        Whether the layer has one scale, or each column of its weight matrix (each neuron) has its
+        own. With "kmeans" the columns then share one codebook up to their scales.
     codebook : sequence of float, optional
         The values, up to a scale of each layer or column: one codebook for all layers. Instead of
         ``bits`` and ``levels``; see :func:`shared_codebook`.

@@ -25,7 +25,7 @@ class TensorTrain(Scheme):
     Parameters
     ----------
     rank : int, default=8
-        Bound of all ranks. A rank that an unfolding cannot have is cut to what it can.
+        Maximum of all ranks. A rank is reduced if the unfolding cannot have it.
     modes : sequence of int, optional
         Sizes of the tensor's modes; their product is the number of weights. By default
         both sides of the matrix are factored into small modes, so that the train can be
@@ -34,9 +34,9 @@ class TensorTrain(Scheme):
 
     Notes
     -----
-    The projection is the TT-SVD (Oseledets, SIAM J. Sci. Comput. 33, 2011), which is within
-    sqrt(number of modes - 1) of the best train. It is computed through Gram matrices and
-    started from the previous train where there is one; see
+    The projection is the TT-SVD (Oseledets, SIAM J. Sci. Comput. 33, 2011), whose error is at most
+    sqrt(number of modes - 1) times the smallest possible error. It is computed through Gram
+    matrices and warm-started from the previous train, if any; see
     :mod:`fastbcd.schemes.nearest.train_sweep`.
 
     Examples

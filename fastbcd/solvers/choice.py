@@ -66,7 +66,7 @@ class Settings:
         shift = self.random_shift
         if shift and self.input_shape is None:
             raise ValueError(
-                f"random_shift={shift} moves images: give input_shape, their height, width and "
+                f"random_shift={shift} moves images: pass input_shape, their height, width and "
                 "channels, or set random_shift=0."
             )
         if shift and (self.certificate or self.solver == "full"):

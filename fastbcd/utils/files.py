@@ -31,7 +31,8 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        message = f"The folder {str(target.parent)!r} does not exist. No file was changed"
+        folder = str(target.parent)
+        message = f"The folder {folder!r} does not exist; create it first. No file was changed"
         raise FileNotFoundError(2, message, os.fspath(path))
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

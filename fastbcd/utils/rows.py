@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 
 from fastbcd.utils.types import Float, Float64
 
@@ -36,6 +41,14 @@ def check_axes(X: ArrayLike, more: str = "") -> None:
             f"Found array with dim {len(shape)}: X has the shape {shape}, but rows of features are "
             f"expected. For images pass X.reshape(len(X), -1){more}."
         )
+
+
+def _length(rows: Any) -> int:
+    """Return the number of rows; -1 for an object without rows, which later checks refuse."""
+    try:
+        return int(_num_samples(rows))
+    except TypeError:
+        return -1
 
 
 def unnamed(estimator: Any) -> Any:
@@ -66,6 +79,10 @@ def check_training_rows(
         Whether this is a first fit.
     """
     check_axes(X, ", and their height, width and channels as input_shape")
+    if _length(y) == 0 and _length(X):
+        raise ValueError(
+            f"y is empty, but X has {_length(X)} rows. Pass one target for each row of X."
+        )
     checked: tuple[Any, Any] = validate_data(
         estimator,
         X,

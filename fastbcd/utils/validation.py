@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,28 @@ REAL: Any = numbers.Real
 INTEGRAL: Any = numbers.Integral
 
 
+OTHER_NAMES = {
+    "sigmoid": "logistic",
+    "swish": "silu",
+    "linear": "identity",
+    "mse": "squared",
+    "squared_error": "squared",
+    "log_loss": "cross_entropy",
+}
+"""Names that other libraries use for choices of this package."""
+
+
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of ``choices``; raise ValueError otherwise."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
-    return value
+    if isinstance(value, str) and value in choices:
+        return value
+    advice = ""
+    if isinstance(value, str):
+        word = value.lower().replace("-", "_").replace(" ", "_")
+        close = get_close_matches(OTHER_NAMES.get(word, word), choices, 1, 0.8)
+        advice = f" Did you mean {close[0]!r}?" if close else ""
+    allowed = ", ".join(map(repr, choices))
+    raise ValueError(f"{name} must be one of {allowed}; got {value!r}.{advice}")
 
 
 def check_number(name: str, value: Any, low: float, *, strict: bool = True) -> float:

@@ -245,6 +245,35 @@ class Job:
                 self._waiting.appendleft(module)
 
 
+@contextmanager
+def compiling_meanwhile(modules: Sequence[str], dtypes: Sequence[str]) -> Iterator[None]:
+    """Let a helper process compile modules of kernels, in this order, while the block runs.
+
+    It serves work that uses one core and knows which kernels it will need. Nothing depends on the
+    helper: this process compiles what is not in the cache when it is needed. With one core there
+    is no helper.
+    """
+    helper = None
+    if usable_cores() > 1:
+        command = [sys.executable, "-c", HELPER, json.dumps(sys.path)]
+        quiet = subprocess.DEVNULL
+        try:
+            helper = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True
+            )
+            assert helper.stdin
+            with helper.stdin as orders:
+                orders.writelines(json.dumps([name, list(dtypes)]) + "\n" for name in modules)
+        except OSError:
+            pass  # no executable, or the helper died
+    try:
+        yield
+    finally:
+        if helper is not None:
+            helper.kill()
+            helper.wait()
+
+
 def serve() -> None:
     """Compile the modules named on standard input; reply with the compiled functions."""
     import fastbcd_kernels

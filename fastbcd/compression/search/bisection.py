@@ -71,7 +71,7 @@ def smallest_within(
     if not tells:
         warn(
             f"max_score_drop={max_drop:g} is judged on {job.n_judging} rows, one of which changes "
-            f"the score by up to {1 / job.n_judging:.2g}. Give validation_data of more rows.",
+            f"the score by up to {1 / job.n_judging:.2g}. Pass validation_data with more rows.",
             BudgetWarning,
         )
     start, n_tried, last = time.perf_counter(), 0, False

@@ -193,6 +193,6 @@ def as_region(value: Any, n_inputs: int, name: str = "region") -> Region | None:
         column = int(np.argmax(first > second))
         raise ValueError(
             f"{name}: low is above high in column {column} ({first[column]:g} > "
-            f"{second[column]:g}). Give (low, high)."
+            f"{second[column]:g}). Pass (low, high)."
         )
     return Box(first, second)

@@ -61,10 +61,18 @@ def expect(holds: bool, complaint: str) -> None:
         raise DamagedError(complaint)
 
 
+PACKED = (
+    "it is a compressed file, as joblib.dump(..., compress=...) writes them, and load reads only "
+    "what save wrote. If you trust whoever made it, open it with joblib.load"
+)
+
+
 def _kind(data: bytes) -> str:
-    """Say what another kind of file is; nothing if its first bytes do not tell."""
+    """Name another kind of file; return an empty string if its first bytes do not show it."""
     if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return PICKLE
+    if data[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZ"):
+        return PACKED
     return ZIP if data[:4] == b"PK\x03\x04" else ""
 
 

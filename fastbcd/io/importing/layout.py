@@ -38,7 +38,7 @@ def check_width(where: str, wanted: int, found: int) -> None:
     """Raise a ValueError unless as many numbers reach a module as it takes."""
     if wanted != found:
         raise ValueError(
-            f"{where} takes {wanted} inputs, but {found} reach it. Give inputs of the shape "
+            f"{where} takes {wanted} inputs, but {found} reach it. Pass inputs of the shape "
             "that the network was built for."
         )
 
@@ -78,10 +78,10 @@ def rearranged(where: str, kind: str, module: Any, before: Positions | None) -> 
         return grouped.swapaxes(0, 1).reshape(before.shape)
     sizes = module.unflattened_size
     if not isinstance(module.dim, int) or not all(isinstance(size, int) for size in sizes):
-        raise ValueError(f"{where}: named dimensions are not supported. Give numbers.")
+        raise ValueError(f"{where}: named dimensions are not supported. Pass numbers.")
     if before is None:
         if module.dim not in (1, -1) or min(sizes) < 1:
-            raise ValueError(f"{where}: give dim=1, and every size as a positive number.")
+            raise ValueError(f"{where}: pass dim=1, and every size as a positive number.")
         before = np.arange(math.prod(sizes))
     axis = module.dim % (before.ndim + 1) - 1
     if axis < 0:

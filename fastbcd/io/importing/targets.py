@@ -30,7 +30,7 @@ def as_array(y: Any, name: str = "y") -> NDArray[Any]:
     array = np.asarray(y)
     if array.ndim not in (1, 2):
         raise ValueError(
-            f"{name} must have one or two axes; got an array of shape {array.shape}. Give one "
+            f"{name} must have one or two axes; got an array of shape {array.shape}. Pass one "
             "target for each row."
         )
     if array.dtype == object:
@@ -129,7 +129,7 @@ def _numbers(targets: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
     if targets.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must be numbers, as the network is taken for a regression; got "
-            f"{targets.ravel().tolist()[0]!r}. Give task='classification' for labels."
+            f"{targets.ravel().tolist()[0]!r}. Set task='classification' for labels."
         )
     if found != n_outputs:
         raise ValueError(

@@ -60,14 +60,14 @@ def find_task(
         if settled == "multilabel" and y is not None and as_array(y).shape[1:] in ((), (1,)):
             raise ValueError(
                 f"y has one label for each row, but a Sigmoid of {n_outputs} outputs gives each "
-                f"label a probability of its own. Give y as zeros and ones, (n_samples, "
+                f"label a probability of its own. Pass y as zeros and ones, (n_samples, "
                 f"{n_outputs}); or, if the largest output is the class, model[:-1] with "
                 "task='classification'."
             )
         return settled
     if task == "multilabel" and n_outputs == 1:
         raise ValueError(
-            "task='multilabel' needs a network of several outputs, this one has 1. Give "
+            "task='multilabel' needs a network of several outputs, this one has 1. Set "
             "task='classification'."
         )
     if task is None and class_labels is not None:
@@ -88,34 +88,34 @@ def _inferred(n_outputs: int, y: ArrayLike | None) -> str:
         if is_whole(values) and (values.size == 2 or np.isin(values, (0, 1)).all()):
             raise ValueError(
                 f"The network has one output and y the values {_shown(values)}. Either the output "
-                "is the log-odds of the larger one (BCEWithLogitsLoss): give "
-                "task='classification'. Or it is the number itself (MSELoss): give "
+                "is the log-odds of the larger one (BCEWithLogitsLoss): set "
+                "task='classification'. Or it is the number itself (MSELoss): set "
                 "task='regression'."
             )
         return "regression"
     if targets.shape[1] != n_outputs:
         raise ValueError(
-            f"y has {targets.shape[1]} columns, the network {n_outputs} outputs. Give one label "
+            f"y has {targets.shape[1]} columns, the network {n_outputs} outputs. Pass one label "
             "for each row, or one column for each output."
         )
     if is_one_hot(targets):
         raise ValueError(
-            "Every row of y is zero but for a one. Either that marks the class of the row: give "
-            "task='classification'. Or these are numbers to predict: give task='regression'. Or "
-            "labels of which a row may have several: give task='multilabel'."
+            "Every row of y is zero but for a one. Either that marks the class of the row: set "
+            "task='classification'. Or these are numbers to predict: set task='regression'. Or "
+            "labels of which a row may have several: set task='multilabel'."
         )
     if is_indicators(targets):
         raise ValueError(
             "y holds zeros and ones only. Either a row may have several labels "
-            "(BCEWithLogitsLoss): give task='multilabel'. Or these are numbers to predict: give "
+            "(BCEWithLogitsLoss): set task='multilabel'. Or these are numbers to predict: set "
             "task='regression'."
         )
     if targets.dtype.kind not in "iuf":
-        raise ValueError(f"y has {n_outputs} columns that are not numbers. Give one label per row.")
+        raise ValueError(f"y has {n_outputs} columns that are not numbers. Pass one label per row.")
     if (targets >= 0).all() and np.allclose(targets.sum(axis=1), 1, atol=1e-4):
         raise ValueError(
             "The rows of y are non-negative and sum to one. Either they are probabilities of the "
-            "classes: give labels, y.argmax(axis=1). Or they are numbers to predict: give "
+            "classes: pass labels, y.argmax(axis=1). Or they are numbers to predict: set "
             "task='regression'."
         )
     return "regression"
@@ -158,7 +158,7 @@ def output_labels(n_outputs: int, y: ArrayLike | None, class_labels: Any) -> NDA
     if labels.dtype.kind in "biuf" and not is_whole(found):
         fraction = found[found != np.round(found)].tolist()[0]
         raise ValueError(
-            f"y contains {fraction!r}, which is no class label. Give whole numbers or strings; for "
+            f"y contains {fraction!r}, which is no class label. Pass whole numbers or strings; for "
             "a regression, one column for each output and task='regression'."
         )
     numeric = found.dtype.kind in "iuf" or (found.dtype.kind == "b" and n_classes == 2)
@@ -169,8 +169,8 @@ def output_labels(n_outputs: int, y: ArrayLike | None, class_labels: Any) -> NDA
     if counted:
         raise ValueError(
             f"y has the labels {_shown(found)}, the network {outputs}. Either the labels count "
-            f"from 0, and 0 is absent: give class_labels=range({n_classes}). Or they count from 1, "
-            f"and {n_classes} is absent: give class_labels=range(1, {n_classes + 1})."
+            f"from 0, and 0 is absent: pass class_labels=range({n_classes}). Or they count from 1, "
+            f"and {n_classes} is absent: pass class_labels=range(1, {n_classes + 1})."
         )
     if found.size != n_classes:
         raise ValueError(

@@ -187,7 +187,7 @@ class _Reader:
             raise ValueError(f"{where} follows a batch normalisation that no layer takes in.")
         if self.positions is None or self.positions.ndim != 3:
             raise ValueError(
-                f"{where} takes images. Give X as an array (n_samples, channels, height, width), "
+                f"{where} takes images. Pass X as an array (n_samples, channels, height, width), "
                 "and no Flatten before it."
             )
         c, h, w = self.positions.shape
@@ -196,7 +196,7 @@ class _Reader:
         ):
             raise ValueError(
                 f"{where} takes images that are made of rows: only rows at the start are "
-                "supported, of one channel or with the channels of a pixel together. Give X as an "
+                "supported, of one channel or with the channels of a pixel together. Pass X as an "
                 "array (n_samples, channels, height, width), and the modules from this one on."
             )
         if not self.sizes:

@@ -43,15 +43,25 @@ class Classification(Task):
         index = np.clip(np.searchsorted(ranked, labels), 0, ranked.size - 1)
         unknown = ranked[index] != labels
         if unknown.any():
-            first = labels[unknown].tolist()[0]
-            advice = ""
-            if isinstance(first, str) != (self.classes.dtype.kind in "UO"):
-                advice = f" Pass labels of type {type(self.classes.tolist()[0]).__name__}."
-            raise ValueError(
-                f"y contains the class {first!r}, which is not among the fitted classes "
-                f"{self.classes}.{advice}"
-            )
+            label = labels[unknown].tolist()[0]
+            raise ValueError(f"y contains the class {label!r}, {self._known(label)}")
         return np.eye(self.classes.size, dtype=dtype)[order[index]]
+
+    def check_kind(self, y: ArrayLike) -> None:
+        """Raise ValueError if labels are texts and the classes are not, or the other way round."""
+        for label in np.asarray(y).ravel().tolist()[:1]:
+            if self._other_kind(label):
+                raise ValueError(f"y contains the class {label!r}, {self._known(label)}")
+
+    def _other_kind(self, label: Any) -> bool:
+        return isinstance(label, str) != isinstance(self.classes.tolist()[0], str)
+
+    def _known(self, label: Any) -> str:
+        """End a message about an unknown label: the known ones, and their type if it differs."""
+        advice = ""
+        if self._other_kind(label):
+            advice = f" Pass labels of type {type(self.classes.tolist()[0]).__name__}."
+        return f"which is not among the fitted classes {self.classes}.{advice}"
 
     def decode(self, outputs: Float) -> NDArray[Any]:
         """Return the predicted class labels (n,)."""

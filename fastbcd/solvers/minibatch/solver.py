@@ -165,7 +165,7 @@ class MiniBatchSolver:
         if not refreshed(state, problem.settings):
             raise ValueError(
                 f"The inputs are too large or too small for {problem.rows.dtype}. Divide them by "
-                "their standard deviation, or give float64."
+                "their standard deviation, or pass float64."
             )
         state.take_snapshot()
 

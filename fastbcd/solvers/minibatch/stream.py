@@ -104,7 +104,7 @@ class Stream:
         Returns
         -------
         float
-            Mean loss over the rows before the steps; NaN if they diverged and were taken back.
+            Mean loss over the rows before the steps; NaN if they diverged and were undone.
 
         Raises
         ------

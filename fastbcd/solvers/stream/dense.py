@@ -137,7 +137,7 @@ class DenseStream:
         Returns
         -------
         float
-            Mean loss over the rows before the steps; NaN if they diverged and were taken back.
+            Mean loss over the rows before the steps; NaN if they diverged and were undone.
 
         Raises
         ------
@@ -228,7 +228,7 @@ class DenseStream:
         except np.linalg.LinAlgError as error:
             raise ValueError(
                 f"The inputs are too large or too small for {self._dtype}. Divide them by their "
-                "standard deviation, or give float64."
+                "standard deviation, or pass float64."
             ) from error
         if self._targets is not None:
             self._scaling, self._known = self._targets.scaling, self._targets.known
