@@ -1,5 +1,6 @@
 """Bounds that hold for every input of a region: what certificates are, and where they hold."""
 
+from fastbcd.compression.certified import CertifiedChange as CertifiedChange
 from fastbcd.estimators.certify import certify as certify
 from fastbcd.estimators.certify import certify_difference as certify_difference
 from fastbcd.estimators.certify import robust_radius as robust_radius
@@ -15,6 +16,7 @@ __all__ = [
     "Ball",
     "Box",
     "Certificate",
+    "CertifiedChange",
     "DifferenceCertificate",
     "Moments",
     "certify",

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from fastbcd.estimators.base import BCDEstimator
+from fastbcd.estimators.scalers import scaling
 from fastbcd.inspection.certificates.certificate import Certificate, DifferenceCertificate
 from fastbcd.inspection.certificates.certify import METHODS, certify_stages
 from fastbcd.inspection.certificates.difference import difference_of, mean_square_difference
@@ -22,7 +22,6 @@ from fastbcd.io.importing.read import read
 from fastbcd.io.importing.wrappers import unwrap
 from fastbcd.network.network import Network
 from fastbcd.parallel.blas_threads import one_blas_thread
-from fastbcd.utils.types import Float64
 
 NORMS = ("2", "inf")
 
@@ -248,7 +247,7 @@ def stages_in(model: Any) -> Stages:
         for name, step in reversed(model.steps[:-1]):
             if step is None or step == "passthrough":
                 continue
-            stages = in_units(stages, *_scaling(name, step, stages[0].matrix.shape[1]))
+            stages = in_units(stages, *scaling(name, step, stages[0].matrix.shape[1]))
         return stages
     if isinstance(model, BCDEstimator):
         return stages_of(read(model).network)
@@ -256,25 +255,6 @@ def stages_in(model: Any) -> Stages:
     if wrapper is not None:
         return stages_in(wrapper.inner)
     return stages_of(read(model).network)
-
-
-def _scaling(name: str, step: Any, n: int) -> tuple[Float64, Float64]:
-    """Return factor and shift of a scaler."""
-    one, none = np.ones(n), np.zeros(n)
-    if isinstance(step, StandardScaler):
-        factor = one if step.scale_ is None else 1 / step.scale_
-        return factor, none if not step.with_mean else -step.mean_ * factor
-    if isinstance(step, MinMaxScaler) and not step.clip:
-        return np.asarray(step.scale_), np.asarray(step.min_)
-    if isinstance(step, MaxAbsScaler):
-        return 1 / step.scale_, none
-    if isinstance(step, RobustScaler):
-        factor = one if step.scale_ is None else 1 / step.scale_
-        return factor, none if step.center_ is None else -step.center_ * factor
-    raise ValueError(
-        f"The step {name!r} of the Pipeline, {type(step).__name__}, is no scaler that can be part "
-        "of a certificate. Certify the last step, with a region in the columns that it takes."
-    )
 
 
 def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _check_feature_names
 
 from fastbcd.compression.budget import Budget
+from fastbcd.compression.certified import Certifier
 from fastbcd.compression.job import Job, Scorer
 from fastbcd.compression.rows import Rows, rows_of
 from fastbcd.compression.run import run
@@ -59,9 +60,16 @@ def check_options(
     max_score_drop: float | None,
     allocation: str,
     validation_data: Any,
+    certify: Any = False,
+    max_error: float | None = None,
 ) -> Budget:
     """Return the budget; raise ValueError or TypeError if options contradict each other."""
-    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
+    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation, max_error)
+    if max_error is not None and not wants(certify):
+        raise ValueError(
+            f"max_error={max_error!r} bounds the difference for every input of a region. Give it "
+            "as certify=(low, high), or certify=True for the box of the rows of X."
+        )
     if validation_data is None:
         return budget
     if max_score_drop is None:
@@ -75,6 +83,11 @@ def check_options(
             f"{type(validation_data).__name__} of length {len(validation_data)}."
         )
     return budget
+
+
+def wants(certify: Any) -> bool:
+    """Whether ``certify`` asks for certificates: True or a region."""
+    return certify is not None and certify is not False
 
 
 def is_pair(data: Any) -> bool:
@@ -92,6 +105,8 @@ def compress_source(
     max_bytes: int | None = None,
     ratio: float | None = None,
     max_score_drop: float | None = None,
+    max_error: float | None = None,
+    certify: Any = False,
     scoring: Any = None,
     validation_data: tuple[Any, ArrayLike | None] | None = None,
     allocation: str = "global",
@@ -115,7 +130,16 @@ def compress_source(
         Raises if the network does not compute what its model does; called once the rows are known
         to be finite.
     """
-    budget = check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    budget = check_options(
+        scheme,
+        max_bytes,
+        ratio,
+        max_score_drop,
+        allocation,
+        validation_data,
+        certify,
+        max_error,
+    )
     if scoring is None and max_score_drop is not None and max_score_drop > 0.5:
         raise ValueError(
             f"max_score_drop={max_score_drop!r} is a difference of scores, which are at most 1. "
@@ -126,6 +150,7 @@ def compress_source(
     held = None
     if validation_data is not None:
         held = _rows(source, reference, *validation_data, None, name="validation_data")
+    certifier = Certifier(source.network, certify, rows.x) if wants(certify) else None
     layers = source.network.layers
     largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
     with blas_for(2 * RefineSettings.batch_size * largest):
@@ -144,7 +169,7 @@ def compress_source(
         scorer = None
         if max_score_drop is not None and scoring is not None:
             scorer = _scorer(build, reference, scoring)
-        made = run(job, budget, scorer)
+        made = run(job, budget, scorer, certifier)
     small = build(made.network)
     small.scheme = made.scheme
     small.compression_report_ = made.report

@@ -9,6 +9,7 @@
 :mod:`.verified`            positive definiteness, proven in floating-point arithmetic
 :mod:`.lipschitz`           Lipschitz constants and their relatives
 :mod:`.pattern`             lower bounds by activation patterns
+:mod:`.pairs`               differences of units that are nearly equal
 :mod:`.difference`          two networks compared
 :mod:`.robust`              how far each row is from another class
 ==========================  ======================================================================

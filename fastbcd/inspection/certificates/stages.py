@@ -134,7 +134,7 @@ def side_by_side(f: Stages, g: Stages) -> list[Stage]:
     A network of fewer stages is filled up with stages that do nothing.
     """
     depth = max(len(f), len(g))
-    f, g = _filled(f, depth), _filled(g, depth)
+    f, g = filled(f, depth), filled(g, depth)
     found = []
     for number, (one, other) in enumerate(zip(f, g, strict=True)):
         q = len(one.bias)
@@ -152,7 +152,8 @@ def side_by_side(f: Stages, g: Stages) -> list[Stage]:
     return found
 
 
-def _filled(stages: Stages, depth: int) -> list[Stage]:
+def filled(stages: Stages, depth: int) -> list[Stage]:
+    """Return ``stages`` with stages that do nothing behind them, ``depth`` in all."""
     n = len(stages[-1].bias)
     nothing = Stage(np.eye(n), np.zeros(n), ((LINEAR, 0, n),))
     return [*stages, *[nothing] * (depth - len(stages))]
