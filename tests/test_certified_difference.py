@@ -16,15 +16,21 @@ from fastbcd import (
     certify_difference,
     compress,
     load,
+    robust_radius,
 )
 from fastbcd.certificates import Ball, Box
 from fastbcd.exceptions import BudgetError
 from fastbcd.inspection.certificates.difference import difference_of
+from fastbcd.inspection.certificates.lipschitz import norm_product
+from fastbcd.inspection.certificates.maxima import pool_stages
 from fastbcd.inspection.certificates.pairs import paired_bounds
-from fastbcd.inspection.certificates.pattern import gradient_at, jacobian_at
+from fastbcd.inspection.certificates.pattern import gradients_at, jacobian_at
 from fastbcd.inspection.certificates.relaxation import preactivation_bounds
 from fastbcd.inspection.certificates.slopes import KINKS, TURNS
 from fastbcd.inspection.certificates.stages import Stage, forward, side_by_side
+from fastbcd.layers import Conv2D, MaxPool2D
+from fastbcd.network.layers.pooling import MaxPool
+from fastbcd.schemes import Quantize
 
 
 @pytest.fixture
@@ -105,10 +111,10 @@ def test_networks_of_other_depths_have_bounds(rng):
 
 def test_gradients_are_rows_of_the_jacobian(rng):
     stages = network(rng, (5, 8, 7, 3), "tanh")
-    x = rng.standard_normal(5)
-    whole = jacobian_at(stages, x)
-    for output in range(3):
-        assert_allclose(gradient_at(stages, x, output), whole[output], rtol=1e-12)
+    x = rng.standard_normal((6, 5))
+    output = np.array([0, 1, 2, 2, 0, 1])
+    expected = [jacobian_at(stages, row)[j] for row, j in zip(x, output, strict=True)]
+    assert_allclose(gradients_at(stages, x, output), expected, rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +220,39 @@ def test_regions_of_a_pipeline_are_those_of_its_columns(iris):
 def test_wrong_calls(iris, options, error, message):
     with pytest.raises(error, match=message):
         compress(iris[2], iris[0], epochs=0, random_state=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"), [((4, 6, 2), (2, 2)), ((7, 5, 1), (3, 2)), ((3, 4, 3), (1, 4))]
+)
+def test_max_pooling_is_its_stages(rng, shape, window):
+    pool = MaxPool(shape, window)
+    stages = pool_stages(pool)
+    x = rng.standard_normal((50, pool.n_in))
+    assert_allclose(forward(stages, x), pool.forward(x), atol=1e-14)
+    assert stages[0].whole == (len(stages), 1.0)
+    slopes = [np.ones(len(stage.bias)) for stage in stages]
+    assert norm_product(stages, slopes) == 1.0
+
+
+def test_networks_with_max_pooling_have_certificates(rng):
+    x = rng.uniform(0, 1, (300, 36))
+    y = (x.reshape(-1, 6, 6)[:, :3].sum(axis=(1, 2)) > 9).astype(int)
+    model = BCDClassifier(
+        (Conv2D(3, 3), MaxPool2D(2), 8), input_shape=(6, 6, 1), random_state=0
+    ).fit(x, y)
+    region = Box(x[0] - 0.05, x[0] + 0.05)
+    a, b = region.sample(4000, rng), region.sample(4000, rng)
+    outputs = [model.network_.forward(each) for each in (a, b)]
+    change = np.linalg.norm(outputs[0] - outputs[1], axis=1)
+    length = np.linalg.norm(a - b, axis=1)
+    for method in ("product", "neuron"):
+        found = certify(model, region, method=method)
+        assert found.verified
+        assert np.all(change <= found.bound * length * (1 + 1e-6))
+    small = compress(model, x, y, scheme=Quantize(bits=4), epochs=0, random_state=0)
+    apart = certify_difference(model, small, (region.low, region.high))
+    truth = np.abs(outputs[0] - small.network_.forward(a)).max(axis=0)
+    assert np.all(truth <= apart.bound)
+    assert np.all(apart.bound < 20 * apart.found)
+    assert robust_radius(model, x[:1])[0] > 0

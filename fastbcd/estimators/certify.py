@@ -73,7 +73,7 @@ def certify(
     Raises
     ------
     ValueError
-        For a region that does not fit, and for a layer without bounds, such as max pooling.
+        For a region that does not fit, and for a layer without bounds.
 
     Notes
     -----

@@ -2,7 +2,9 @@
 
 ==========================  ======================================================================
 :mod:`.regions`             boxes, balls and moments of inputs
-:mod:`.stages`              a network as matrices and slopes
+:mod:`.stage`               one matrix and its activations
+:mod:`.stages`              a network as a chain of these
+:mod:`.maxima`              max pooling as stages
 :mod:`.slopes`              slopes of activations between two bounds of their arguments
 :mod:`.relaxation`          bounds of all pre-activations over a region
 :mod:`.constraints`         incremental quadratic constraints and their exact Schur form

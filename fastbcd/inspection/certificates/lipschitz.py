@@ -83,8 +83,15 @@ def norm_product(stages: Stages, greatest: list[Float64]) -> float:
     greatest : list of arrays
         The largest absolute slope of each unit.
     """
-    found = 1.0
+    found, skipped = 1.0, 0
     for stage, slope in zip(stages, greatest, strict=True):
+        if skipped:
+            skipped -= 1
+            continue
+        if stage.whole is not None:
+            skipped, factor = stage.whole[0] - 1, stage.whole[1]
+            found *= factor
+            continue
         found *= norm_bound(slope[:, None] * stage.matrix) * (1 + 1e-13)
     return found
 
