@@ -156,6 +156,7 @@ def test_true_is_the_box_of_the_rows(iris):
     assert_allclose(found.difference, expected.bound, rtol=1e-6)
 
 
+@pytest.mark.slow  # two searches, each with refinements
 def test_a_bound_of_the_difference_is_a_budget(iris, rng):
     x, _, model = iris
     region = Box(x.min(axis=0), x.max(axis=0))
@@ -235,6 +236,7 @@ def test_max_pooling_is_its_stages(rng, shape, window):
     assert norm_product(stages, slopes) == 1.0
 
 
+@pytest.mark.slow  # trains a convolution, and searches multipliers
 def test_networks_with_max_pooling_have_certificates(rng):
     x = rng.uniform(0, 1, (300, 36))
     y = (x.reshape(-1, 6, 6)[:, :3].sum(axis=(1, 2)) > 9).astype(int)
@@ -247,12 +249,12 @@ def test_networks_with_max_pooling_have_certificates(rng):
     change = np.linalg.norm(outputs[0] - outputs[1], axis=1)
     length = np.linalg.norm(a - b, axis=1)
     for method in ("product", "neuron"):
-        found = certify(model, region, method=method)
+        found = certify(model, region, method=method, max_seconds=2)
         assert found.verified
         assert np.all(change <= found.bound * length * (1 + 1e-6))
     small = compress(model, x, y, scheme=Quantize(bits=4), epochs=0, random_state=0)
-    apart = certify_difference(model, small, (region.low, region.high))
+    apart = certify_difference(model, small, (region.low, region.high), max_seconds=2)
     truth = np.abs(outputs[0] - small.network_.forward(a)).max(axis=0)
     assert np.all(truth <= apart.bound)
     assert np.all(apart.bound < 20 * apart.found)
-    assert robust_radius(model, x[:1])[0] > 0
+    assert robust_radius(model, x[:1], max_seconds=0.1)[0] > 0
