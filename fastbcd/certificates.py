@@ -3,7 +3,8 @@
 from fastbcd.compression.certified import CertifiedChange as CertifiedChange
 from fastbcd.estimators.certify import certify as certify
 from fastbcd.estimators.certify import certify_difference as certify_difference
-from fastbcd.estimators.certify import robust_radius as robust_radius
+from fastbcd.estimators.robust import is_robust as is_robust
+from fastbcd.estimators.robust import robust_radius as robust_radius
 from fastbcd.inspection.certificates.certificate import Certificate as Certificate
 from fastbcd.inspection.certificates.certificate import (
     DifferenceCertificate as DifferenceCertificate,
@@ -21,5 +22,6 @@ __all__ = [
     "Moments",
     "certify",
     "certify_difference",
+    "is_robust",
     "robust_radius",
 ]
