@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from fastbcd.estimators import BCDRegressor as BCDRegressor
     from fastbcd.estimators.certify import certify as certify
     from fastbcd.estimators.certify import certify_difference as certify_difference
-    from fastbcd.estimators.certify import robust_radius as robust_radius
     from fastbcd.estimators.compress import compress as compress
     from fastbcd.estimators.files import load as load
+    from fastbcd.estimators.robust import is_robust as is_robust
+    from fastbcd.estimators.robust import robust_radius as robust_radius
     from fastbcd.utils.info import info as info
     from fastbcd.utils.warmup import warmup as warmup
 
@@ -34,7 +35,8 @@ _HOME = {
     "BCDRegressor": "fastbcd.estimators",
     "info": "fastbcd.utils.info",
     "load": "fastbcd.estimators.files",
-    "robust_radius": "fastbcd.estimators.certify",
+    "is_robust": "fastbcd.estimators.robust",
+    "robust_radius": "fastbcd.estimators.robust",
     "warmup": "fastbcd.utils.warmup",
 }
 _MODULES = ("datasets", "display", "exceptions", "export", "formats", "schemes")
@@ -52,6 +54,7 @@ __all__ = [
     "export",
     "formats",
     "info",
+    "is_robust",
     "load",
     "robust_radius",
     "schemes",

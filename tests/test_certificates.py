@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fastbcd import BCDClassifier, certify, certify_difference, compress, robust_radius
+from fastbcd import BCDClassifier, certify, certify_difference, compress, is_robust, robust_radius
 from fastbcd.certificates import Ball, Box, Moments
 from fastbcd.estimators.certify import stages_in
 from fastbcd.inspection.certificates.certify import certify_stages
@@ -273,6 +273,9 @@ def test_no_attack_within_the_robust_radius(models, rng, norm):
     rows = x[::30]
     radius = robust_radius(model, rows, norm=norm)
     assert radius.max() > 0.05
+    for row, r in zip(rows[:3], radius[:3], strict=True):
+        assert is_robust(model, row[None], r, norm=norm)[0]
+        assert not is_robust(model, row[None], 3 * r, norm=norm)[0]
     for row, r in zip(rows, radius, strict=True):
         region = Ball(row, r) if norm == "2" else Box(row - r, row + r)
         assert np.all(model.predict(region.sample(2000, rng)) == model.predict(row[None]))
@@ -315,7 +318,7 @@ def test_models_of_all_kinds():
     [
         ({"method": "sdp"}, "method must be one of 'auto', 'product'"),
         ({"constraint": "lip"}, "constraint must be one of"),
-        ({"norm": "1"}, "norm must be one of '2', 'inf', got '1'"),
+        ({"norm": "1"}, "norm must be one of '2', 'inf'; got '1'"),
         ({"max_seconds": -1}, "max_seconds must be"),
         ({"region": 3}, "region must be None, a pair"),
         ({"region": (np.zeros(3), np.ones(3))}, r"shape \(3,\), the network takes 4"),
@@ -345,6 +348,8 @@ def test_wrong_models(models):
         robust_radius(model, x[:, :2])
     with pytest.raises(ValueError, match="max_radius must be positive"):
         robust_radius(model, x, max_radius=0)
+    with pytest.raises(ValueError, match="radius must be positive"):
+        is_robust(model, x, -1.0)
     bent = make_pipeline(PolynomialFeatures(), BCDClassifier((4,), random_state=0)).fit(x, y)
     with pytest.raises(ValueError, match="PolynomialFeatures, is no scaler"):
         certify(bent)

@@ -20,7 +20,7 @@ class Budget:
 
     Parameters
     ----------
-    kind : {"scheme", "max_bytes", "ratio", "max_score_drop"}
+    kind : {"scheme", "max_bytes", "ratio", "max_score_drop", "max_error"}
         Kind of the budget.
     amount : float
         Its value; unused for "scheme".
@@ -37,11 +37,18 @@ class Budget:
 
     @classmethod
     def check(
-        cls, scheme: Any, max_bytes: Any, ratio: Any, max_score_drop: Any, allocation: Any
+        cls,
+        scheme: Any,
+        max_bytes: Any,
+        ratio: Any,
+        max_score_drop: Any,
+        allocation: Any,
+        max_error: Any = None,
     ) -> Budget:
         """Check that exactly one budget is given."""
         check.check_choice("allocation", allocation, ("global", "uniform"))
         numbers = {"max_bytes": max_bytes, "ratio": ratio, "max_score_drop": max_score_drop}
+        numbers["max_error"] = max_error
         given = {name: value for name, value in numbers.items() if value is not None}
         named = list(scheme.values()) if isinstance(scheme, Mapping) else [scheme]
         fixed = [s for s in named if isinstance(s, Scheme) and not s.is_open]
@@ -59,14 +66,16 @@ class Budget:
             found = " and ".join(given) if given else "none"
             raise ValueError(
                 "compress takes exactly one of scheme (with an amount), max_bytes, ratio, "
-                f"max_score_drop; {found} given. With one of the last three, scheme may name "
-                f"schemes without an amount: {CHOOSABLE}."
+                f"max_score_drop, max_error; {found} given. With one of the last four, scheme may "
+                f"name schemes without an amount: {CHOOSABLE}."
             )
         kind, amount = next(iter(given.items()))
         if kind == "ratio":
             amount = check.check_number("ratio", amount, 1)
         elif kind == "max_score_drop":
             amount = check.check_number("max_score_drop", amount, 0, strict=False)
+        elif kind == "max_error":
+            amount = check.check_number("max_error", amount, 0)
         elif kind == "max_bytes":
             amount = check.check_integer("max_bytes", amount, 1)
         return cls(kind, float(amount), scheme, allocation)

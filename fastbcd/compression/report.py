@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbcd.compression import report_html as _report_html
+from fastbcd.compression.certified import CertifiedChange
 from fastbcd.io.codecs.streams import encode
 from fastbcd.io.storage.network import state_of
 from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
@@ -109,6 +110,8 @@ class CompressionReport:
         Score of the dense and of the compressed network on the data that were given.
     warnings : sequence of str
         What a reader should know, such as dead neurons or too few rows.
+    certified : CertifiedChange or None
+        How far the network can be from the dense one, if ``certify`` was given.
     """
 
     layers: Sequence[LayerReport]
@@ -116,6 +119,7 @@ class CompressionReport:
     score_before: float | None = None
     score_after: float | None = None
     warnings: Sequence[str] = ()
+    certified: CertifiedChange | None = None
 
     @property
     def ratio(self) -> float:
@@ -170,7 +174,10 @@ class CompressionReport:
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
             for row in cells
         ]
-        lines += [*self._schemes(), self._summary(), *(f"Note: {text}" for text in self.warnings)]
+        lines += [*self._schemes(), self._summary()]
+        if self.certified is not None:
+            lines.append(str(self.certified))
+        lines += [*(f"Note: {text}" for text in self.warnings)]
         return "\n".join(_wrapped(line) for line in lines)
 
     def _repr_html_(self) -> str:

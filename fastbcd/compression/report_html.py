@@ -166,7 +166,7 @@ def percent(share: float | None) -> str:
 
 def fragment(report: Any) -> str:
     """Return a :class:`CompressionReport` as one HTML element, styles included."""
-    parts = [_facts(report), _sizes(report), _errors(report), _table(report)]
+    parts = [_facts(report), _sizes(report), _errors(report), _certified(report), _table(report)]
     parts += [f'<p class="note">{escape(text)}</p>' for text in report.warnings]
     return f'<div class="fastbcd-report"><style>{CSS}</style>{"".join(parts)}</div>'
 
@@ -254,6 +254,30 @@ def _errors(report: Any) -> str:
         for name, about, css, error in known
     ]
     return f"<h2>Relative error of each layer</h2>{''.join(bars)}"
+
+
+def _certified(report: Any) -> str:
+    """Return a bar for each output: the certified difference, and what a search found of it."""
+    change = report.certified
+    if change is None:
+        return ""
+    most = change.largest or 1.0
+    bars = [
+        _bar(
+            f"Output {number}",
+            "at most, and found",
+            [("track", bound / most), ("fill", found / most)],
+            f"{bound:.4g}, {found:.4g}",
+        )
+        for number, (bound, found) in enumerate(zip(change.difference, change.found, strict=True))
+    ]
+    about = (
+        f"For every input in {change.region}. Lipschitz constant {change.lipschitz_before:.4g} "
+        f"before, {change.lipschitz_after:.4g} after."
+    )
+    return (
+        f"<h2>Certified difference from the dense network</h2><p>{escape(about)}</p>{''.join(bars)}"
+    )
 
 
 def _table(report: Any) -> str:

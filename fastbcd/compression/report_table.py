@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+from fastbcd.compression.certified import CertifiedChange
 from fastbcd.compression.report import CompressionReport, LayerReport
 from fastbcd.io.codecs.container import expect
 from fastbcd.io.storage.plain import to_plain
@@ -21,7 +22,7 @@ def report_to_plain(report: CompressionReport | None) -> Any:
         "rows": [[to_plain(name, row[name]) for name in names] for row in rows],
         "scores": [to_plain("score", s) for s in (report.score_before, report.score_after)],
         "warnings": list(report.warnings),
-    }
+    } | ({} if report.certified is None else {"certified": asdict(report.certified)})
 
 
 def report_from_plain(plain: Any) -> CompressionReport | None:
@@ -41,4 +42,11 @@ def report_from_plain(plain: Any) -> CompressionReport | None:
     ]
     expect(len(rows) > 0, "its report is empty")
     before, after = plain["scores"]
-    return CompressionReport(rows[:-1], rows[-1], before, after, tuple(plain["warnings"]))
+    change = plain.get("certified")
+    if change is not None:
+        known = {field.name for field in fields(CertifiedChange)}
+        change = {key: value for key, value in change.items() if key in known}
+        for key in ("difference", "found"):
+            change[key] = tuple(map(float, change[key]))
+        change = CertifiedChange(**change)
+    return CompressionReport(rows[:-1], rows[-1], before, after, tuple(plain["warnings"]), change)

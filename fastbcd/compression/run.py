@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastbcd.compression.allocation.by_bytes import Sizes
 from fastbcd.compression.allocation.sparsity import fixed_schemes
 from fastbcd.compression.budget import Budget
+from fastbcd.compression.certified import Certifier
 from fastbcd.compression.coarse_to_fine import refined, refined_within
 from fastbcd.compression.job import Compressed, Job, Scorer
 from fastbcd.compression.search.bisection import smallest_within
+from fastbcd.compression.search.by_difference import smallest_certified
 from fastbcd.exceptions import BudgetError
 from fastbcd.network.network import Network
 from fastbcd.schemes.protocol import Scheme
 
 
-def run(job: Job, budget: Budget, scorer: Scorer | None = None) -> Compressed:
+def run(
+    job: Job,
+    budget: Budget,
+    scorer: Scorer | None = None,
+    certifier: Certifier | None = None,
+) -> Compressed:
     """Compress the network of ``job`` within ``budget``.
 
     Parameters
@@ -24,12 +33,21 @@ def run(job: Job, budget: Budget, scorer: Scorer | None = None) -> Compressed:
         Required size or score.
     scorer : callable, optional
         Score of networks for ``max_score_drop``; by default the score of the task.
+    certifier : Certifier, optional
+        Compares networks with the dense one for ``max_error``, and for the report.
     """
     with job.progress:
-        return _run(job, budget, scorer)
+        made = _run(job, budget, scorer, certifier)
+        if certifier is None:
+            return made
+        job.progress.say("certifying")
+        change = certifier.change_to(made.network)
+    return replace(made, report=replace(made.report, certified=change))
 
 
-def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
+def _run(
+    job: Job, budget: Budget, scorer: Scorer | None, certifier: Certifier | None
+) -> Compressed:
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration, job.settings))
         together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"
@@ -42,6 +60,10 @@ def _run(job: Job, budget: Budget, scorer: Scorer | None) -> Compressed:
 
         judged, before = smallest_within(job, sizes, budget.amount, score)
         return job.finish(judged.network, judged.found, scores=(before, judged.score))
+    if budget.kind == "max_error":
+        assert certifier is not None
+        one_of = smallest_certified(job, sizes, budget.amount, certifier)
+        return job.finish(one_of.network, one_of.found)
     limit = budget.amount if budget.kind == "max_bytes" else sizes.dense_bytes / budget.amount
     one = sizes.one_shot(int(limit))
     if one is None:

@@ -1,28 +1,25 @@
-"""Certificates of trained models: :func:`certify`, :func:`certify_difference` and more."""
+"""Certificates of trained models: :func:`certify` and :func:`certify_difference`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from fastbcd.estimators.base import BCDEstimator
+from fastbcd.estimators.scalers import scaling
 from fastbcd.inspection.certificates.certificate import Certificate, DifferenceCertificate
 from fastbcd.inspection.certificates.certify import METHODS, certify_stages
 from fastbcd.inspection.certificates.difference import difference_of, mean_square_difference
 from fastbcd.inspection.certificates.lipschitz import CONSTRAINTS
 from fastbcd.inspection.certificates.regions import Moments, as_region
-from fastbcd.inspection.certificates.robust import robust_radius_of
 from fastbcd.inspection.certificates.stages import Stages, in_units, stages_of
 from fastbcd.io.importing.read import read
 from fastbcd.io.importing.wrappers import unwrap
 from fastbcd.network.network import Network
 from fastbcd.parallel.blas_threads import one_blas_thread
-from fastbcd.utils.types import Float64
+from fastbcd.utils import validation as check
 
 NORMS = ("2", "inf")
 
@@ -77,7 +74,7 @@ def certify(
     Raises
     ------
     ValueError
-        If the region does not fit, or a layer has no bounds, such as max pooling.
+        If the region does not fit, or a layer has no bounds.
 
     Notes
     -----
@@ -100,10 +97,10 @@ def certify(
     >>> certificate.reached <= certificate.bound
     True
     """
-    _check_choice("method", method, METHODS)
-    _check_choice("constraint", constraint, CONSTRAINTS)
-    _check_choice("norm", norm, NORMS)
-    _check_seconds(max_seconds)
+    check.check_choice("method", method, METHODS)
+    check.check_choice("constraint", constraint, CONSTRAINTS)
+    check.check_choice("norm", norm, NORMS)
+    check_seconds(max_seconds)
     if norm == "inf" and constraint != "lipschitz":
         raise ValueError(f"norm='inf' bounds Lipschitz constants, not constraint={constraint!r}.")
     if method == "product" and constraint != "lipschitz":
@@ -164,7 +161,7 @@ def certify_difference(
     >>> bool((certificate.found <= certificate.bound).all())
     True
     """
-    _check_seconds(max_seconds)
+    check_seconds(max_seconds)
     f, g = stages_in(first), stages_in(second)
     shapes = [(s[0].matrix.shape[1], len(s[-1].bias)) for s in (f, g)]
     if shapes[0] != shapes[1]:
@@ -191,59 +188,6 @@ def certify_difference(
         return difference_of(f, g, where, seconds=max_seconds)
 
 
-def robust_radius(
-    model: Any,
-    X: ArrayLike,
-    *,
-    norm: str = "2",
-    max_radius: float = 1.0,
-    max_seconds: float = 1.0,
-) -> NDArray[np.float64]:
-    """Return, for each row, a radius within which the predicted class is certified not to change.
-
-    Within the radius the score of the predicted class exceeds all others, by linear relaxation or
-    because the margin exceeds a certified local Lipschitz constant times the radius. The radius is
-    found by bisection, to one percent from below. It takes seconds per row.
-
-    Parameters
-    ----------
-    model : fitted classifier or torch.nn.Sequential
-        With one output per class.
-    X : (n, d) array
-        Rows.
-    norm : {"2", "inf"}, default="2"
-        Norm of the change, in the units of ``X``.
-    max_radius : float, default=1.0
-        Largest radius to try.
-    max_seconds : float, default=1.0
-        Time limit of the search for multipliers at each radius.
-
-    Returns
-    -------
-    (n,) array
-        The share of rows certified at eps is ``(robust_radius(model, X) >= eps).mean()``.
-    """
-    _check_choice("norm", norm, NORMS)
-    _check_seconds(max_seconds)
-    if not max_radius > 0:
-        raise ValueError(f"max_radius must be positive, got {max_radius}.")
-    stages = stages_in(model)
-    rows = np.asarray(X, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[1] != stages[0].matrix.shape[1]:
-        raise ValueError(
-            f"X has shape {rows.shape}, the network takes {stages[0].matrix.shape[1]} inputs."
-        )
-    if len(stages[-1].bias) < 2:
-        raise ValueError(
-            "robust_radius needs a network with one output per class; the output layer of this "
-            f"model has {len(stages[-1].bias)}."
-        )
-    with one_blas_thread():
-        return np.array(
-            [robust_radius_of(stages, x, norm, max_radius, seconds=max_seconds) for x in rows]
-        )
-
-
 def stages_in(model: Any) -> Stages:
     """Return the stages of a model, with the scalers of a Pipeline in the first one."""
     if isinstance(model, Network):
@@ -253,7 +197,7 @@ def stages_in(model: Any) -> Stages:
         for name, step in reversed(model.steps[:-1]):
             if step is None or step == "passthrough":
                 continue
-            stages = in_units(stages, *_scaling(name, step, stages[0].matrix.shape[1]))
+            stages = in_units(stages, *scaling(name, step, stages[0].matrix.shape[1]))
         return stages
     if isinstance(model, BCDEstimator):
         return stages_of(read(model).network)
@@ -263,30 +207,7 @@ def stages_in(model: Any) -> Stages:
     return stages_of(read(model).network)
 
 
-def _scaling(name: str, step: Any, n: int) -> tuple[Float64, Float64]:
-    """Return factor and shift of a scaler."""
-    one, none = np.ones(n), np.zeros(n)
-    if isinstance(step, StandardScaler):
-        factor = one if step.scale_ is None else 1 / step.scale_
-        return factor, none if not step.with_mean else -step.mean_ * factor
-    if isinstance(step, MinMaxScaler) and not step.clip:
-        return np.asarray(step.scale_), np.asarray(step.min_)
-    if isinstance(step, MaxAbsScaler):
-        return 1 / step.scale_, none
-    if isinstance(step, RobustScaler):
-        factor = one if step.scale_ is None else 1 / step.scale_
-        return factor, none if step.center_ is None else -step.center_ * factor
-    raise ValueError(
-        f"The step {name!r} of the Pipeline, {type(step).__name__}, is no scaler that can be part "
-        "of a certificate. Certify the last step, with a region in the columns that it takes."
-    )
-
-
-def _check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-
-
-def _check_seconds(value: float) -> None:
+def check_seconds(value: float) -> None:
+    """Raise ValueError if a bound of time is negative or no number."""
     if not value >= 0:
         raise ValueError(f"max_seconds must be a number of at least 0, got {value!r}.")

@@ -17,8 +17,10 @@ from fastbcd.estimators.compressing import (
     compress_fitted,
     compress_source,
     is_pair,
+    wants,
 )
 from fastbcd.estimators.from_network import estimator_of
+from fastbcd.estimators.scalers import region_inside
 from fastbcd.io.importing.layout import image_rows
 from fastbcd.io.importing.read import check_agreement, read
 from fastbcd.io.importing.wrappers import check_rows, unwrap
@@ -36,6 +38,8 @@ def compress(
     max_bytes: int | None = None,
     ratio: float | None = None,
     max_score_drop: float | None = None,
+    max_error: float | None = None,
+    certify: Any = False,
     scoring: Any = None,
     validation_data: tuple[ArrayLike, ArrayLike | None] | None = None,
     task: str | None = None,
@@ -53,9 +57,9 @@ def compress(
     together. Neurons without any effect are removed. With labels for at least 10,000 rows, a
     classifier that is only quantised is first fine-tuned as a dense network for 30 % of the epochs.
 
-    Set exactly one budget: amounts in ``scheme``, ``max_bytes``, ``ratio`` or ``max_score_drop``.
-    With one of the last three, ``scheme`` may restrict the kinds to choose from, without an amount:
-    ``Prune()``.
+    Set exactly one budget: amounts in ``scheme``, ``max_bytes``, ``ratio``, ``max_score_drop`` or
+    ``max_error``. With one of the last four, ``scheme`` may restrict the kinds to choose from,
+    without an amount: ``Prune()``.
 
     Parameters
     ----------
@@ -85,6 +89,15 @@ def compress(
     max_score_drop : float, optional
         Acceptable drop in score. The result is the smallest network found whose score on
         ``validation_data`` is at most this much below the score of the dense network.
+    max_error : float, optional
+        Acceptable difference of each output from the dense network's output, certified for every
+        input of the region ``certify``. The result is the smallest network found that meets it.
+        Outputs are scores before a softmax, or predictions, as in :func:`certify_difference`.
+    certify : bool or region, default=False
+        Where to certify the difference of both networks: True for the smallest box that holds all
+        rows of ``X``, or a region of :func:`certify` in the columns of ``X``. The attribute
+        ``certified`` of the report then holds the certified Lipschitz constants before and after,
+        and the certified difference of each output. It takes up to 90 seconds.
     scoring : str or callable, optional
         As in scikit-learn, for ``max_score_drop``. Default: the estimator's ``score``.
     validation_data : (X, y), optional
@@ -175,6 +188,7 @@ def compress(
         "max_bytes": max_bytes,
         "ratio": ratio,
         "max_score_drop": max_score_drop,
+        "max_error": max_error,
         "scoring": scoring,
         "allocation": allocation,
         "epochs": epochs,
@@ -192,12 +206,23 @@ def compress(
             goals = None if goals is None else wrapper.targets(goals)
             validation_data = wrapper.rows(judges), goals
         targets = None if y is None else wrapper.targets(y)
-        options |= {"validation_data": validation_data, **told}
+        region = region_inside(model, certify) if wants(certify) else False
+        options |= {"validation_data": validation_data, "certify": region, **told}
         inner = compress(wrapper.inner, rows, targets, **options)
         small = wrapper.wrap(inner)
         small.compression_report_ = inner.compression_report_
         return small
-    check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    check_options(
+        scheme,
+        max_bytes,
+        ratio,
+        max_score_drop,
+        allocation,
+        validation_data,
+        certify,
+        max_error,
+    )
+    options["certify"] = certify
     if isinstance(model, BCDEstimator):
         check_is_fitted(model)
         return compress_fitted(model, X, y, validation_data=validation_data, **told, **options)

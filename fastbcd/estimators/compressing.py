@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_feature_names
 
 from fastbcd.compression.budget import Budget
 from fastbcd.compression.calibrate import calibrated, has_temperature
+from fastbcd.compression.certified import Certifier
 from fastbcd.compression.job import Job, Scorer
 from fastbcd.compression.rows import Rows, rows_of
 from fastbcd.compression.run import run
@@ -61,9 +62,16 @@ def check_options(
     max_score_drop: float | None,
     allocation: str,
     validation_data: Any,
+    certify: Any = False,
+    max_error: float | None = None,
 ) -> Budget:
     """Return the budget; raise ValueError or TypeError if options contradict each other."""
-    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation)
+    budget = Budget.check(scheme, max_bytes, ratio, max_score_drop, allocation, max_error)
+    if max_error is not None and not wants(certify):
+        raise ValueError(
+            f"max_error={max_error!r} bounds the difference for every input of a region. Give it "
+            "as certify=(low, high), or certify=True for the box of the rows of X."
+        )
     if validation_data is None:
         return budget
     if not is_pair(validation_data):
@@ -77,6 +85,11 @@ def check_options(
             "calibrate the probabilities, or remove validation_data."
         )
     return budget
+
+
+def wants(certify: Any) -> bool:
+    """Whether ``certify`` asks for certificates: True or a region."""
+    return certify is not None and certify is not False
 
 
 def is_pair(data: Any) -> bool:
@@ -94,6 +107,8 @@ def compress_source(
     max_bytes: int | None = None,
     ratio: float | None = None,
     max_score_drop: float | None = None,
+    max_error: float | None = None,
+    certify: Any = False,
     scoring: Any = None,
     validation_data: tuple[Any, ArrayLike | None] | None = None,
     allocation: str = "global",
@@ -117,7 +132,16 @@ def compress_source(
         Raises if the network does not compute what its model does; called once the rows are known
         to be finite.
     """
-    budget = check_options(scheme, max_bytes, ratio, max_score_drop, allocation, validation_data)
+    budget = check_options(
+        scheme,
+        max_bytes,
+        ratio,
+        max_score_drop,
+        allocation,
+        validation_data,
+        certify,
+        max_error,
+    )
     if scoring is None and max_score_drop is not None and max_score_drop > 0.5:
         raise ValueError(
             f"max_score_drop={max_score_drop!r} is a difference of scores, which are at most 1. "
@@ -129,11 +153,13 @@ def compress_source(
     if validation_data is not None:
         held = _rows(source, reference, *validation_data, None, name="validation_data")
         calibrates = held.targets is not None and has_temperature(source.task)
+        calibrates = calibrates and not wants(certify)  # which compares the outputs as they are
         if max_score_drop is None and not calibrates:
             raise ValueError(
-                "validation_data serves max_score_drop and calibrates probabilities; this network "
-                f"has outputs of loss={source.task.loss!r}, which are none. Remove validation_data."
+                "validation_data serves max_score_drop and calibrates probabilities. This call has "
+                f"neither: loss={source.task.loss!r}, certify={certify!r}. Remove validation_data."
             )
+    certifier = Certifier(source.network, certify, rows.x) if wants(certify) else None
     layers = source.network.layers
     largest = max(layer.view.positions * prod(layer.weight.shape) for layer in layers)
     with blas_for(2 * RefineSettings.batch_size * largest):
@@ -152,7 +178,7 @@ def compress_source(
         scorer = None
         if max_score_drop is not None and scoring is not None:
             scorer = _scorer(build, reference, scoring)
-        made = run(job, budget, scorer)
+        made = run(job, budget, scorer, certifier)
     network, report = made.network, made.report
     if held is not None and held.targets is not None and calibrates:
         network, note = calibrated(network, source.task, held)

@@ -124,8 +124,8 @@ class FittedNetwork(Deployable, BaseEstimator):
             Weights of the rows of ``X``.
         **options
             Budgets and other options of :func:`fastbcd.compress`: ``max_bytes``, ``ratio``,
-            ``max_score_drop``, ``scoring``, ``validation_data``, ``task``, ``class_labels``,
-            ``allocation``, ``epochs``, ``random_state``, ``verbose``.
+            ``max_score_drop``, ``max_error``, ``certify``, ``scoring``, ``validation_data``,
+            ``task``, ``class_labels``, ``allocation``, ``epochs``, ``random_state``, ``verbose``.
 
         Returns
         -------

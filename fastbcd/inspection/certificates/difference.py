@@ -1,8 +1,9 @@
 """How far the outputs of two networks can be apart.
 
 Both networks read the same inputs: side by side, with their outputs subtracted, they are one
-network. Its outputs are bounded over a region in two ways, and each output takes the smaller bound:
-by linear relaxation, and by its Lipschitz constant from the center of the region.
+network. Its outputs are bounded over a region in three ways, and each output takes the smallest
+bound: by linear relaxation, by linear relaxation of pairs of units, and by its Lipschitz constant
+from the center of the region.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import numpy as np
 from fastbcd.inspection.certificates.certificate import DifferenceCertificate
 from fastbcd.inspection.certificates.certify import certify_stages
 from fastbcd.inspection.certificates.constraints import unit_slopes
+from fastbcd.inspection.certificates.pairs import paired_bounds
 from fastbcd.inspection.certificates.pattern import best_pattern, worst_inputs
 from fastbcd.inspection.certificates.regions import Moments, Region
 from fastbcd.inspection.certificates.relaxation import preactivation_bounds
 from fastbcd.inspection.certificates.slopes import LINEAR
-from fastbcd.inspection.certificates.stages import Stages, forward, side_by_side
+from fastbcd.inspection.certificates.stages import Stages, filled, forward, side_by_side
 from fastbcd.utils.types import Float64
 
-RELAXATION, LIPSCHITZ = "linear relaxation", "Lipschitz constant"
+RELAXATION, PAIRS, LIPSCHITZ = "linear relaxation", "pairs of units", "Lipschitz constant"
 
 
 def difference_of(
@@ -55,6 +57,12 @@ def difference_of(
     low, high = bounds[-1].low.copy(), bounds[-1].high.copy()
     m = len(low)
     method = [RELAXATION] * m
+    depth = max(len(f), len(g))
+    paired = paired_bounds(filled(f, depth), filled(g, depth), region)
+    for j in range(m):
+        if max(-paired.low[j], paired.high[j]) < max(-low[j], high[j]):
+            method[j] = PAIRS
+    low, high = np.maximum(low, paired.low), np.minimum(high, paired.high)
     middle = forward(joined, region.middle[None])[0]
     slack = 1e-12 * _magnitude(joined, region.middle)
     rng = np.random.default_rng(0)

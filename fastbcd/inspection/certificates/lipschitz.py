@@ -83,8 +83,15 @@ def norm_product(stages: Stages, greatest: list[Float64]) -> float:
     greatest : list of arrays
         The largest absolute slope of each unit.
     """
-    found = 1.0
+    found, skipped = 1.0, 0
     for stage, slope in zip(stages, greatest, strict=True):
+        if skipped:
+            skipped -= 1
+            continue
+        if stage.whole is not None:
+            skipped, factor = stage.whole[0] - 1, stage.whole[1]
+            found *= factor
+            continue
         found *= norm_bound(slope[:, None] * stage.matrix) * (1 + 1e-13)
     return found
 
@@ -122,11 +129,43 @@ def first_multipliers(bound: Bound, stages: Stages, greatest: list[Float64]) -> 
     own = bound.increments
     constant, each = closed_form(stages, greatest)
     per_unit = np.array([each[k] for k in own.layer]) if own.n_units else np.zeros(0)
+    return _at_best(bound, per_unit, constant**2 * 2.0 ** np.arange(-3, 12, 0.5))
+
+
+def repaired(bound: Bound, multipliers: Float64, start: Float64) -> Float64:
+    """Return multipliers near those that a solver of semidefinite programs found, which do bound.
+
+    A solver stops at a residual: its multipliers may be negative or violate the inequality, and
+    then its rho is too small. Negative ones become zero, as little of ``start`` is added as makes
+    them bound something, and the exact Schur form of ``bound`` tells what they prove.
+
+    Parameters
+    ----------
+    bound : Bound
+        rho as a function of the multipliers.
+    multipliers : (n,) array
+        What the solver returned.
+    start : (n,) array
+        Multipliers that bound something, such as those of :func:`first_multipliers`.
+    """
+    clipped = np.maximum(multipliers, 0)
     best: tuple[float, Float64] | None = None
-    for scale in constant**2 * 2.0 ** np.arange(-3, 12, 0.5):
-        found = bound.evaluate(scale * per_unit)
+    for share in (0.0, *2.0 ** np.arange(-20, 1)):
+        mixed = (1 - share) * clipped + share * start  # the set of all that bound is convex
+        found = bound.evaluate(mixed)
         if found is not None and (best is None or found.values[-1] < best[0]):
-            best = float(found.values[-1]), scale * per_unit
+            best = float(found.values[-1]), mixed
+    assert best is not None  # the last one is ``start``
+    return best[1]
+
+
+def _at_best(bound: Bound, multipliers: Float64, scales: Float64) -> Float64 | None:
+    """Return the multipliers at the scale with the smallest rho."""
+    best: tuple[float, Float64] | None = None
+    for scale in scales:
+        found = bound.evaluate(scale * multipliers)
+        if found is not None and (best is None or found.values[-1] < best[0]):
+            best = float(found.values[-1]), scale * multipliers
     return None if best is None else best[1]
 
 

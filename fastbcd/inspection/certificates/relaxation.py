@@ -58,7 +58,7 @@ def preactivation_bounds(stages: Stages, region: Region) -> list[Bounds]:
         if found:  # the interval of each unit by itself is sometimes closer
             bounds = _closer(bounds, _interval(stages[number - 1], found[-1], stage))
         found.append(bounds)
-        lines.append(_lines(stage, bounds))
+        lines.append(lines_of(stage, bounds))
     return found
 
 
@@ -108,7 +108,8 @@ def _maximum(before: Stages, lines: list[Lines], region: Region, rows: Float64) 
     return found
 
 
-def _lines(stage: Stage, bounds: Bounds) -> Lines:
+def lines_of(stage: Stage, bounds: Bounds) -> Lines:
+    """Return lines below and above the activations of a stage between bounds of their arguments."""
     parts = [_lines_of(name, bounds.low[a:b], bounds.high[a:b]) for name, a, b in stage.activations]
     return Lines(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 

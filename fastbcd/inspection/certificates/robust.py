@@ -43,25 +43,12 @@ def robust_radius_of(
     seconds : float
         Bound of the search for multipliers at each radius.
     """
-    margins = _margins(stages, int(np.argmax(forward(stages, x[None])[0])))
-    if not np.all(forward(margins, x[None]) > 0):
-        return 0.0
 
     def holds(r: float) -> bool:
-        region = _around(x, r, norm)
-        low = preactivation_bounds(margins, region)[-1].low
-        if np.all(low > 0):
-            return True
-        if norm != "2":
-            return False
-        for j in np.flatnonzero(low <= 0):
-            one = [*margins[:-1], _row(margins[-1], int(j))]
-            constant = certify_stages(one, region, seconds=seconds, gaps=False)
-            now = float(forward(one, x[None])[0, 0])
-            if not constant.verified or constant.bound * r >= now * (1 - 1e-9):
-                return False
-        return True
+        return is_robust_at(stages, x, r, norm, seconds)
 
+    if not _wins(stages, x):
+        return 0.0
     low, high = 0.0, largest
     if holds(largest):
         return largest
@@ -79,12 +66,48 @@ def robust_radius_of(
     return low
 
 
+def is_robust_at(
+    stages: Stages, x: Float64, r: float, norm: str = "2", seconds: float = 1.0
+) -> bool:
+    """Return whether the largest output of ``x`` is certified to stay the largest within ``r``.
+
+    Parameters
+    ----------
+    stages, x, norm, seconds
+        As in :func:`robust_radius_of`.
+    r : float
+        The radius.
+    """
+    if not _wins(stages, x):
+        return False
+    margins = _margins(stages, x)
+    region = _around(x, r, norm)
+    low = preactivation_bounds(margins, region)[-1].low
+    if np.all(low > 0):
+        return True
+    if norm != "2":
+        return False
+    for j in np.flatnonzero(low <= 0):
+        one = [*margins[:-1], _row(margins[-1], int(j))]
+        constant = certify_stages(one, region, seconds=seconds, gaps=False)
+        now = float(forward(one, x[None])[0, 0])
+        if not constant.verified or constant.bound * r >= now * (1 - 1e-9):
+            return False
+    return True
+
+
+def _wins(stages: Stages, x: Float64) -> bool:
+    """Return whether one output is larger than all others."""
+    return bool(np.all(forward(_margins(stages, x), x[None]) > 0))
+
+
 def _around(x: Float64, r: float, norm: str) -> Region:
     return Ball(x, r) if norm == "2" else Box(x - r, x + r)
 
 
-def _margins(stages: Stages, label: int) -> Sequence[Stage]:
-    """Return the network of output ``label`` minus each other output."""
+def _margins(stages: Stages, x: Float64) -> Sequence[Stage]:
+    """Return the network of the largest output at ``x`` minus each other output."""
+    label = int(np.argmax(forward(stages, x[None])[0]))
     last = stages[-1]
     others = [k for k in range(len(last.bias)) if k != label]
     matrix = last.matrix[label] - last.matrix[others]

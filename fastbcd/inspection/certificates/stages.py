@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import block_diag
 
-from fastbcd.inspection.certificates.slopes import LINEAR, RAMP, is_known, value
+from fastbcd.inspection.certificates.maxima import pool_stages
+from fastbcd.inspection.certificates.slopes import LINEAR, RAMP, is_known
+from fastbcd.inspection.certificates.stage import Stage as Stage
 from fastbcd.network.network import Layer, Network
 from fastbcd.utils.types import Float64
 
 
 class NoCertificateError(ValueError):
     """A network has a layer that no bound is known for."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """``activation(matrix @ v + bias)``.
-
-    Parameters
-    ----------
-    matrix : (q, p) array
-        Weights, one row per unit.
-    bias : (q,) array
-        Intercepts.
-    activations : tuple of (str, int, int)
-        Names, each with the range of units that it applies to.
-    """
-
-    matrix: Float64
-    bias: Float64
-    activations: tuple[tuple[str, int, int], ...]
-
-    def value(self, u: Float64) -> Float64:
-        """Return the values for pre-activations (..., q)."""
-        parts = [value(name, u[..., a:b]) for name, a, b in self.activations]
-        return np.concatenate(parts, axis=-1)
 
 
 Stages = Sequence[Stage]
@@ -48,20 +26,16 @@ Stages = Sequence[Stage]
 def stages_of(network: Network) -> list[Stage]:
     """Return the stages of ``network``.
 
-    A convolution becomes the matrix of the whole image, an encoding a first stage of ramps.
+    A convolution becomes the matrix of the whole image, max pooling ReLUs of differences, and an
+    encoding a first stage of ramps.
 
     Raises
     ------
     NoCertificateError
-        If a layer has max pooling, which is no function of single units, or an activation without
-        slopes. The message names the layer.
+        If a layer has an activation without slopes. The message names the layer.
     """
     found: list[Stage] = []
     for number, layer in enumerate(network.layers):
-        if layer.pool is not None:
-            raise NoCertificateError(
-                f"layer {number} has max pooling, which no certificate covers."
-            )
         if not is_known(layer.activation):
             raise NoCertificateError(
                 f"layer {number} has the activation {layer.activation!r}, whose slopes are not "
@@ -72,6 +46,8 @@ def stages_of(network: Network) -> list[Stage]:
             layer = network.on_features.layers[0]
         matrix, bias = linear_map(layer)
         found.append(Stage(matrix, bias, ((layer.activation, 0, len(bias)),)))
+        if layer.pool is not None:
+            found += pool_stages(layer.pool)
     last = found[-1]
     if last.activations[0][0] != LINEAR:
         eye = np.eye(len(last.bias))
@@ -134,7 +110,7 @@ def side_by_side(f: Stages, g: Stages) -> list[Stage]:
     A network of fewer stages is filled up with stages that do nothing.
     """
     depth = max(len(f), len(g))
-    f, g = _filled(f, depth), _filled(g, depth)
+    f, g = filled(f, depth), filled(g, depth)
     found = []
     for number, (one, other) in enumerate(zip(f, g, strict=True)):
         q = len(one.bias)
@@ -152,7 +128,8 @@ def side_by_side(f: Stages, g: Stages) -> list[Stage]:
     return found
 
 
-def _filled(stages: Stages, depth: int) -> list[Stage]:
+def filled(stages: Stages, depth: int) -> list[Stage]:
+    """Return ``stages`` with stages that do nothing behind them, ``depth`` in all."""
     n = len(stages[-1].bias)
     nothing = Stage(np.eye(n), np.zeros(n), ((LINEAR, 0, n),))
     return [*stages, *[nothing] * (depth - len(stages))]
