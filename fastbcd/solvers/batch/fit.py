@@ -225,21 +225,20 @@ def line_up(b: int, encoded: bool) -> tuple[list[tuple[int, int, int]], list[Lin
         What each sees, 0 for columns and 1 for their ramps; its number of blocks; and the number
         of blocks that would fill the width.
     line_ups : list of LineUp
-        One network; ``b`` of them; half of them on columns and half on ramps.
+        One network, and several side by side: half of them on columns and half on ramps, or all of
+        them on columns without an encoding.
     """
     teams = [(0, 1, 1)]
     line_ups = [LineUp([Block(0, 0)])]
+    half = max(b // 2, 1) if encoded else b
     if b > 1:
-        teams.append((0, b, b))
-        line_ups.append(LineUp([Block(1, k) for k in range(b)]))
+        teams.append((0, half, b))
     if encoded:
-        half = max(b // 2, 1)
         teams.append((1, half, b))
-        number = len(teams) - 1
-        blocks = [Block(number, k) for k in range(half)]
-        if b > 1:
-            blocks = [Block(1, k) for k in range(half)] + blocks
-        line_ups.append(LineUp(blocks))
+    if len(teams) > 1:
+        line_ups.append(
+            LineUp([Block(team, k) for team in range(1, len(teams)) for k in range(half)])
+        )
     return teams, line_ups
 
 

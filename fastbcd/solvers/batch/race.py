@@ -58,6 +58,7 @@ class LineUp:
 
     blocks: list[Block]
     loss: float = np.inf
+    fell: float = np.inf
     rows: Float64 = field(default_factory=lambda: np.empty(0))
     steps: int = 0
     waited: int = 0
@@ -161,7 +162,7 @@ class Race:
         best = self.best
         for one in self.line_ups:
             if one.running and one is not best and one.checks >= self.settings.leave_after:
-                one.running = not self._behind(one, best, self.settings.leave_behind)
+                one.running = not self._behind(one, best)
         self._count()
 
     def arrays(self, block: Block) -> tuple[list[Float], list[Float]]:
@@ -169,11 +170,15 @@ class Race:
         own = self.teams[block.team].engine.averaged((block.place + 1) * self.each - 1)
         return [a.copy() for a in own[0]], [a.copy() for a in own[1]]
 
-    def _behind(self, one: LineUp, best: LineUp, n_errors: float) -> bool:
-        """Return whether ``one`` is so many standard errors of the difference behind."""
+    def _behind(self, one: LineUp, best: LineUp) -> bool:
+        """Return whether the best line-up leads by more than noise and its last improvement.
+
+        While it still improves by more than its lead, the lead may be one of pace alone.
+        """
         gap = one.rows - best.rows
         error = np.sqrt(np.sum(np.square(self.weight * (gap - np.average(gap)))))
-        return bool(one.loss - best.loss > n_errors * error / self.weight.sum())
+        noise = self.settings.leave_behind * float(error / self.weight.sum())
+        return one.loss - best.loss > max(noise, self.settings.leave_ahead * best.fell)
 
     def _count(self) -> None:
         """Let blocks go that no line-up of the race has any more."""
@@ -228,6 +233,7 @@ class Race:
             own = row_losses(factor * learnt, self.all_y, self.loss)
             mean = max(mean, float(np.average(own, weights=self.all_weight)))
         one.waited += 1
+        one.fell = max(one.loss - mean, 0.0)
         if mean < one.loss:
             for block in one.blocks:
                 block.arrays = self.arrays(block)

@@ -73,9 +73,13 @@ class BatchSettings:
         Degree of the polynomial by which the average forgets (Shamir, Zhang, ICML 2013).
     first_check, check_growth : float
         The first check, as a share of the fit, and how much later each next one is.
-    leave_after, leave_behind : int, float
-        A line-up leaves the race after so many checks if its loss is so many standard errors of
-        the difference behind the best.
+    leave_after, leave_behind, leave_ahead : int, float, float
+        After so many checks, a line-up leaves the race if the best one leads by more than so many
+        standard errors of the difference, and by more than so many times what the best one gained
+        since the check before. Networks on ramps learn faster at first than networks on columns
+        that end below them, so an early lead means little while the leader still improves. Twice
+        instead of four times: 1.002; any lead beyond noise: 1.03; after eight checks instead, any
+        such lead: 1.000, at more seconds.
     patience, untempered_patience : int, int
         Checks without a lower held-out loss that end a line-up's race. The first one takes 1.4 and
         the second 2 times the steps of the network that is returned. One: 1.003; four: 1.001, in
@@ -124,6 +128,7 @@ class BatchSettings:
     check_growth: float = 1.4
     leave_after: int = 3
     leave_behind: float = 0.5
+    leave_ahead: float = 4.0
     patience: int = 2
     untempered_patience: int = 3
     n_folds: int = 8
