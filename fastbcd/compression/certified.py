@@ -78,6 +78,7 @@ class Certifier:
     def __init__(self, network: Network, region: Any, x: Float) -> None:
         self.stages: Stages = stages_of(network)
         self.region: Region
+        self.name: str
         if region is True:
             low, high = (np.asarray(_dense(end), np.float64).ravel() for end in _ends(x))
             self.region, self.name = Box(low, high), f"the box of the {x.shape[0]} rows"

@@ -192,8 +192,9 @@ class Bound:
     def __init__(
         self, increments: Increments, supply: Float64, size: Float64 | None = None
     ) -> None:
-        self.increments = increments
-        self.supply, self.size = supply, size
+        self.increments: Increments = increments
+        self.supply: Float64 = supply
+        self.size: Float64 | None = size
 
     def matrix(self, multipliers: Float64) -> Float64:
         """Return N."""

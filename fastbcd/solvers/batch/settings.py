@@ -78,7 +78,7 @@ class BatchSettings:
         standard errors of the difference, and by more than so many times what the best one gained
         since the check before. Networks on ramps learn faster at first than networks on columns
         that end below them, so an early lead means little while the leader still improves. Twice
-        instead of four times: 1.002; any lead beyond noise: 1.03; after eight checks instead, any
+        instead of four times: 1.002; any lead beyond noise: 1.026; after eight checks instead, any
         such lead: 1.000, at more seconds.
     patience, untempered_patience : int, int
         Checks without a lower held-out loss that end a line-up's race. The first one takes 1.4 and
