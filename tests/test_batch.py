@@ -175,7 +175,7 @@ def test_networks_in_lock_step_equal_networks_alone(rng, weighted, activation, s
     ]  # fmt: skip
     for t in range(60):
         if t == 30:
-            engine.keep(2)
+            engine.keep(slice(2))
         index = rng.permutation(len(x))[:32]
         engine.advance(index[None])
         weight = np.ones(32) if engine.rows.weight is None else engine.rows.weight[index]
@@ -199,7 +199,7 @@ def test_compiled_steps_equal_those_of_numpy(loss, activation, widths, options):
         assert (engine.fused is None) == (settings is not COMPILED)
         order = np.array([rng.permutation(96)[:31] for _ in range(50)])
         engine.advance(order[:9])
-        engine.keep(3)
+        engine.keep(slice(3))
         engine.advance(order[9:])
         found.append(engine.networks)
     plain, compiled = found
@@ -292,8 +292,8 @@ class Scripted:
     def averaged(self, network):
         return [], []
 
-    def keep(self, n_networks):
-        self.kept = n_networks
+    def keep(self, index):
+        """All networks are alike."""
 
     @property
     def rows(self):
@@ -549,3 +549,25 @@ def test_it_does_not_go_on_from_a_network():
     model = BCDClassifier((8,), solver="batch", warm_start=True, max_iter=3).fit(x, y)
     with pytest.raises(ValueError, match="always starts afresh"):
         model.fit(x, y)
+
+
+def test_half_of_the_folds_go_on_after_many_checks():
+    """Also what was judged before is from then on judged by the rows of the folds that are left."""
+    x, y = moons(400, noise=0.1)
+    races, judge = [], Race.check
+
+    def watched(race):
+        judge(race)
+        best = race.best
+        if best.found:
+            races.append((race.checks, race.n_folds, len(best.rows), len(race.y)))
+            mean = np.average(best.rows, weights=race.weight)
+            assert_allclose(best.loss, max(mean, best.own_loss))
+
+    with patch.object(Race, "check", watched):
+        model = BCDClassifier((8,), random_state=0).fit(x, y)
+    assert model.score(x, y) > 0.9
+    folds = {checks: n for checks, n, _, _ in races}
+    assert [folds[k] for k in (7, 8, 10, 11)] == [8, 4, 4, 2]
+    assert all(judged == total for _, _, judged, total in races)
+    assert {total for checks, _, _, total in races if checks == 8} == {200}

@@ -131,10 +131,10 @@ class LockStep:
         """Steps taken."""
         return int(self.networks.clock[0])
 
-    def keep(self, n_networks: int) -> None:
-        """Go on with the first ``n_networks`` of the networks."""
-        self.counts = self.counts[:n_networks]
-        self.networks.keep(n_networks)
+    def keep(self, index: slice | list[int]) -> None:
+        """Go on with some of the networks."""
+        self.counts = self.counts[index]
+        self.networks.keep(index)
 
     def advance(self, order: NDArray[np.int64]) -> None:
         """Take one step of all networks on the rows of each row of ``order`` (s, b)."""

@@ -72,10 +72,10 @@ class Networks:
         self.inverses = _views(self.solvers, self.at_inverse, [(h, h) for h in hidden])
         self.gains = _views(self.solvers, self.at_gain, [(q, h) for h, q in pairs[1:]])
 
-    def keep(self, n_networks: int) -> None:
-        """Go on with the first ``n_networks`` of the networks."""
+    def keep(self, index: slice | list[int]) -> None:
+        """Go on with some of the networks."""
         for name in ("parameters", "averages", "moments", "solvers", "lengths"):
-            setattr(self, name, getattr(self, name)[:n_networks])
+            setattr(self, name, getattr(self, name)[index])
         self._see()
 
     def average(self, power: float) -> None:

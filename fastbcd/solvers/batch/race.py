@@ -58,6 +58,7 @@ class LineUp:
 
     blocks: list[Block]
     loss: float = np.inf
+    own_loss: float = -np.inf
     fell: float = np.inf
     rows: Float64 = field(default_factory=lambda: np.empty(0))
     steps: int = 0
@@ -116,13 +117,14 @@ class Race:
         self.teams, self.line_ups, self.loss, self.settings = teams, line_ups, loss, settings
         tempered = loss in TEMPERED
         self.patience = settings.patience if tempered else settings.untempered_patience
+        self.halve_at = settings.halve_folds_at if tempered else ()
         self.n_folds = int(fold.max()) + 1
         self.each = self.n_folds + 1
         self.held = [np.flatnonzero(fold == k) for k in range(self.n_folds)]
         index = np.concatenate(self.held) if self.held else slice(None)
         self.y, self.weight = y[index], weight[index]
         self.all_y, self.all_weight = y, weight
-        self.steps = 0
+        self.steps = self.checks = 0
         self.needed = [
             max(b.place for one in line_ups for b in one.blocks if b.team == k) + 1
             for k in range(len(teams))
@@ -149,6 +151,7 @@ class Race:
         """Let the race begin: what was judged so far is no result."""
         for one in self.line_ups:
             one.loss, one.waited, one.checks, one.found = np.inf, 0, 0, False
+        self.checks = 0
 
     def check(self) -> None:
         """Judge all networks that still run, and let losers go."""
@@ -164,6 +167,9 @@ class Race:
             if one.running and one is not best and one.checks >= self.settings.leave_after:
                 one.running = not self._behind(one, best)
         self._count()
+        self.checks += 1
+        if self.checks in self.halve_at and self.n_folds > 2:
+            self._halve_folds()
 
     def arrays(self, block: Block) -> tuple[list[Float], list[Float]]:
         """Return weights and biases of the network of all rows, as they are now."""
@@ -192,8 +198,26 @@ class Race:
             ]
             needed = max(places, default=-1) + 1
             if 0 < needed < self.needed[number]:
-                team.engine.keep(needed * self.each)
+                team.engine.keep(slice(needed * self.each))
             self.needed[number] = needed
+
+    def _halve_folds(self) -> None:
+        """Go on with half of the folds, and judge by their rows alone, also what was judged before.
+
+        Fits that go on so long learn regular data, of which fewer rows tell enough.
+        """
+        n, old = self.n_folds // 2, self.each
+        for team, needed in zip(self.teams, self.needed, strict=True):
+            kept = [*range(n), old - 1]  # the last one learns from all rows
+            if needed:
+                team.engine.keep([place * old + k for place in range(needed) for k in kept])
+        self.n_folds, self.each, self.held = n, n + 1, self.held[:n]
+        n_rows = sum(len(rows) for rows in self.held)
+        self.y, self.weight = self.y[:n_rows], self.weight[:n_rows]
+        for one in self.line_ups:
+            if one.found:
+                one.rows = one.rows[:n_rows]
+                one.loss = max(float(np.average(one.rows, weights=self.weight)), one.own_loss)
 
     def _outputs(self, block: Block) -> tuple[Float, Float]:
         """Return outputs for the rows that judge, and for those that all of them learn from.
@@ -226,17 +250,19 @@ class Race:
             spread = self.settings.temperature_spread
             factor = fit_temperature(held, self.y, self.weight, spread, self.loss)
         rows = row_losses(factor * held, self.y, self.loss)
-        mean = float(np.average(rows, weights=self.weight))
+        mean, own_loss = float(np.average(rows, weights=self.weight)), -np.inf
         if self.held:
             # A network knows the rows that it has learnt from. If it misses more of them than the
             # others miss of rows that they have not seen, its path went astray.
             own = row_losses(factor * learnt, self.all_y, self.loss)
-            mean = max(mean, float(np.average(own, weights=self.all_weight)))
+            own_loss = float(np.average(own, weights=self.all_weight))
+            mean = max(mean, own_loss)
         one.waited += 1
         one.fell = max(one.loss - mean, 0.0)
         if mean < one.loss:
             for block in one.blocks:
                 block.arrays = self.arrays(block)
-            one.loss, one.rows, one.temperature = mean, rows, factor
+            one.loss, one.own_loss = mean, own_loss
+            one.rows, one.temperature = rows, factor
             one.steps, one.waited, one.found = self.steps, 0, True
         one.running = one.waited < self.patience

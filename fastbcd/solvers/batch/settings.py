@@ -85,6 +85,10 @@ class BatchSettings:
         the second 2 times the steps of the network that is returned. One: 1.003; four: 1.001, in
         1.5 times the seconds. Losses without a temperature get one more: they depend on the size
         of the outputs, and may stand still before they fall on.
+    halve_folds_at : tuple of int
+        Checks after which half of the folds goes on. Early ones are cheap and decide the most; the
+        later ones of a long fit take nearly all of its seconds. Losses without a temperature keep
+        all folds.
     n_folds : int
         Folds of small data. Two: 1.031; four: 1.006.
     folds_below : int
@@ -131,6 +135,7 @@ class BatchSettings:
     leave_ahead: float = 4.0
     patience: int = 2
     untempered_patience: int = 3
+    halve_folds_at: tuple[int, ...] = (8, 11)
     n_folds: int = 8
     folds_below: int = 2500
     held_out: float = 0.2

@@ -118,7 +118,8 @@ class BatchSolver:
                         state.ending = Ending.CONVERGED
                 order = order[due:]
         found = min(one.loss for one in race.line_ups)
-        state.write(found if np.isfinite(found) else state.record.terms[-1].loss)
+        last = state.record.terms[-1].loss  # of fewer folds, the least loss may be another one
+        state.write(min(found, last) if np.isfinite(found) else last)
 
     def network(self, problem: Problem, state: State) -> Network:
         """Return the best network so far, on raw data."""
