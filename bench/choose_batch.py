@@ -53,7 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ahead 2": {"leave_ahead": 2.0},
     "leave after 8": {"leave_after": 8, "leave_ahead": 0.0},
     "all folds": {"halve_folds_at": ()},
-    "halved once": {"halve_folds_at": (8,)},
+    "halved at 8 and 11": {"halve_folds_at": (8, 11)},
     "2 folds": {"n_folds": 2},
     "4 folds": {"n_folds": 4},
     "starts of full size": {"small_scale": 1.0},
