@@ -92,6 +92,16 @@ class CompressionSettings:
     precise : float
         The search ends when it knows the necessary size up to this factor. It trades size for
         time.
+    first_cut : float
+        Share of the weights after the first round of a removal of inputs and neurons.
+    cut : float
+        The same after each later round, relative to the round before.
+    between : float
+        Share of the epochs of the refinement after each round but the last.
+    price_rows : int
+        Maximum number of rows that the prices of a round are measured on, other ones each round.
+    bent, fewest_bent : int, int
+        Rows times outputs, and the fewest rows, that the curvature of the loss is measured on.
     """
 
     calibration_rows: int = 20_000
@@ -126,6 +136,12 @@ class CompressionSettings:
     first_divisor: float = 30
     stride: float = 2.0
     precise: float = 1.25
+    first_cut: float = 0.3
+    cut: float = 0.78
+    between: float = 0.1
+    price_rows: int = 6000
+    bent: int = 30_000
+    fewest_bent: int = 500
 
 
 DEFAULTS = CompressionSettings()
