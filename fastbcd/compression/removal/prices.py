@@ -77,9 +77,9 @@ class Row:
         """Return the price of each unit; infinity for those that are gone."""
         found = np.full(len(self._groups), np.inf)
         if self._single:
-            squares = np.einsum("ij,ij->i", self._passed, self._passed)
-            found[self._units] = squares / (2 * np.diag(self._inverse))
-            found[~self.alive] = np.inf
+            left = self.alive[self._units]
+            squares = np.einsum("ij,ij->i", self._passed, self._passed)[left]
+            found[self._units[left]] = squares / (2 * np.diag(self._inverse)[left])
             return found
         for unit in np.flatnonzero(self.alive):
             rows = self._groups[unit]
