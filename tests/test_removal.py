@@ -299,7 +299,7 @@ def test_from_a_network_trained_in_batches(digits, encoding):
 def test_a_regression():
     x, y = make_regression(400, 20, n_informative=5, random_state=0)
     y = y / y.std()
-    dense = MLPRegressor((30,), max_iter=300, random_state=0).fit(x, y)
+    dense = MLPRegressor(hidden_layer_sizes=(30,), max_iter=300, random_state=0).fit(x, y)
     found = compress(dense, x, y, scheme=Prune(structure="input", n_inputs=5), random_state=0)
     assert found.features_used_.sum() == 5
     assert found.score(x, y) > 0.9

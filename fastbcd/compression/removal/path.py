@@ -68,7 +68,8 @@ class Path:
         job.progress.stage("removing inputs and neurons", max(1, len(sizes)))
         for number, least in enumerate(sizes):
             if number and not job.interrupted:
-                network = job.refined(network, self._schemes, share=settings.between)
+                share, rate = settings.between, settings.between_rate
+                network = job.refined(network, self._schemes, share=share, rate=rate)
                 job.progress.stage("removing inputs and neurons", len(sizes))
             if job.interrupted:
                 least = end

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from fastbcd.exceptions import ExportWarning
 from fastbcd.formats import DenseMatrix
+from fastbcd.formats.operations import spread_inputs
 from fastbcd.io.export.refusals import refuse_encoding, refuse_images
 from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.view import WHOLE_ROW
