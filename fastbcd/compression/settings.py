@@ -98,8 +98,8 @@ class CompressionSettings:
         The same after each later round, relative to the round before.
     between : float
         Share of the epochs of the refinement after each round but the last.
-    between_rate, last_rate : float
-        Rate of these refinements, and of the last one.
+    slim_longer : float
+        Factor of the epochs of these refinements and of the last one.
     price_rows : int
         Maximum number of rows that the prices of a round are measured on, other ones each round.
     bent, fewest_bent : int, int
@@ -141,8 +141,7 @@ class CompressionSettings:
     first_cut: float = 0.3
     cut: float = 0.78
     between: float = 0.1
-    between_rate: float = 0.5
-    last_rate: float = 2.0
+    slim_longer: float = 1.0
     price_rows: int = 6000
     bent: int = 30_000
     fewest_bent: int = 500

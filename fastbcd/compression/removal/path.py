@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from fastbcd.compression.job import Job
 from fastbcd.compression.removal.goal import Goal, floor_widths
 from fastbcd.compression.removal.prices import remove_units
 from fastbcd.network.network import Network
-from fastbcd.schemes.protocol import Scheme
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,10 @@ class Path:
         Network and data; its encoding lists the inputs.
     goal : Goal
         What may go, and how much.
-    schemes : sequence of Scheme or None
-        Schemes of the layers, for the refinements.
     """
 
-    def __init__(self, job: Job, goal: Goal, schemes: Sequence[Scheme | None]) -> None:
-        self._job, self._goal, self._schemes = job, goal, schemes
+    def __init__(self, job: Job, goal: Goal) -> None:
+        self._job, self._goal = job, goal
         self._groups = features_by_input(job)
         self.steps: list[Step] = []
         self._seen = 0
@@ -68,8 +64,7 @@ class Path:
         job.progress.stage("removing inputs and neurons", max(1, len(sizes)))
         for number, least in enumerate(sizes):
             if number and not job.interrupted:
-                share, rate = settings.between, settings.between_rate
-                network = job.refined(network, self._schemes, share=share, rate=rate)
+                network = job.resumed(network, settings.between)
                 job.progress.stage("removing inputs and neurons", len(sizes))
             if job.interrupted:
                 least = end

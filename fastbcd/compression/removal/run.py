@@ -43,19 +43,19 @@ def run_removal(job: Job, budget: Budget, score: Score) -> Compressed:
     schemes: list[Scheme | None] = [scheme] * n_layers
     if budget.kind == "scheme":
         goal = goal_of(scheme, widths_of(job.network), len(features_by_input(job)))
-        network = Path(job, goal, schemes).walk()
-        return _finished(job, job.refined(network, schemes, rate=job.settings.last_rate), network, schemes)
+        network = Path(job, goal).walk()
+        return _finished(job, job.resumed(network), network, schemes)
     limit = budget.amount
     if budget.kind == "ratio":
         limit = dense_bytes(job.original) / budget.amount
     job.use(_in_single_precision(job.network))
     size = _bytes(job)
     if budget.kind == "max_score_drop":
-        path = Path(job, open_goal(scheme, n_layers, size), schemes)
-        judged, before = smallest_on(job, path, schemes, budget.amount, score)
+        path = Path(job, open_goal(scheme, n_layers, size))
+        judged, before = smallest_on(job, path, budget.amount, score)
         return _finished(job, judged.network, judged.start, schemes, (before, judged.score))
     goal = open_goal(scheme, n_layers, size, float(int(limit)))
-    network = Path(job, goal, schemes).walk()
+    network = Path(job, goal).walk()
     made = job.n_bytes(network, schemes)
     if made > limit:
         raise BudgetError(
@@ -63,7 +63,7 @@ def run_removal(job: Job, budget: Budget, score: Score) -> Compressed:
             f"{scheme} may remove, {made} bytes are left. Ask for at least that, or name "
             "other schemes."
         )
-    return _finished(job, job.refined(network, schemes, rate=job.settings.last_rate), network, schemes)
+    return _finished(job, job.resumed(network), network, schemes)
 
 
 def _finished(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastbcd.compression.job import Job
 from fastbcd.compression.removal.path import Path
 from fastbcd.exceptions import BudgetWarning
 from fastbcd.network.network import Network
-from fastbcd.schemes.protocol import Scheme
 from fastbcd.utils.warnings import warn
 
 
@@ -34,7 +33,6 @@ class Judged:
 def smallest_on(
     job: Job,
     path: Path,
-    schemes: Sequence[Scheme | None],
     max_drop: float,
     score: Callable[[Network], float],
 ) -> tuple[Judged, float]:
@@ -63,7 +61,7 @@ def smallest_on(
     at = min(len(steps) - 1, max(raw, default=-1) + 1)
     while high - low > 1:
         step = steps[at]
-        network = job.refined(step.network, schemes)
+        network = job.resumed(step.network)
         judged = Judged(network, step.network, score(network))
         job.progress.say(f"{step.size:,.0f} bytes: score {judged.score:.4f}")
         if before - judged.score <= max_drop:
