@@ -185,9 +185,7 @@ def test_the_slim_network_is_the_zeroed_one(slim, digits):
     first[used] = slim.coefs_[0]
     layers = list(slim.network_.on_features.layers)
     zeroed = Network([Layer(DenseMatrix(first), layers[0].intercept, "relu"), *layers[1:]])
-    np.testing.assert_allclose(
-        slim.network_.forward(x), zeroed.forward(x), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(slim.network_.forward(x), zeroed.forward(x), rtol=1e-5, atol=1e-5)
     other = x.copy()
     other[:, ~used] = 7
     np.testing.assert_array_equal(slim.predict_proba(other), slim.predict_proba(x))
@@ -204,9 +202,8 @@ def test_size_and_score(slim, mlp, digits):
     ))  # fmt: skip
     assert slim.network_.n_bytes == rest + slim.features_used_.sum()  # one byte a column
     assert slim.compression_report_.total.n_bytes == slim.network_.n_bytes
-    assert slim.scheme is None and slim.hidden_layer_sizes == slim.coefs_[0].shape[1:] + (
-        slim.coefs_[1].shape[1],
-    )
+    assert slim.scheme is None
+    assert slim.hidden_layer_sizes == tuple(w.shape[1] for w in slim.coefs_[:-1])
 
 
 def test_files_and_a_second_compression_keep_the_columns(slim, digits, tmp_path):
@@ -307,7 +304,6 @@ def test_a_regression():
 
 def test_inputs_without_weights_are_not_read(digits):
     x, y = digits
-    assert MLPClassifier is not None
     dense = BCDClassifier((8,), encoding=None, max_iter=3, random_state=0).fit(x, y)
     assert dense.features_used_.shape == (64,)
     assert dense.features_used_.sum() <= 64
@@ -328,7 +324,7 @@ def test_inputs_without_weights_are_not_read(digits):
         (Prune(structure="unit", density=0), r"density=0 must be in \(0, 1\]"),
         (Prune(structure="units", sparsity=0.5), "structure='units' must be None, \"unit\""),
         (Prune(structure="unit", sparsity=0.5, n_inputs=3), "takes exactly one of"),
-        (Prune(n_inputs=10), "structure=\"unit\" or \"input\""),
+        (Prune(n_inputs=10), 'structure="unit" or "input"'),
         ({0: Prune(structure="unit", sparsity=0.5)}, "is for the whole network"),
         (Prune(structure="unit", sparsity=0.5) + Quantize(bits=4), "is for the whole network"),
     ],

@@ -81,7 +81,7 @@ class FittedNetwork(Deployable, BaseEstimator):
         network = self.network_
         if network.sees_images:
             return np.ones(network.n_inputs, bool)
-        read = network.layers[0].weight.to_dense().any(axis=1)
+        read: NDArray[np.bool_] = np.any(network.layers[0].weight.to_dense() != 0, axis=1)
         encoding = network.encoding
         if encoding is None:
             return read

@@ -34,7 +34,7 @@ UNITS = ("unit", "input", "neuron")
 class Prune(Scheme):
     """Keep the weights of largest magnitude of each layer, exactly that many.
 
-    Give one of the first three parameters. The projection is the exact minimiser of
+    Give one of the amounts. Without a structure of units, the projection is the exact minimiser of
     ``||W - T||`` over all T with that many non-zeros and that structure.
 
     Parameters
@@ -47,11 +47,26 @@ class Prune(Scheme):
         Number of weights that stay.
     structure : str, optional
         ``None`` lets any weight go. ``"neuron"`` removes whole output neurons, the amount being
-        the share of them. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
+        the share of them in each layer. ``"input"`` removes inputs of the network, the amount being
+        the share of them, and ``"unit"`` inputs and neurons of all layers, the amount being the
+        share of the weights of the whole network; both are for ``compress`` alone, as the only
+        scheme, and both leave the network for good: it reads fewer columns, which
+        ``features_used_`` names, and takes whole rows all the same. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
         each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
         keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
         Between such layers ``compress`` leaves dead neurons where they are: without them the
         groups would shift.
+    n_inputs : int, optional
+        Number of inputs of the network that stay, with ``structure="input"`` or ``"unit"``; the
+        fourth amount, instead of one of the first three.
+
+    Notes
+    -----
+    Inputs and neurons go by a second-order price: the least rise of the loss, in nats in a
+    classification, if their outgoing weights become zero and those of the others repair what they
+    can (optimal brain surgeon, Hassibi and Stork, NeurIPS 1992, for whole rows in the metric of the
+    loss). The least price per weight saved goes first, over all layers, in rounds with a short
+    refinement in between. Each round costs O(d^3) flops for a layer of d inputs.
 
     Examples
     --------
@@ -149,8 +164,9 @@ class Prune(Scheme):
         """Return how much of ``size`` stays at most."""
         if self.n_nonzero is not None:
             return float(self.n_nonzero)
-        assert self.sparsity is not None or self.density is not None
-        return size * (self.density if self.sparsity is None else 1 - self.sparsity)
+        density = 1 - self.sparsity if self.sparsity is not None else self.density
+        assert density is not None
+        return size * density
 
     def _kept(self, size: int) -> int:
         """Return the number of non-zeros, never fewer than one."""

@@ -135,6 +135,7 @@ def remove_units(
     groups: Sequence[Index] | None = None,
     sample_weight: Float64 | None = None,
     n_curvature: int | None = None,
+    exchange: float = 1.0,
 ) -> Removed:
     """Return ``network`` without the units of least price per weight saved.
 
@@ -160,6 +161,9 @@ def remove_units(
         Weights of the rows.
     n_curvature : int, optional
         Rows that B is measured on; by default all.
+    exchange : float, default=1.0
+        Factor of the prices of inputs. Later training recovers much of what a neuron was worth,
+        and little of what an input was.
 
     Returns
     -------
@@ -200,7 +204,7 @@ def remove_units(
             if counts[index] <= max(1, floors[index]):
                 continue
             each = widths[1] if index == 0 else widths[index - 1] + widths[index + 1]
-            rate = price / (each * sizes) if index == 0 else price / each
+            rate = exchange * price / (each * sizes) if index == 0 else price / each
             unit = int(np.argmin(rate))
             if best is None or rate[unit] < best[0]:
                 best = float(rate[unit]), index, unit

@@ -11,7 +11,7 @@ from fastbcd.compression.budget import Budget
 from fastbcd.compression.job import Compressed, Job
 from fastbcd.compression.notes import dense_bytes
 from fastbcd.compression.one_shot import OneShot
-from fastbcd.compression.removal.goal import Goal, bytes_of, goal_of, open_goal
+from fastbcd.compression.removal.goal import bytes_of, goal_of, open_goal
 from fastbcd.compression.removal.path import Path, features_by_input, widths_of
 from fastbcd.compression.removal.search import smallest_on
 from fastbcd.exceptions import BudgetError
@@ -98,6 +98,3 @@ def _bytes(job: Job) -> Callable[[Sequence[int]], float]:
     assert encoding is not None
     per_ramp = 2 * 4 if len(encoding.columns) else 0
     return bytes_of(4, encoding.n_columns, per_ramp)
-
-
-__all__ = ["Goal", "run_removal"]

@@ -111,7 +111,7 @@ def resume(
     layers = []
     for index, layer in enumerate(network.layers):
         found: Float = weights[index]
-        bias = biases[index]
+        bias: Float = biases[index]
         if index == 0:
             found, bias = coordinates.to_inputs(found, bias)
         dtype = layer.intercept.dtype

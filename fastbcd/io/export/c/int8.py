@@ -140,9 +140,7 @@ class Int8Writer:
         if view is not None and not len(view.columns):
             self._helpers["quantise"] = _QUANTISE_COLUMNS.format(index=TYPES[kind.name])
             columns = self._tables.add(view.plain.astype(kind), "columns_0")
-            self._lines.append(
-                f"    @quantise(x, q, {columns}, {view.n_features}, {to_grid});"
-            )
+            self._lines.append(f"    @quantise(x, q, {columns}, {view.n_features}, {to_grid});")
         elif view is not None:
             self._helpers["quantise"] = _QUANTISE_RAMPS.format(index=TYPES[kind.name])
             columns = self._tables.add(view.columns.astype(kind), "columns_0")
