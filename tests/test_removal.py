@@ -1,6 +1,8 @@
-"""Inputs and neurons removed for good: prices, sizes, and that the slim network is the zeroed one."""
+"""Inputs and neurons removed for good: prices, sizes, and the slim network itself."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def n_weights(model):
 def network_of(widths, seed=0, activation="relu"):
     rng = np.random.default_rng(seed)
     layers = []
-    for n, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for n, (a, b) in enumerate(pairwise(widths)):
         name = activation if n < len(widths) - 2 else "identity"
         weight = DenseMatrix(rng.normal(size=(a, b)))
         layers.append(Layer(weight, rng.normal(size=b), name))
@@ -169,8 +171,9 @@ def test_the_last_units_stay():
 def test_rounds_end_at_the_goal():
     assert rounds(1000.0, 900.0, 0.3, 0.78) == [900.0]
     found = rounds(1000.0, 100.0, 0.3, 0.78)
-    assert found[0] == 300 and found[-1] == 100
-    assert all(a > b for a, b in zip(found, found[1:], strict=False))
+    assert found[0] == 300
+    assert found[-1] == 100
+    assert all(a > b for a, b in pairwise(found))
     assert rounds(10.0, 0.5, 0.3, 0.5) == [3.0, 1.5, 0.75, 0.5]
 
 
@@ -180,7 +183,9 @@ def test_rounds_end_at_the_goal():
 def test_the_slim_network_is_the_zeroed_one(slim, digits):
     x, _ = digits
     used = slim.features_used_
-    assert used.dtype == bool and used.shape == (64,) and 0 < used.sum() < 64
+    assert used.dtype == bool
+    assert used.shape == (64,)
+    assert 0 < used.sum() < 64
     first = np.zeros((64, slim.coefs_[0].shape[1]), np.float32)
     first[used] = slim.coefs_[0]
     layers = list(slim.network_.on_features.layers)
@@ -291,6 +296,9 @@ def test_from_a_network_trained_in_batches(digits, encoding):
     assert found.score(x, y) > dense.score(x, y) - 0.05
     fewer = compress(dense, x, y, scheme=Prune(structure="input", n_inputs=30), epochs=1)
     assert fewer.features_used_.sum() == 30
+    if dense.network_.encoding is not None:
+        with pytest.raises(ValueError, match="several features"):
+            compress(dense, x, y, scheme=Prune(structure="unit", n_inputs=30), epochs=1)
 
 
 def test_a_regression():

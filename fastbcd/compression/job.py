@@ -27,10 +27,8 @@ from fastbcd.network.units import output_units, with_outputs_times
 from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.protocol import Scheme
 from fastbcd.solvers.reconstruct import Calibration, Reconstruction, remove_dead
-from fastbcd.solvers.batch.resume import can_resume, resume
 from fastbcd.solvers.refine import Descent, Interrupted, Targets, refine
 from fastbcd.solvers.refine import settings as refine_settings
-from fastbcd.solvers.refine.judge import is_worse
 from fastbcd.utils import validation as check
 from fastbcd.utils.progress import Progress
 from fastbcd.utils.types import Float, Float64
@@ -311,45 +309,6 @@ class Job:
         found = Network([*front, *better.layers])
         found = found if used is None else used.among_all(found)
         return remove_dead(found, aligned(schemes))[0]
-
-    def resumed(self, network: Network, share: float = 1.0) -> Network:
-        """Return a network of dense layers, trained on in batches, or ``network`` if that is worse.
-
-        Its inputs without weights get none. Where the batch solver cannot train such a network,
-        and in a regression, it is refined.
-
-        Parameters
-        ----------
-        network : Network
-            As a function of all features.
-        share : float, default=1.0
-            Share of the epochs.
-        """
-        loss = {"softmax": "cross_entropy", "sigmoid": "logistic"}.get(self.loss, "")
-        used = Used.of(network)
-        tail = network if used is None else used.network
-        if self.epochs == 0 or self.interrupted or not can_resume(tail, loss):
-            return self.refined(network, [None] * len(network.layers), share=share)
-        x, targets = self.targets((), tail.n_inputs, None if used is None else used.index)
-        self.progress.stage("refining", 1)
-        try:
-            found = resume(
-                tail,
-                x,
-                targets.mixed,
-                loss,
-                share * self.epochs * self.settings.slim_longer,
-                int(self._random_state.randint(2**31 - 1)),
-                self._weight,
-                tell=self.progress.update,
-            )
-        except KeyboardInterrupt:
-            self.interrupted = True
-            return network
-        sound = all(np.isfinite(layer.weight.to_dense()).all() for layer in found.layers)
-        if not sound or is_worse(found, tail, x, targets):
-            return network
-        return remove_dead(found if used is None else used.among_all(found))[0]
 
     def length(self, network: Network) -> float:
         """Return the factor of the epochs for a refinement of ``network``."""

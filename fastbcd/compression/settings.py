@@ -98,8 +98,14 @@ class CompressionSettings:
         The same after each later round, relative to the round before.
     between : float
         Share of the epochs of the refinement after each round but the last.
-    slim_longer : float
-        Factor of the epochs of these refinements and of the last one.
+    between_rate : float
+        Rate of these refinements. Long steps undo more than they repair: at the usual rate of 2,
+        networks of MNIST lost a point of their training accuracy in each.
+    input_worth : float
+        Factor of the price of an input where neurons may go as well. Training recovers much of what
+        a neuron was worth, and little of what an input was. Mean accuracies with 1, 3 and 10:
+        digits .9756, .9778, .9767 and optdigits .9786, .9822, .9804 (sparsity .85, two splits);
+        MNIST at 14,000 weights .979, .982, .979 (one network).
     price_rows : int
         Maximum number of rows that the prices of a round are measured on, other ones each round.
     bent, fewest_bent : int, int
@@ -141,7 +147,8 @@ class CompressionSettings:
     first_cut: float = 0.3
     cut: float = 0.78
     between: float = 0.1
-    slim_longer: float = 1.0
+    between_rate: float = 0.2
+    input_worth: float = 3.0
     price_rows: int = 6000
     bent: int = 30_000
     fewest_bent: int = 500

@@ -25,7 +25,6 @@ from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import is_fraction, is_integer
 
-
 UNITS = ("unit", "input", "neuron")
 """Structures of which ``compress`` removes inputs and neurons for good."""
 
@@ -51,8 +50,9 @@ class Prune(Scheme):
         the share of them, and ``"unit"`` inputs and neurons of all layers, the amount being the
         share of the weights of the whole network; both are for ``compress`` alone, as the only
         scheme, and both leave the network for good: it reads fewer columns, which
-        ``features_used_`` names, and takes whole rows all the same. ``"2:4"``, or any ``"N:M"``, keeps N of every M consecutive inputs of
-        each neuron; the amount is then N / M and is not given. ``"4x4"``, or any ``"RxC"``,
+        ``features_used_`` names, and takes whole rows all the same. ``"2:4"``, or any ``"N:M"``,
+        keeps N of every M consecutive inputs of each neuron; the amount is then N / M and is not
+        given. ``"4x4"``, or any ``"RxC"``,
         keeps whole blocks of R inputs by C neurons, with at most the weights that are asked for.
         Between such layers ``compress`` leaves dead neurons where they are: without them the
         groups would shift.

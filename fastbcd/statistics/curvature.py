@@ -1,10 +1,11 @@
 r"""The curvature of the loss in the pre-activations of each layer: Gauss-Newton matrices.
 
-If the pre-activations of a layer change by dz in each row, the loss of the network around its own
-predictions rises by
+If the pre-activations of a layer change by dz, the loss of the network around its own predictions
+rises by
 
 .. math:: \tfrac12\, \mathrm{mean}\; dz^\top J^\top S J\, dz
-          \approx \tfrac12\, \mathrm{mean}\; dz^\top B\, dz , \qquad B = \mathrm{mean}\; J^\top S J ,
+          \approx \tfrac12\, \mathrm{mean}\; dz^\top B\, dz , \qquad
+          B = \mathrm{mean}\; J^\top S J ,
 
 with the derivatives J of the outputs and the Hessian S of the loss in the outputs. S does not
 depend on the labels: it is diag(p) - p p' for a softmax, diag(p (1 - p)) for sigmoids, and the

@@ -86,8 +86,12 @@ def goal_of(scheme: Prune, widths: Sequence[int], n_inputs: int) -> Goal:
     free = (0,) * n_layers
     if scheme.structure == "unit":
         if scheme.n_inputs is not None:
+            if widths[0] > n_inputs:
+                raise ValueError(
+                    f"n_inputs={scheme.n_inputs!r}: this network reads several features of each "
+                    'input. Use structure="input", or give structure="unit" another amount.'
+                )
             every = tuple(range(n_layers))
-            # Where features are read, the floor alone stops at the number of inputs.
             return Goal(every, (int(scheme.n_inputs), *free[1:]), _first, float(scheme.n_inputs))
         return Goal(tuple(range(n_layers)), free, n_weights, scheme.kept_of(n_weights(widths)))
     floors: list[int] = list(free)

@@ -64,7 +64,8 @@ class Path:
         job.progress.stage("removing inputs and neurons", max(1, len(sizes)))
         for number, least in enumerate(sizes):
             if number and not job.interrupted:
-                network = job.resumed(network, settings.between)
+                share, rate = settings.between, settings.between_rate
+                network = job.refined(network, [None] * len(network.layers), None, share, rate)
                 job.progress.stage("removing inputs and neurons", len(sizes))
             if job.interrupted:
                 least = end
@@ -95,6 +96,7 @@ class Path:
             self._groups,
             weight,
             n_bent,
+            settings.input_worth,
         ).network
 
 

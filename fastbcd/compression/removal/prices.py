@@ -1,8 +1,8 @@
 r"""What inputs and neurons are worth: second-order prices, and the exact repair of what stays.
 
 A unit is an input or a neuron. It leaves with its outgoing weights, row j of the weights W of the
-layer that reads it, and with its own incoming weights. With the covariance A of that layer's inputs,
-damped, and the curvature B = R R' of the loss in its pre-activations, the change W + D of the
+layer that reads it, and with its own incoming weights. With the damped covariance A of that layer's
+inputs and the curvature B = R R' of the loss in its pre-activations, the change W + D of the
 weights raises the loss by 1/2 tr(D' A D B). The least rise with row j at zero is the price
 
 .. math:: \frac{\| W_j R \|^2}{2\, [A^{-1}]_{jj}} ,
@@ -37,7 +37,7 @@ from fastbcd.utils.types import Float, Float64
 Index = NDArray[np.intp]
 
 NEGLIGIBLE = 1e-7
-"""Eigenvalues of B below this share of the largest are rounding. A number of the machine: float32."""
+"""Eigenvalues of B below this share of the largest are rounding of float32, a machine's."""
 
 
 class Row:
@@ -84,7 +84,7 @@ class Row:
         for unit in np.flatnonzero(self.alive):
             rows = self._groups[unit]
             passed = self._passed[rows]
-            solved = np.linalg.solve(self._inverse[np.ix_(rows, rows)], passed)
+            solved = cholesky_inverse(self._inverse[np.ix_(rows, rows)]) @ passed
             found[unit] = np.einsum("ij,ij->", passed, solved) / 2
         return found
 
@@ -94,7 +94,7 @@ class Row:
         if not self._single:
             rows = self._groups[unit]
             block = self._inverse[np.ix_(rows, rows)]
-            gain = np.linalg.solve(block, self._inverse[rows]).T
+            gain = self._inverse[:, rows] @ cholesky_inverse(block)
             self._passed -= gain @ self._passed[rows]
             self._inverse -= gain @ self._inverse[rows]
             return
@@ -135,7 +135,7 @@ def remove_units(
     groups: Sequence[Index] | None = None,
     sample_weight: Float64 | None = None,
     n_curvature: int | None = None,
-    exchange: float = 1.0,
+    worth: float = 1.0,
 ) -> Removed:
     """Return ``network`` without the units of least price per weight saved.
 
@@ -161,7 +161,7 @@ def remove_units(
         Weights of the rows.
     n_curvature : int, optional
         Rows that B is measured on; by default all.
-    exchange : float, default=1.0
+    worth : float, default=1.0
         Factor of the prices of inputs. Later training recovers much of what a neuron was worth,
         and little of what an input was.
 
@@ -204,7 +204,7 @@ def remove_units(
             if counts[index] <= max(1, floors[index]):
                 continue
             each = widths[1] if index == 0 else widths[index - 1] + widths[index + 1]
-            rate = exchange * price / (each * sizes) if index == 0 else price / each
+            rate = worth * price / (each * sizes) if index == 0 else price / each
             unit = int(np.argmin(rate))
             if best is None or rate[unit] < best[0]:
                 best = float(rate[unit]), index, unit

@@ -44,7 +44,7 @@ def run_removal(job: Job, budget: Budget, score: Score) -> Compressed:
     if budget.kind == "scheme":
         goal = goal_of(scheme, widths_of(job.network), len(features_by_input(job)))
         network = Path(job, goal).walk()
-        return _finished(job, job.resumed(network), network, schemes)
+        return _finished(job, job.refined(network, schemes), network, schemes)
     limit = budget.amount
     if budget.kind == "ratio":
         limit = dense_bytes(job.original) / budget.amount
@@ -63,7 +63,7 @@ def run_removal(job: Job, budget: Budget, score: Score) -> Compressed:
             f"{scheme} may remove, {made} bytes are left. Ask for at least that, or name "
             "other schemes."
         )
-    return _finished(job, job.resumed(network), network, schemes)
+    return _finished(job, job.refined(network, schemes), network, schemes)
 
 
 def _finished(

@@ -61,7 +61,7 @@ def smallest_on(
     at = min(len(steps) - 1, max(raw, default=-1) + 1)
     while high - low > 1:
         step = steps[at]
-        network = job.resumed(step.network)
+        network = job.refined(step.network, [None] * len(step.network.layers))
         judged = Judged(network, step.network, score(network))
         job.progress.say(f"{step.size:,.0f} bytes: score {judged.score:.4f}")
         if before - judged.score <= max_drop:

@@ -126,19 +126,6 @@ class Targets:
             found = ((outputs > 0) != apply).any(axis=1)
         return found
 
-    @property
-    def mixed(self) -> Float:
-        """One distribution for each row, (n, k): of the dense network and of the labels.
-
-        For training without a temperature.
-        """
-        soft = self._probabilities(self.dense)
-        if self.labels is None:
-            return soft
-        alpha = soft.dtype.type(self.alpha)
-        mixed: Float = alpha * soft + (1 - alpha) * self._hard
-        return mixed
-
     def pull(self, u: Float, rows: Rows) -> Float:
         """Return dU (b, k) for the outputs ``u`` of ``rows``."""
         alpha, t = self.alpha, self.temperature
