@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import test_export_c
 from sklearn.datasets import load_digits, make_regression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -13,6 +15,7 @@ from fastbcd import BCDClassifier, compress, load
 from fastbcd.compression.removal.goal import bytes_of
 from fastbcd.compression.removal.path import rounds
 from fastbcd.compression.removal.prices import Row, remove_units, repair
+from fastbcd.exceptions import ExportWarning
 from fastbcd.formats import DenseMatrix
 from fastbcd.network.layers.encoding import selection
 from fastbcd.network.network import Layer, Network
@@ -233,6 +236,20 @@ def test_exports_take_the_full_row(slim, digits, tmp_path):
     assert name.shape[1] == 64
     label = session.run(None, {name.name: x})[0]
     np.testing.assert_array_equal(label, slim.predict(x))
+
+
+@test_export_c.needs_gcc
+@pytest.mark.parametrize("arithmetic", ["float", "int8"])
+def test_c_takes_the_full_row(slim, digits, tmp_path, arithmetic):
+    x, _ = digits
+    rows = x if arithmetic == "int8" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)  # of rows near a border
+        slim.to_c(tmp_path / "net.h", arithmetic=arithmetic, X=rows)
+    seen = x[:200].copy()
+    seen[:, ~slim.features_used_] = 9
+    predicted, _, _ = test_export_c.compute(tmp_path, "classes", seen, flags=test_export_c.STRICTER)
+    assert np.mean(predicted[:, 0] == slim.predict(x[:200])) > 0.97
 
 
 @pytest.mark.parametrize("n", [400, 200, 60])

@@ -37,7 +37,7 @@ from fastbcd.utils.types import Float, Float64
 Index = NDArray[np.intp]
 
 NEGLIGIBLE = 1e-7
-"""Eigenvalues of B below this share of the largest are rounding of float32, a machine's."""
+"""Eigenvalues of B below this share of the largest are rounding: a number of the machine."""
 
 
 class Row:
