@@ -42,7 +42,7 @@ class Split(NamedTuple):
 def load(name: str, seed: int = 0) -> Split:
     """Return a data set; ``seed`` picks the split where none is customary."""
     if name == "mnist":
-        file = _file(name)
+        file = file_of(name)
         x, x_test = (file[k].reshape(len(file[k]), -1) / np.float32(255) for k in _X)
         return Split(x, file["y_train"].astype(int), x_test, file["y_test"].astype(int))
     if name == "friedman":
@@ -56,10 +56,10 @@ def load(name: str, seed: int = 0) -> Split:
         parts = train_test_split(*load_diabetes(return_X_y=True), test_size=0.3, random_state=seed)
         return _scaled(parts[0], parts[2], parts[1], parts[3])
     if name == "watch_har":
-        x, y, subject = _windows(_file(name))
+        x, y, subject = _windows(file_of(name))
         test = _tested(subject, seed)
         return _scaled(x[~test], y[~test], x[test], y[test])
-    file = _file(name)
+    file = file_of(name)
     x, y = file["X"].astype(float), np.unique(file["y"], return_inverse=True)[1]
     if name == "letter":
         return _scaled(x[:16_000], y[:16_000], x[16_000:], y[16_000:])
@@ -74,7 +74,7 @@ def sources(name: str, seed: int = 0) -> Any:
     stretches are held out: its writers follow each other.
     """
     if name == "watch_har":
-        subject = _windows(_file(name))[2]
+        subject = _windows(file_of(name))[2]
         return subject[~_tested(subject, seed)]
     return np.arange(len(load(name, seed).y))
 
@@ -87,7 +87,8 @@ def _tested(subject: Any, seed: int) -> Any:
 _X = ("X_train", "X_test")
 
 
-def _file(name: str) -> Any:
+def file_of(name: str) -> Any:
+    """Return the arrays of ``name``.npz in the folder that FASTBCD_DATA names."""
     path = Path(os.environ.get("FASTBCD_DATA", "data")) / f"{name}.npz"
     if not path.exists():
         raise SystemExit(f"{path} is missing. Set FASTBCD_DATA to the folder that holds it.")

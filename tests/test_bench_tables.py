@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benchmarks are not installed
 
-from bench import certificates, choices, choose_batch, partial_fit, tables
+from bench import certificates, choices, choose_batch, partial_fit, slim, tables
 
 FOLDER = Path(os.environ.get("FASTBCD_DATA", "data"))
 
@@ -118,3 +118,10 @@ def test_the_summary_counts_losses_and_ratios():
     assert "geometric mean 0.707 of MLPClassifier's, lower on 1" in text
     assert "behind by more than 0.010: 1 small" in text
     assert "median 0.38, from 5000 rows on 0.25, most 0.50 (small)" in text
+
+
+def test_a_trial_run_makes_networks_slim(capsys):
+    slim.main(["--quick"])
+    printed = capsys.readouterr().out
+    for start in ("| MLPClassifier | 800 |", "| BCDClassifier | 800 |", "| digits | 64 |"):
+        assert start in printed

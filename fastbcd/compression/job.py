@@ -20,6 +20,7 @@ from fastbcd.compression.structures import aligned, keeps_features, structure_of
 from fastbcd.compression.used import Used
 from fastbcd.network.chunks import forward
 from fastbcd.network.front import MOST_FEATURES, features, split
+from fastbcd.network.layers.encoding import selection
 from fastbcd.network.network import Layer, Network
 from fastbcd.network.tasks import Task
 from fastbcd.network.units import output_units, with_outputs_times
@@ -30,7 +31,7 @@ from fastbcd.solvers.refine import Descent, Interrupted, Targets, refine
 from fastbcd.solvers.refine import settings as refine_settings
 from fastbcd.utils import validation as check
 from fastbcd.utils.progress import Progress
-from fastbcd.utils.types import Float
+from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.warnings import warn
 
 Scorer: TypeAlias = Callable[[Network, Float, NDArray[Any]], float]
@@ -202,6 +203,37 @@ class Job:
     def _on_features(self, x: Float) -> Float:
         """Return what the networks of this job take for rows ``x``."""
         return x if self.encoding is None else self.encoding.rows(x)
+
+    def drop_inputs(self) -> None:
+        """Let inputs without weights leave the network: they become features of an encoding.
+
+        It takes every column as it is, so nothing else changes.
+        """
+        if self.encoding is None:
+            self.encoding = selection(self.network.n_inputs, self.network.layers[0].weight.dtype)
+
+    def sample(self, n_rows: int, start: int = 0) -> tuple[Float, Float64 | None]:
+        """Return some rows as the networks of this job take them, and their weights.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows; fewer if there are fewer.
+        start : int, default=0
+            Where they begin in the job's random order, which is a circle.
+        """
+        n_rows = min(n_rows, most_rows(self.network.n_inputs))
+        rows = np.take(self._order, np.arange(start, start + n_rows), mode="wrap")
+        rows = rows[: len(self._order)]
+        weight = None if self._weight is None else self._weight[rows]
+        return np.ascontiguousarray(self._on_features(self._x[rows])), weight
+
+    @property
+    def loss(self) -> str:
+        """The loss that removals are priced in; see :mod:`fastbcd.statistics.curvature`."""
+        if self._classify:
+            return "softmax"
+        return "sigmoid" if self.task.loss == "logistic" else "squared"
 
     def imitate(self, network: Network) -> None:
         """Use the outputs of ``network``, which may be better than the source, as targets."""

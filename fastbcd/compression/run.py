@@ -10,8 +10,10 @@ from fastbcd.compression.budget import Budget
 from fastbcd.compression.certified import Certifier
 from fastbcd.compression.coarse_to_fine import refined, refined_within
 from fastbcd.compression.job import Compressed, Job, Scorer
+from fastbcd.compression.removal import run_removal
 from fastbcd.compression.search.bisection import smallest_within
 from fastbcd.compression.search.by_difference import smallest_certified
+from fastbcd.compression.structures import removes_units
 from fastbcd.exceptions import BudgetError
 from fastbcd.network.network import Network
 from fastbcd.schemes.protocol import Scheme
@@ -48,16 +50,17 @@ def run(
 def _run(
     job: Job, budget: Budget, scorer: Scorer | None, certifier: Certifier | None
 ) -> Compressed:
+    def score(network: Network) -> float:
+        return job.held_out_score(network, scorer)
+
+    if removes_units(budget.scheme, job.network):
+        return run_removal(job, budget, score)
     if budget.kind == "scheme":
         found = job.one_shot(fixed_schemes(budget, job.calibration, job.settings))
         together = isinstance(budget.scheme, Scheme) and budget.allocation == "global"
         return job.finish(refined(job, found, together), found, choice=budget.scheme)
     sizes = Sizes(job, budget.scheme)
     if budget.kind == "max_score_drop":
-
-        def score(network: Network) -> float:
-            return job.held_out_score(network, scorer)
-
         judged, before = smallest_within(job, sizes, budget.amount, score)
         return job.finish(judged.network, judged.found, scores=(before, judged.score))
     if budget.kind == "max_error":

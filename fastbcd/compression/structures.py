@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastbcd.network.network import Network
 from fastbcd.schemes import Combination, Prune
+from fastbcd.schemes.by_layer import SchemeChoice
 from fastbcd.schemes.nearest.thresholds import block, pattern
 from fastbcd.schemes.protocol import Scheme
+from fastbcd.schemes.prune import UNITS
 
 
 def structure_of(scheme: Scheme | None) -> str | None:
     """Return the pruning structure of ``scheme``, or None."""
     pruning = scheme.prune if isinstance(scheme, Combination) else scheme
     return pruning.structure if isinstance(pruning, Prune) else None
+
+
+def removes_units(choice: SchemeChoice, network: Network) -> bool:
+    """Return whether ``choice`` removes inputs or neurons of all layers of ``network`` jointly.
+
+    Raises
+    ------
+    ValueError
+        If it shall, but the network has convolutions.
+    """
+    if not isinstance(choice, Prune) or choice.structure not in UNITS:
+        return False
+    if not network.sees_images:
+        return len(network.layers) > 1 or choice.structure != "neuron"
+    if choice.structure == "neuron" and not choice.is_open:
+        return False  # layer by layer
+    raise ValueError(
+        f"structure={choice.structure!r} removes inputs and neurons of networks of dense layers; "
+        "this one has convolutions or pooling. Prune its weights without a structure, or name the "
+        'dense layers: scheme={layer: Prune(sparsity=0.5, structure="neuron")}.'
+    )
 
 
 def keeps_features(schemes: Sequence[Scheme | None]) -> bool:

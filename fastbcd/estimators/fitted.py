@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -69,6 +69,25 @@ class FittedNetwork(Deployable, BaseEstimator):
         If the first layer reads columns through an encoding, its n_in is the number of features.
         """
         return [layer.weight.to_dense() for layer in self.network_.layers]
+
+    @property
+    def features_used_(self) -> NDArray[np.bool_]:
+        """Which columns of X the network reads, (n_features_in_,) truth values.
+
+        ``predict`` and the exports to ONNX and C take whole rows all the same; what stands in
+        the other columns does not matter. A network of images reads all of them.
+        """
+        check_is_fitted(self)
+        network = self.network_
+        if network.sees_images:
+            return np.ones(network.n_inputs, bool)
+        read: NDArray[np.bool_] = np.any(network.layers[0].weight.to_dense() != 0, axis=1)
+        encoding = network.encoding
+        if encoding is None:
+            return read
+        used = np.zeros(network.n_inputs, bool)
+        used[np.concatenate([encoding.plain, encoding.columns])[read]] = True
+        return used
 
     @property
     def intercepts_(self) -> list[Float]:

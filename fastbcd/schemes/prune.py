@@ -25,13 +25,16 @@ from fastbcd.statistics.metric import Metric
 from fastbcd.utils.types import Float, Float64
 from fastbcd.utils.validation import is_fraction, is_integer
 
+UNITS = ("unit", "input", "neuron")
+"""Structures of which ``compress`` removes inputs and neurons for good."""
+
 
 @dataclass
 class Prune(Scheme):
     """Keep exactly the given number of weights of each layer, those of largest magnitude.
 
-    Pass one of the first three parameters. The projection is the exact minimiser of ``||W - T||``
-    over all T with this number of non-zeros and this structure.
+    Pass one of the amounts. Without a structure of units, the projection is the exact minimiser of
+    ``||W - T||`` over all T with this number of non-zeros and this structure.
 
     Parameters
     ----------
@@ -43,11 +46,26 @@ class Prune(Scheme):
         Number of weights that stay.
     structure : str, optional
         With ``None``, any weight may be removed. ``"neuron"`` removes whole output neurons; the
-        amount is then a share of the neurons. ``"2:4"``, or any ``"N:M"``, keeps N of every M
-        consecutive inputs of each neuron; the amount is then N / M and must not be set. ``"4x4"``,
-        or any ``"RxC"``, keeps whole blocks of R inputs by C neurons, with at most the weights that
-        are asked for. Between such layers, ``compress`` does not remove dead neurons, because the
-        groups would shift.
+        amount is then a share of the neurons of each layer. ``"input"`` removes inputs of the
+        network; the amount is then a share of them. ``"unit"`` removes inputs and neurons of all
+        layers; the amount is then a share of the weights of the whole network. The last two are for
+        ``compress`` alone, as the only scheme. The network then reads fewer columns, which
+        ``features_used_`` names, and still takes whole rows. ``"2:4"``, or any ``"N:M"``, keeps N
+        of every M consecutive inputs of each neuron; the amount is then N / M and must not be set.
+        ``"4x4"``, or any ``"RxC"``, keeps whole blocks of R inputs by C neurons, with at most the
+        weights that are asked for. Between such layers, ``compress`` does not remove dead neurons,
+        because the groups would shift.
+    n_inputs : int, optional
+        Number of inputs of the network that stay, with ``structure="input"`` or ``"unit"``; the
+        fourth amount, instead of one of the first three.
+
+    Notes
+    -----
+    Inputs and neurons go by a second-order price: the least rise of the loss, in nats in a
+    classification, if their outgoing weights become zero and those of the others repair what they
+    can (optimal brain surgeon, Hassibi and Stork, NeurIPS 1992, for whole rows in the metric of the
+    loss). The least price per weight saved goes first, over all layers, in rounds with a short
+    refinement in between. Each round costs O(d^3) flops for a layer of d inputs.
 
     Examples
     --------
@@ -62,15 +80,26 @@ class Prune(Scheme):
     density: float | None = None
     n_nonzero: int | None = None
     structure: str | None = None
+    n_inputs: int | None = None
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise ValueError if the parameters do not describe a pruned matrix of ``shape``."""
+        if self.structure in ("unit", "input"):
+            raise ValueError(
+                f"structure={self.structure!r} is for the whole network: "
+                f"compress(model, X, y, scheme={self}), without a dict by layer, sums or fit."
+            )
+        if self.n_inputs is not None:
+            raise ValueError(
+                f"n_inputs={self.n_inputs!r} counts the inputs of the network, for "
+                'structure="unit" or "input"; remove it, or set one of these.'
+            )
         free = self.structure is None or self.structure == "neuron"
         if not free and block(str(self.structure)) is None:
             if pattern(str(self.structure)) is None:
                 raise ValueError(
-                    f'structure={self.structure!r} must be None, "neuron", a pattern such as "2:4" '
-                    'or blocks such as "4x4".'
+                    f'structure={self.structure!r} must be None, "unit", "input", "neuron", a '
+                    'pattern such as "2:4" or blocks such as "4x4".'
                 )
             if not self._no_amount:
                 raise ValueError(
@@ -86,10 +115,57 @@ class Prune(Scheme):
                 raise ValueError(
                     f"n_nonzero={value!r} must be an integer between 1 and the {size} weights."
                 )
-        elif name == "sparsity" and not is_fraction(value, low_too=True):
+        else:
+            self._check_share(name)
+
+    def check_units(self, n_inputs: int, n_weights: int) -> None:
+        """Raise ValueError if the amount does not fit a network whose inputs and neurons go.
+
+        Parameters
+        ----------
+        n_inputs, n_weights : int
+            Inputs and weights of the network.
+        """
+        if self.structure == "neuron":
+            names = ["sparsity", "density", "n_nonzero"]
+        else:
+            names = ["sparsity", "density", "n_inputs"]
+            names += ["n_nonzero"] if self.structure == "unit" else []
+        for name in ("n_nonzero", "n_inputs"):
+            value = getattr(self, name)
+            if name not in names and value is not None:
+                raise ValueError(
+                    f"{name}={value!r} is no amount of structure={self.structure!r}; give one of "
+                    f"{', '.join(names)}."
+                )
+        name = exactly_one(self, *names)
+        value = getattr(self, name)
+        if name in ("sparsity", "density"):
+            self._check_share(name)
+        elif name == "n_inputs" and (not is_integer(value, 1) or value > n_inputs):
+            raise ValueError(
+                f"n_inputs={value!r} must be an integer between 1 and the {n_inputs} inputs of the "
+                "network."
+            )
+        elif name == "n_nonzero" and (not is_integer(value, 1) or value > n_weights):
+            raise ValueError(
+                f"n_nonzero={value!r} must be an integer between 1 and the {n_weights} weights."
+            )
+
+    def _check_share(self, name: str) -> None:
+        value = getattr(self, name)
+        if name == "sparsity" and not is_fraction(value, low_too=True):
             raise ValueError(f"sparsity={value!r} must be in [0, 1), for example 0.9.")
-        elif name == "density" and not is_fraction(value, high_too=True):
+        if name == "density" and not is_fraction(value, high_too=True):
             raise ValueError(f"density={value!r} must be in (0, 1], for example 0.1.")
+
+    def kept_of(self, size: float) -> float:
+        """Return how much of ``size`` stays at most."""
+        if self.n_nonzero is not None:
+            return float(self.n_nonzero)
+        density = 1 - self.sparsity if self.sparsity is not None else self.density
+        assert density is not None
+        return size * density
 
     def _kept(self, size: int) -> int:
         """Return the number of non-zeros, never fewer than one."""
@@ -101,12 +177,13 @@ class Prune(Scheme):
 
     @property
     def _no_amount(self) -> bool:
-        return self.sparsity is None and self.density is None and self.n_nonzero is None
+        amounts = (self.sparsity, self.density, self.n_nonzero, self.n_inputs)
+        return all(amount is None for amount in amounts)
 
     @property
     def is_open(self) -> bool:
         """Whether no amount is given, so that a budget may choose it."""
-        return self._no_amount and self.structure is None
+        return self._no_amount and (self.structure is None or self.structure in UNITS)
 
     def share_of(self, n_weights: int) -> int | None:
         """Return how many of ``n_weights`` weights stay, if a share is given."""

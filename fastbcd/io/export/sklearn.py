@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from fastbcd.exceptions import ExportWarning
 from fastbcd.formats import DenseMatrix
+from fastbcd.formats.operations import spread_inputs
 from fastbcd.io.export.refusals import refuse_encoding, refuse_images
 from fastbcd.network.layers.encoding import PiecewiseLinearEncoding
 from fastbcd.network.layers.view import WHOLE_ROW
@@ -54,7 +55,9 @@ def sklearn_mlp(
     """
     refuse_images(network, "to_sklearn")
     layers = network.layers
-    if network.encoding is not None:
+    if network.encoding is not None and not len(network.encoding.columns):
+        layers = _with_all_columns(network, network.encoding)
+    elif network.encoding is not None:
         if any(layer.activation != "relu" for layer in layers[:-1]):
             refuse_encoding(network, "to_sklearn", "Export it with to_onnx, to_c or to_torch")
         layers = _with_ramps_as_units(network, network.encoding)
@@ -84,6 +87,13 @@ def sklearn_mlp(
     mlp.validation_scores_ = mlp.best_validation_score_ = None
     mlp._random_state = check_random_state(random_state)
     return mlp
+
+
+def _with_all_columns(network: Network, encoding: PiecewiseLinearEncoding) -> list[Layer]:
+    """Return the layers of a network that reads some columns as they are, with weights for all."""
+    first = network.layers[0]
+    weight = spread_inputs(first.weight, encoding.plain, encoding.n_columns)
+    return [replace(first, weight=weight, view=WHOLE_ROW), *network.layers[1:]]
 
 
 def _with_ramps_as_units(network: Network, encoding: PiecewiseLinearEncoding) -> list[Layer]:

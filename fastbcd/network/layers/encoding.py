@@ -14,6 +14,22 @@ from fastbcd.network.layers.view import View
 from fastbcd.utils.types import Float, Float64
 
 
+def selection(n_columns: int, dtype: np.dtype[Any]) -> PiecewiseLinearEncoding:
+    """Return the encoding that takes every column as it is: what columns are left out of.
+
+    Parameters
+    ----------
+    n_columns : int
+        Number of columns of the input rows.
+    dtype : dtype
+        Type of the network.
+    """
+    none = np.zeros(0, dtype)
+    return PiecewiseLinearEncoding(
+        n_columns, np.arange(n_columns), np.zeros(0, np.intp), none, none
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class PiecewiseLinearEncoding(View):
     r"""The view of a first layer that reads columns through ramps.

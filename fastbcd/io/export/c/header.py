@@ -78,7 +78,8 @@ def write_c(
     if arithmetic == "int8":
         target_name, mend = 'to_c(arithmetic="int8")', 'Write it with arithmetic="float"'
         refuse_images(network, target_name, mend)
-        if network.encoding is not None and len(network.encoding.plain):
+        encoding = network.encoding
+        if encoding is not None and len(encoding.plain) and len(encoding.columns):
             refuse_encoding(network, target_name, mend)  # its features are not of one unit
     layers = affine_layers(network, cores=arithmetic == "float", allow_dense=allow_dense)
     integers = None

@@ -24,6 +24,20 @@ static inline void @quantise(const float *x, int8_t *q, uint32_t n, float invers
 }
 """
 
+_QUANTISE_COLUMNS = """\
+/* Round some of the columns to the grid of the inputs. */
+static inline void @quantise(const float *x, int8_t *q, const {index} *columns, uint32_t n,
+    float inverse, float zero)
+{{
+    while (n--) {{
+        float u = x[columns[n]] * inverse + zero;
+        u = u < 127 ? u : 127;
+        u = u > -128 ? u : -128;
+        q[n] = (int8_t)(u < 0 ? u - 0.5f : u + 0.5f);
+    }}
+}}
+"""
+
 _QUANTISE_RAMPS = """\
 /* Features that rise from 0 to 1 along a column, rounded to the grid of the inputs. */
 static inline void @quantise(const float *x, int8_t *q, const {index} *columns,
@@ -123,6 +137,11 @@ class Int8Writer:
         else:
             self._need("int8_t", "q", view.n_features)
             kind = index_type(view.n_columns)
+        if view is not None and not len(view.columns):
+            self._helpers["quantise"] = _QUANTISE_COLUMNS.format(index=TYPES[kind.name])
+            columns = self._tables.add(view.plain.astype(kind), "columns_0")
+            self._lines.append(f"    @quantise(x, q, {columns}, {view.n_features}, {to_grid});")
+        elif view is not None:
             self._helpers["quantise"] = _QUANTISE_RAMPS.format(index=TYPES[kind.name])
             columns = self._tables.add(view.columns.astype(kind), "columns_0")
             starts = self._tables.add(view.starts, "starts_0")
