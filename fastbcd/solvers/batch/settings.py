@@ -15,7 +15,7 @@ class BatchSettings:
     mean of the log loss over that of these defaults (lower is better), on the training rows of the
     22 classifications of ``bench.tables``, a quarter of them set aside, on three splits. The
     figures below are such ratios, with standard errors of .005 to .04. Those of ``leave_after``,
-    ``patience`` and ``halve_folds_at`` are for the defaults of today; the others were measured
+    ``patience`` and ``halve_folds_at`` are for these defaults; the others were measured
     with steps of twice the default length and an earlier race. Numbers without a figure were not
     varied.
 
