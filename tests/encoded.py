@@ -102,7 +102,8 @@ def by_quantiles(x, n_ramps, dtype=np.float32):
 def trained(estimator, x, y, n_ramps=8):
     """Return ``estimator``, trained on encoded rows of ``x``, as one that takes ``x`` itself."""
     view = by_quantiles(x, n_ramps, x.dtype)
-    estimator.fit(view.rows(x), y)
+    encoding = estimator.encoding
+    estimator.set_params(encoding=None).fit(view.rows(x), y).set_params(encoding=encoding)
     estimator.network_ = estimator.network_.encoded(view)
     estimator.n_features_in_ = x.shape[1]
     return estimator

@@ -176,7 +176,7 @@ def test_statistics_that_are_not_finite_are_taken_back(digits):
     before, engine = clf.score(x_test, y_test), clf._stream.engine
     engine.grams[0][0, 0] = np.nan
     engine.steps -= engine.steps % 40  # the step that inverts them
-    told = pytest.warns(UserWarning, match="taken back")
+    told = pytest.warns(UserWarning, match="undone")
     with np.errstate(all="ignore"), told:
         clf.partial_fit(x[:100], y[:100])
     assert engine.brake < 1
@@ -192,7 +192,7 @@ def test_statistics_of_images_that_are_not_finite_are_taken_back(digits):
     state.step -= state.step % 20  # the step that inverts them
     taken, found = state.take_snapshot, state.step
     state.take_snapshot = lambda: None
-    told = pytest.warns(UserWarning, match="taken back")
+    told = pytest.warns(UserWarning, match="undone")
     with np.errstate(all="ignore"), told:
         clf.partial_fit(x[:100], y[:100])
     state.take_snapshot = taken
@@ -213,7 +213,7 @@ def test_a_stream_that_diverges_is_taken_back(digits, monkeypatch, wrong):
         self.weights[layer] *= np.float32(wrong)
 
     monkeypatch.setattr(Engine, "move", badly)
-    told = pytest.warns(UserWarning, match="taken back")
+    told = pytest.warns(UserWarning, match="undone")
     with np.errstate(all="ignore"), told:
         clf.partial_fit(x, y)
     assert_allclose(clf.predict_proba(x_test), before, atol=1e-4)

@@ -53,7 +53,7 @@ def test_random_shift_teaches_what_was_not_seen_there():
     [
         ({"random_shift": -1}, "random_shift must be an integer"),
         ({"random_shift": 1.5}, "random_shift must be an integer"),
-        ({"random_shift": 1, "input_shape": None}, "give input_shape"),
+        ({"random_shift": 1, "input_shape": None}, "pass input_shape"),
         ({"random_shift": 1, "solver": "full"}, 'solver="minibatch"'),
         ({"random_shift": 1, "certificate": True}, "certificate=False"),
     ],

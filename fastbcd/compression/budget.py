@@ -51,7 +51,14 @@ class Budget:
         numbers["max_error"] = max_error
         given = {name: value for name, value in numbers.items() if value is not None}
         named = list(scheme.values()) if isinstance(scheme, Mapping) else [scheme]
-        fixed = [s for s in named if isinstance(s, Scheme) and not s.is_open]
+        by_layer = isinstance(scheme, Mapping)
+        fixed = [
+            s
+            for s in named
+            if isinstance(s, Scheme)
+            # Units are chosen over all layers together, so not in a dict.
+            and (not s.is_open or (by_layer and getattr(s, "structure", None) is not None))
+        ]
         if fixed and given:
             name, value = next(iter(given.items()))
             raise ValueError(

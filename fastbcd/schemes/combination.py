@@ -170,7 +170,7 @@ class Combination(Scheme):
         """Whether a budget may choose the amount: for pruning without one, and quantisation."""
         if self.prune is None or self.quantize is None or self._factors is not None:
             return False
-        return self.prune.is_open
+        return self.prune.is_open and self.prune.structure is None
 
     def share_of(self, n_weights: int) -> int | None:
         """Return how many of ``n_weights`` weights stay, if pruning decides that."""
