@@ -71,6 +71,7 @@ INSIDE = tuple(
         "compression.coarse_to_fine",
         "compression.dense_first",
         "compression.job",
+        "compression.removal",
         "compression.run",
         "compression.search",
         "formats.products",
