@@ -314,6 +314,7 @@ def test_a_lead_counts_when_the_leader_has_stopped_improving():
         for _ in quick:
             race.check()
             found.append(line_ups[1].running)
+            assert race.best is line_ups[0] or line_ups[1].running
         return found
 
     assert running(quick, slow, settings) == [True, True, True, True, False, False]

@@ -103,9 +103,10 @@ def compress(
     validation_data : (X, y), optional
         Rows that neither network was trained on. They are used for ``max_score_drop``. With labels
         they also calibrate the probabilities of a classifier, under any budget, by a factor on the
-        outputs (Guo et al., ICML 2017), which the output layer absorbs. Without them, a fifth of
-        the rows is set aside for ``max_score_drop``; if the dense network was trained on those
-        rows, the drop is overestimated and the result is larger than necessary.
+        outputs (Guo et al., ICML 2017), which the output layer absorbs; not with ``certify``, which
+        compares the outputs with those of the dense network. Without them, a fifth of the rows is
+        set aside for ``max_score_drop``; if the dense network was trained on those rows, the drop
+        is overestimated and the result is larger than necessary.
     task : {"classification", "regression", "multilabel"}, optional
         Meaning of the outputs of a PyTorch network; for other models it is known. By default, a
         final Softmax or LogSoftmax, or a Sigmoid with one output, makes the network a classifier,

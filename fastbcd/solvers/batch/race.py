@@ -164,8 +164,10 @@ class Race:
                 self._judge(one, outputs)
         best = self.best
         for one in self.line_ups:
-            if one.running and one is not best and one.checks >= self.settings.leave_after:
-                one.running = not self._behind(one, best)
+            old = one.checks >= self.settings.leave_after
+            if old and one.running and one is not best and self._behind(one, best):
+                # It does not come back where fewer rows judge.
+                one.running, one.found, one.loss = False, False, np.inf
         self._count()
         self.checks += 1
         if self.checks in self.halve_at and self.n_folds > 2:

@@ -14,10 +14,10 @@ class BatchSettings:
     ``python -m bench.choose_batch`` measures what they matter: the mean accuracy, and the geometric
     mean of the log loss over that of these defaults (lower is better), on the training rows of the
     22 classifications of ``bench.tables``, a quarter of them set aside, on three splits. The
-    figures below are such ratios, with standard errors of .005 to .04. Those of ``leave_after``,
-    ``patience`` and ``halve_folds_at`` are for these defaults; the others were measured
-    with steps of twice the default length and an earlier race. Numbers without a figure were not
-    varied.
+    figures below are such ratios, with standard errors of .005 to .04. Those of ``patience``,
+    ``leave_ahead`` and ``halve_folds_at`` were measured one after the other, at the default length:
+    the first when line-ups left earlier, the second with all folds. The others were measured with
+    steps of twice the default length and an earlier race. Numbers without a figure were not varied.
 
     Parameters
     ----------
