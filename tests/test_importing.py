@@ -387,7 +387,7 @@ def test_validation_data_calibrate_probabilities(n_classes, budget):
 def test_validation_data_of_numbers_need_a_score_drop():
     X, y = make_friedman1(100, random_state=0)
     model = quiet_fit(MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0), X, y)
-    with pytest.raises(ValueError, match="calibrates probabilities"):
+    with pytest.raises(ValueError, match="calibrates probabilities of classifiers"):
         compress(model, X, y, ratio=2, validation_data=(X, y))
 
 

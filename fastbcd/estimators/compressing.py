@@ -156,8 +156,9 @@ def compress_source(
         calibrates = calibrates and not wants(certify)  # which compares the outputs as they are
         if max_score_drop is None and not calibrates:
             raise ValueError(
-                "validation_data serves max_score_drop and calibrates probabilities. This call has "
-                f"neither: loss={source.task.loss!r}, certify={certify!r}. Remove validation_data."
+                "validation_data serves max_score_drop, and calibrates probabilities of "
+                f"classifiers without certify. This call has loss={source.task.loss!r}, "
+                f"certify={certify!r} and no max_score_drop: remove validation_data."
             )
     certifier = Certifier(source.network, certify, rows.x) if wants(certify) else None
     layers = source.network.layers
